@@ -1,0 +1,33 @@
+//! The times that all handles of one process share.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How long things may take. Where the handles of one process differ, the longest wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Policy {
+    pub(crate) ready_timeout: Duration,
+    /// `None`: never stopped for being idle.
+    pub(crate) idle_stop: Option<Duration>,
+    pub(crate) stop_timeout: Duration,
+    /// `None`: a start that nobody waits for any more goes on.
+    pub(crate) abandon_grace: Option<Duration>,
+    pub(crate) recheck: Duration,
+}
+
+impl Policy {
+    /// The longer of each; never is the longest.
+    pub(crate) fn longest(self, other: Self) -> Self {
+        fn longer(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+            Some(a?.max(b?))
+        }
+        Self {
+            ready_timeout: self.ready_timeout.max(other.ready_timeout),
+            idle_stop: longer(self.idle_stop, other.idle_stop),
+            stop_timeout: self.stop_timeout.max(other.stop_timeout),
+            abandon_grace: longer(self.abandon_grace, other.abandon_grace),
+            recheck: self.recheck.max(other.recheck),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The process of a service, its group, its guardian and its output.
