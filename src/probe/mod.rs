@@ -1,23 +1,38 @@
 //! Asks a server whether it is ready.
+//!
+//! One probe is one GET over a connection of its own, and one word for what came of it: a
+//! [`Sight`]. What follows from a sight is decided by the supervisor; nothing is remembered here.
+
+mod ask_first;
+mod dial;
+mod http;
+mod pace;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::{http::look, pace::pause};
 
 /// What a probe saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Sight {
     /// A wanted status.
     Wanted,
-    /// Nobody listens.
+    /// Nobody listens, and a kernel said so: every address that can be reached from here refused.
+    /// (So does an `[::1]` that this machine lacks.) Nothing weaker counts, since a start or a
+    /// restart follows from it at once.
     Refused,
-    /// No response head in time.
+    /// No response head in time, or no probe could be made: no free port or file descriptor here,
+    /// no route, no such name. Says nothing about the server, so nothing follows from it in haste.
     Silent,
     /// The connection was closed or reset before a response head.
     Broken,
-    /// Another status.
+    /// Another final status, or a 101 that nobody asked for.
     Status(u16),
-    /// Something that is not HTTP/1.
+    /// Something that is not HTTP/1, or a head beyond all measure.
     Garbled,
     /// A wanted status, but from a process that is not ours.
     Stranger(u32),

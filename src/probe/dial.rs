@@ -1,0 +1,220 @@
+//! A connection of its own for each probe, never from the port it goes to.
+//!
+//! Where nobody listens on a port of the ephemeral range, a socket that connects to it may be given
+//! that very port to connect from. It then reaches itself, and the server whose port it is cannot
+//! bind: the probe has taken what it asks for. So each socket is bound first, and looked at.
+//!
+//! For the same reason nothing here hurries a close along: as the probe closes first, the port that
+//! stays in `TIME_WAIT` is the probe's and not the server's.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use rustix::io::Errno;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+
+use super::Sight;
+use crate::config::Host;
+
+/// Connects, or says what was seen instead.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket. A name's lookup goes on until the resolver gives up, on a
+/// thread of its own.
+pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Sight> {
+    match host {
+        Host::Localhost => {
+            let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            first_of(both.map(|ip: IpAddr| (ip, port).into())).await
+        }
+        Host::Address(ip) => first_of([(*ip, port).into()]).await,
+        Host::Name(name) => match lookup_host((name.as_str(), port)).await {
+            Ok(addresses) => first_of(addresses).await,
+            // It may be the name server that is down.
+            Err(_) => Err(Sight::Silent),
+        },
+    }
+}
+
+/// Tries the next address only where nobody can be at the one before.
+async fn first_of(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, Sight> {
+    let mut seen = Sight::Silent;
+    for address in addresses {
+        match connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => match Miss::of(&error, address) {
+                Miss::Nobody => seen = Sight::Refused,
+                Miss::NoWay => {}
+                Miss::Reset => return Err(Sight::Broken),
+                Miss::Unknown => return Err(Sight::Silent),
+            },
+        }
+    }
+    Err(seen)
+}
+
+/// What a failed connection says about the server.
+#[derive(Debug, PartialEq, Eq)]
+enum Miss {
+    /// Nobody listens there.
+    Nobody,
+    /// Nothing at that address can be reached from here; another address may do.
+    NoWay,
+    /// Somebody accepted and reset the connection before we came to look at it.
+    Reset,
+    /// Nothing: the trouble is our own, or on the way.
+    Unknown,
+}
+
+impl Miss {
+    fn of(error: &io::Error, address: SocketAddr) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Nobody,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Self::Reset,
+            // 127.0.0.1 is always there; BSDs say so where all ports are taken.
+            _ if address.is_ipv4() && address.ip().is_loopback() => Self::Unknown,
+            _ if !leads_nowhere(error) => Self::Unknown,
+            // A machine without IPv6: no server can listen there either.
+            _ if address.ip().is_loopback() => Self::Nobody,
+            _ => Self::NoWay,
+        }
+    }
+}
+
+/// Whether this machine lacks the family, the address or a route.
+fn leads_nowhere(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    ) || Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
+}
+
+async fn connect(peer: SocketAddr) -> io::Result<TcpStream> {
+    let local = SocketAddr::new(near_side(peer.ip()), 0);
+    steer_clear(peer.port(), || bound_to(local))?
+        .connect(peer)
+        .await
+}
+
+fn near_side(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(peer) if peer.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(peer) if peer.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// A socket that `bind` made on another port than `avoid`.
+fn steer_clear(
+    avoid: u16,
+    mut bind: impl FnMut() -> io::Result<TcpSocket>,
+) -> io::Result<TcpSocket> {
+    let first = bind()?;
+    if first.local_addr()?.port() != avoid {
+        return Ok(first);
+    }
+    // `first` holds the port until the end of this line, so the second cannot be given it too.
+    bind()
+}
+
+// No `SO_REUSEADDR` or `SO_REUSEPORT`: another's port must not be shared, not even a closing one.
+fn bound_to(local: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if local.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.bind(local)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    fn port(socket: &TcpSocket) -> u16 {
+        socket.local_addr().unwrap().port()
+    }
+
+    #[tokio::test]
+    async fn a_socket_on_the_avoided_port_is_exchanged() {
+        let first = bound_to(ANY_PORT).unwrap();
+        let avoid = port(&first);
+        let mut first = Some(first);
+        let mut binds = 0;
+
+        let socket = steer_clear(avoid, || {
+            binds += 1;
+            first.take().map_or_else(|| bound_to(ANY_PORT), Ok)
+        })
+        .unwrap();
+
+        assert_ne!(port(&socket), avoid);
+        assert_eq!(binds, 2);
+    }
+
+    #[tokio::test]
+    async fn no_other_port_is_an_error_and_not_the_avoided_one() {
+        let first = bound_to(ANY_PORT).unwrap();
+        let avoid = port(&first);
+        let mut first = Some(first);
+
+        let error = steer_clear(avoid, || first.take().ok_or(Errno::ADDRINUSE.into())).unwrap_err();
+
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn no_socket_is_on_the_port_it_avoids() {
+        let mut avoid = port(&bound_to(ANY_PORT).unwrap());
+        for _ in 0..500 {
+            let socket = steer_clear(avoid, || bound_to(ANY_PORT)).unwrap();
+            assert_ne!(port(&socket), avoid);
+            // Free at once, and so a likely one to be handed out next.
+            avoid = port(&socket);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_leaves_from_the_loopback_it_goes_to() {
+        let listener = tokio::net::TcpListener::bind(ANY_PORT).await.unwrap();
+        let stream = connect(listener.local_addr().unwrap()).await.unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), ANY_PORT.ip());
+        assert_ne!(stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    }
+
+    #[test]
+    fn only_a_refusal_or_a_missing_loopback_means_that_nobody_is_there() {
+        let (v4, v6, far) = ("127.0.0.1:1", "[::1]:1", "192.0.2.1:1");
+        for (errno, address, expected) in [
+            (Errno::CONNREFUSED, v4, Miss::Nobody),
+            (Errno::CONNREFUSED, v6, Miss::Nobody),
+            (Errno::CONNREFUSED, far, Miss::Nobody),
+            (Errno::ADDRNOTAVAIL, v6, Miss::Nobody),
+            (Errno::AFNOSUPPORT, v6, Miss::Nobody),
+            (Errno::NETUNREACH, v6, Miss::Nobody),
+            (Errno::ADDRNOTAVAIL, v4, Miss::Unknown),
+            (Errno::NETUNREACH, far, Miss::NoWay),
+            (Errno::HOSTUNREACH, far, Miss::NoWay),
+            (Errno::TIMEDOUT, far, Miss::Unknown),
+            (Errno::ADDRINUSE, v4, Miss::Unknown),
+            (Errno::ADDRINUSE, v6, Miss::Unknown),
+            (Errno::MFILE, v4, Miss::Unknown),
+            (Errno::NFILE, v6, Miss::Unknown),
+            (Errno::NOBUFS, v4, Miss::Unknown),
+            (Errno::PERM, v4, Miss::Unknown),
+            (Errno::CONNRESET, v4, Miss::Reset),
+        ] {
+            let miss = Miss::of(&errno.into(), address.parse().unwrap());
+            assert_eq!(miss, expected, "{errno:?} at {address}");
+        }
+    }
+}
