@@ -12,6 +12,7 @@ mod error;
 mod probe;
 mod process;
 mod status;
+mod supervisor;
 
 pub use self::config::InheritEnv;
 pub use self::error::{Error, ErrorKind, Problem};
