@@ -13,7 +13,7 @@ mod probe;
 mod process;
 mod status;
 
-pub use self::config::InheritEnv;
+pub use self::config::{InheritEnv, LocalServiceConfig};
 pub use self::error::{Error, ErrorKind, Problem};
 pub use self::status::{Origin, Phase};
 
