@@ -14,7 +14,7 @@ mod process;
 mod status;
 mod supervisor;
 
-pub use self::config::InheritEnv;
+pub use self::config::{InheritEnv, LocalServiceConfig};
 pub use self::error::{Error, ErrorKind, Problem};
 pub use self::status::{Origin, Phase};
 

@@ -1,8 +1,12 @@
 //! How the process is started. With the endpoints, this is a service's identity.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use super::secrets::{shown_args, shown_command};
 
 /// Which variables of the host's environment the process gets.
+///
+/// Those of [`env`](crate::LocalServiceConfig::env) are put over them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InheritEnv {
@@ -21,4 +25,16 @@ pub(crate) struct Launch {
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) inherit_env: InheritEnv,
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch")
+            .field("command", &format_args!("{}", shown_command(&self.command)))
+            .field("args", &shown_args(&self.args))
+            .field("cwd", &self.cwd)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("inherit_env", &self.inherit_env)
+            .finish()
+    }
 }

@@ -1,16 +1,347 @@
 //! The configuration of one server: what may be written, what it means, what is refused.
 
 mod endpoint;
+mod files;
+mod health;
+mod host;
 mod launch;
 mod policy;
 mod secrets;
+mod settings;
 mod target;
+mod url;
+mod validate;
+mod wire;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 pub use self::launch::InheritEnv;
 pub(crate) use self::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, same_origin},
+    files::file_problems,
+    host::Host,
     launch::Launch,
     policy::Policy,
     secrets::Secrets,
-    target::{Host, Target},
+    settings::Settings,
+    target::Target,
 };
+
+/// How one local server is started, probed and stopped.
+///
+/// Nothing is checked here: `LocalService::new` refuses what cannot work, all of it at once, and
+/// says for each field what to write instead.
+///
+/// It is read from a file, too, in the shape of `OpenClaw`'s `localService`: keys in camel case
+/// (`readyTimeoutMs`), times in milliseconds, unknown keys refused. It is never written to one,
+/// since it holds secrets: `Debug` shows no value of `env`, no header value, no query of a URL,
+/// and no argument behind a flag whose name looks secret.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_local_service::LocalServiceConfig;
+///
+/// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+///     .args(["--port", "8080", "--model", "/models/gemma.gguf"])
+///     .env("LLAMA_API_KEY", "sk-very-secret")
+///     .health_url("http://127.0.0.1:8080/health")
+///     .idle_stop(Duration::from_secs(300));
+///
+/// assert!(!format!("{config:?}").contains("sk-very-secret"));
+/// ```
+#[derive(Clone)]
+pub struct LocalServiceConfig {
+    launch: Launch,
+    health_url: Option<String>,
+    health_headers: Vec<(String, String)>,
+    health_status: Option<Vec<u16>>,
+    allow_remote_health: bool,
+    // Not a field of `localService`: the provider around it knows the key.
+    api_key: Option<String>,
+    ready_timeout: Duration,
+    probe_timeout: Duration,
+    recheck: Duration,
+    idle_stop: Duration,
+    stop_timeout: Duration,
+    swap_timeout: Option<Duration>,
+    abandon_grace: Option<Duration>,
+    max_waiters: Option<usize>,
+    stop_strays: bool,
+}
+
+impl LocalServiceConfig {
+    /// A server that is started by this command.
+    ///
+    /// An absolute path: it is run as it is, without a shell, and not looked up in `PATH`.
+    #[must_use]
+    pub fn new(command: impl Into<PathBuf>) -> Self {
+        Self {
+            launch: Launch {
+                command: command.into(),
+                args: Vec::new(),
+                cwd: None,
+                env: BTreeMap::new(),
+                inherit_env: InheritEnv::All,
+            },
+            health_url: None,
+            health_headers: Vec::new(),
+            health_status: None,
+            allow_remote_health: false,
+            api_key: None,
+            ready_timeout: Duration::from_secs(120),
+            probe_timeout: Duration::from_secs(2),
+            recheck: Duration::from_secs(30),
+            idle_stop: Duration::ZERO,
+            stop_timeout: Duration::from_secs(10),
+            swap_timeout: None,
+            abandon_grace: None,
+            max_waiters: None,
+            stop_strays: true,
+        }
+    }
+
+    /// Adds arguments of the command.
+    ///
+    /// They are passed on as they are: nothing is split, expanded or unquoted. None by default.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let port = 8080;
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .args(["--model", "/models/my model.gguf"])
+    ///     .args([String::from("--port"), port.to_string()]);
+    /// ```
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.launch.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts the command in this directory. By default it starts in the host's.
+    #[must_use]
+    pub fn cwd(mut self, cwd: impl Into<PathBuf>) -> Self {
+        self.launch.cwd = Some(cwd.into());
+        self
+    }
+
+    /// Sets a variable in the environment of the process, over one that it inherits.
+    ///
+    /// Where the name has a word such as `KEY`, `TOKEN` or `PASSWORD`, the value is taken out of
+    /// the output of the process, wherever that is shown.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.launch.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Which variables of the host's environment the process gets. All of them by default.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::{InheritEnv, LocalServiceConfig};
+    /// let names = ["PATH", "HOME"].map(String::from);
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .inherit_env(InheritEnv::Only(names.into()));
+    /// ```
+    #[must_use]
+    pub fn inherit_env(mut self, inherit: InheritEnv) -> Self {
+        self.launch.inherit_env = inherit;
+        self
+    }
+
+    /// Where the server says whether it is ready.
+    ///
+    /// An `http` URL of this machine. By default, or if blank, it is the base URL with `/models`
+    /// behind it. Where another URL tells better whether the server can work, or needs no key,
+    /// set that: `/health` for llama.cpp.
+    #[must_use]
+    pub fn health_url(mut self, url: impl Into<String>) -> Self {
+        self.health_url = Some(url.into());
+        self
+    }
+
+    /// Adds headers to each probe, for a health URL that wants to know who asks.
+    ///
+    /// Probes carry these and no header of a request. None by default.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let config = LocalServiceConfig::new("/usr/local/bin/vllm")
+    ///     .health_headers([("Authorization", format!("Bearer {}", "sk-very-secret"))]);
+    /// ```
+    #[must_use]
+    pub fn health_headers<K, V>(mut self, headers: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<String>,
+        V: Into<String>,
+    {
+        let headers = headers.into_iter().map(|(k, v)| (k.into(), v.into()));
+        self.health_headers.extend(headers);
+        self
+    }
+
+    /// Adds statuses of the health URL that mean ready, in the place of any 2xx.
+    ///
+    /// # Example
+    ///
+    /// A server that has no health URL, but answers anything with 404 once it is up:
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let config = LocalServiceConfig::new("/usr/local/bin/server").health_status([200, 404]);
+    /// ```
+    #[must_use]
+    pub fn health_status(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
+        self.health_status.get_or_insert_default().extend(statuses);
+        self
+    }
+
+    /// Allows a health URL on another machine. Refused by default.
+    #[must_use]
+    pub fn allow_remote_health(mut self, allow: bool) -> Self {
+        self.allow_remote_health = allow;
+        self
+    }
+
+    /// How long a start may take, from the start of the process to ready; 120 s by default.
+    ///
+    /// A server of somebody else that is still loading is waited for as long. Zero is refused.
+    #[must_use]
+    pub fn ready_timeout(mut self, timeout: Duration) -> Self {
+        self.ready_timeout = timeout;
+        self
+    }
+
+    /// How long one probe may take, from the connect to the response head; 2 s by default.
+    ///
+    /// Zero is refused.
+    #[must_use]
+    pub fn probe_timeout(mut self, timeout: Duration) -> Self {
+        self.probe_timeout = timeout;
+        self
+    }
+
+    /// Probes again before a request if nothing was heard of the server for so long; 30 s by
+    /// default.
+    ///
+    /// A server that something of ours is using is not probed. Zero is refused.
+    #[must_use]
+    pub fn recheck(mut self, duration: Duration) -> Self {
+        self.recheck = duration;
+        self
+    }
+
+    /// Stops the process once nothing has used it for so long.
+    ///
+    /// A response counts as a use until its body has ended or is dropped; probes do not count.
+    /// By default, or if zero, it is kept until the last handle of the service is gone.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// use std::time::Duration;
+    ///
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .idle_stop(Duration::from_secs(300));
+    /// ```
+    #[must_use]
+    pub fn idle_stop(mut self, duration: Duration) -> Self {
+        self.idle_stop = duration;
+        self
+    }
+
+    /// How long the process has to end after SIGTERM, before SIGKILL; 10 s by default.
+    ///
+    /// If zero, both follow at once.
+    #[must_use]
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+
+    /// How long a request waits for another service on the same address to be free; as long as
+    /// [`ready_timeout`](Self::ready_timeout) by default.
+    ///
+    /// If zero, it fails at once while the other one is in use.
+    #[must_use]
+    pub fn swap_timeout(mut self, timeout: Duration) -> Self {
+        self.swap_timeout = Some(timeout);
+        self
+    }
+
+    /// Stops a start so long after the last request that waited for it has left.
+    ///
+    /// `None`, the default: it goes on to ready, and the next request finds it further along. If
+    /// zero, it is stopped at once.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// use std::time::Duration;
+    ///
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .abandon_grace(Duration::from_secs(60));
+    /// ```
+    #[must_use]
+    pub fn abandon_grace(mut self, grace: impl Into<Option<Duration>>) -> Self {
+        self.abandon_grace = grace.into();
+        self
+    }
+
+    /// Lets at most so many requests wait for the service; more fail at once.
+    ///
+    /// No limit by default. Zero is refused, as the first request of all has to wait.
+    #[must_use]
+    pub fn max_waiters(mut self, requests: usize) -> Self {
+        self.max_waiters = Some(requests);
+        self
+    }
+
+    /// Whether a stop also ends descendants that left the process group (Linux); true by default.
+    #[must_use]
+    pub fn stop_strays(mut self, stop: bool) -> Self {
+        self.stop_strays = stop;
+        self
+    }
+
+    /// The key that the base URL's server wants.
+    ///
+    /// It goes into probes of that origin that have no `Authorization` of their own, and is taken
+    /// out of all output.
+    pub(crate) fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(key.into());
+        self
+    }
+}
+
+impl fmt::Debug for LocalServiceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header_names: Vec<_> = self.health_headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("LocalServiceConfig")
+            .field("launch", &self.launch)
+            .field("health_url", &self.health_url.as_deref().map(url::shown))
+            .field("health_headers", &header_names)
+            .field("health_status", &self.health_status)
+            .field("allow_remote_health", &self.allow_remote_health)
+            .field("api_key", &self.api_key.as_ref().map(|_| "[redacted]"))
+            .field("ready_timeout", &self.ready_timeout)
+            .field("probe_timeout", &self.probe_timeout)
+            .field("recheck", &self.recheck)
+            .field("idle_stop", &self.idle_stop)
+            .field("stop_timeout", &self.stop_timeout)
+            .field("swap_timeout", &self.swap_timeout)
+            .field("abandon_grace", &self.abandon_grace)
+            .field("max_waiters", &self.max_waiters)
+            .field("stop_strays", &self.stop_strays)
+            .finish()
+    }
+}

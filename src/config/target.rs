@@ -1,19 +1,10 @@
 //! What a probe asks for, and which answers are wanted.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 
-/// Where a probe connects to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Host {
-    /// `localhost`: 127.0.0.1, then `[::1]`; never the resolver's answer.
-    Localhost,
-    /// An address. The unspecified addresses have become loopback ones.
-    Address(IpAddr),
-    /// A name to resolve; only with `allowRemoteHealth`.
-    Name(String),
-}
+use super::{Host, endpoint};
 
 /// One GET of the health URL.
 #[derive(Clone)]
@@ -28,4 +19,38 @@ pub(crate) struct Target {
     pub(crate) wanted: Option<Vec<u16>>,
     /// From the first connect to the end of the response head.
     pub(crate) timeout: Duration,
+}
+
+impl Target {
+    /// A GET of this URL, without headers; `None` if it names no host and port.
+    pub(crate) fn new(url: &Uri, timeout: Duration) -> Option<Self> {
+        let path_and_query = url.path_and_query().map_or("/", |it| it.as_str());
+        Some(Self {
+            host: Host::parse(url.host()?)?,
+            port: endpoint::port(url)?,
+            authority: url.authority()?.to_string(),
+            // `http://localhost?q` has a query and no path.
+            path_and_query: if path_and_query.starts_with('/') {
+                path_and_query.to_owned()
+            } else {
+                format!("/{path_and_query}")
+            },
+            headers: HeaderMap::new(),
+            wanted: None,
+            timeout,
+        })
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path_and_query.split('?').next();
+        f.debug_struct("Target")
+            .field("authority", &self.authority)
+            .field("path", &path.unwrap_or_default())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("wanted", &self.wanted)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }

@@ -1,28 +1,4 @@
-//! What went wrong, and what to do next.
-
-use std::{error, fmt, sync::Arc, time::Duration};
-
-use http::StatusCode;
-
-/// The local service could not be used.
-///
-/// One failed start fails every request that waited for it, so the error is cheap to clone.
-/// `Display` names the service, the fact and the remedy; its wording may change in any release:
-/// match on [`kind`](Self::kind) instead.
-#[derive(Clone)]
-pub struct Error {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    service: String,
-    kind: ErrorKind,
-    after: Option<Duration>,
-    output: Option<String>,
-    retry_after: Option<Duration>,
-    // What led to this one: a crash loop tells the failure that it is about.
-    cause: Option<Error>,
-}
+//! The facts of each failure.
 
 /// What kept the local service from being used.
 #[derive(Clone, Debug, PartialEq, Eq)]

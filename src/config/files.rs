@@ -1,0 +1,170 @@
+//! What the file system says about a launch.
+
+use std::{
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use super::{Launch, secrets::shown_command};
+use crate::Problem;
+
+/// What would keep the process from being started here and now, or make it unsafe to.
+///
+/// Looked at when a service is created, to warn, and before each start, to refuse: in between
+/// files come and go, and a server that is healthy already needs none of them.
+pub(crate) fn file_problems(launch: &Launch, service: &str) -> Vec<Problem> {
+    let command = command_problem(&launch.command).map(|it| Problem::new(service, "command", it));
+    let cwd = launch.cwd.as_deref().and_then(cwd_problem);
+    let cwd = cwd.map(|it| Problem::new(service, "cwd", it));
+    command.into_iter().chain(cwd).collect()
+}
+
+fn command_problem(path: &Path) -> Option<String> {
+    let fault = match fs::metadata(path) {
+        Ok(metadata) => mode_fault(&metadata)?.to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => missing(path).to_owned(),
+        Err(error) => format!("cannot be looked at: {error}"),
+    };
+    Some(format!("names {}, which {fault}", shown_command(path)))
+}
+
+fn missing(path: &Path) -> &'static str {
+    if path.to_string_lossy().contains(' ') {
+        "does not exist: write the program alone here, and its arguments into `args`"
+    } else {
+        "does not exist: install it there or correct the path"
+    }
+}
+
+fn mode_fault(metadata: &Metadata) -> Option<&'static str> {
+    let mode = metadata.permissions().mode();
+    if metadata.is_dir() {
+        Some("is a directory: write the path of the program in it")
+    } else if !metadata.is_file() {
+        Some("is no regular file: write the path of a program")
+    } else if mode & 0o111 == 0 {
+        Some("is not executable: run chmod +x on it")
+    } else if mode & 0o002 != 0 {
+        Some("every user of this machine may change: run chmod o-w on it")
+    } else {
+        None
+    }
+}
+
+fn cwd_problem(path: &Path) -> Option<String> {
+    let fault = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return None,
+        Ok(_) => "is no directory: write the path of one".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "does not exist: create the directory or correct the path".to_owned()
+        }
+        Err(error) => format!("cannot be looked at: {error}"),
+    };
+    Some(format!("names {:?}, which {fault}", path.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        path::PathBuf,
+        process,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+    use crate::config::LocalServiceConfig;
+
+    /// A directory of its own for each test, gone with it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name = format!(
+                "tls-files-{}-{}",
+                process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
+            let path = env::temp_dir().join(name);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self, name: &str, mode: u32) -> PathBuf {
+            let path = self.0.join(name);
+            fs::write(&path, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn problem(config: &LocalServiceConfig) -> Option<Problem> {
+        let problems = file_problems(&config.launch, "llama");
+        assert!(problems.len() <= 1, "{problems:?}");
+        problems.into_iter().next()
+    }
+
+    fn of_command(path: impl Into<PathBuf>, fact: &str, remedy: &str) {
+        let problem = problem(&LocalServiceConfig::new(path)).unwrap();
+        assert_eq!((&*problem.service, &*problem.field), ("llama", "command"));
+        assert!(problem.remedy.contains(fact), "{}", problem.remedy);
+        assert!(problem.remedy.contains(remedy), "{}", problem.remedy);
+    }
+
+    #[test]
+    fn a_program_that_can_be_started_has_no_problem() {
+        let folder = Folder::new();
+        let program = folder.file("server", 0o755);
+        assert_eq!(
+            problem(&LocalServiceConfig::new(&program).cwd(&folder.0)),
+            None
+        );
+    }
+
+    #[test]
+    fn each_fault_of_the_command_has_its_remedy() {
+        let folder = Folder::new();
+        of_command(folder.0.join("none"), "does not exist", "install it");
+        of_command(folder.0.join("none --port 1"), "does not exist", "`args`");
+        of_command(&folder.0, "a directory", "in it");
+        of_command("/dev/null", "no regular file", "a program");
+        of_command(folder.file("plain", 0o644), "not executable", "chmod +x");
+        of_command(folder.file("shared", 0o777), "every user", "chmod o-w");
+        of_command(
+            folder.file("file", 0o755).join("below"),
+            "cannot be looked at",
+            "",
+        );
+    }
+
+    #[test]
+    fn a_link_is_judged_by_what_it_points_to() {
+        let folder = Folder::new();
+        let link = folder.0.join("link");
+        std::os::unix::fs::symlink(folder.file("shared", 0o777), &link).unwrap();
+        of_command(link, "every user", "chmod o-w");
+    }
+
+    #[test]
+    fn a_missing_working_directory_is_told_apart_from_a_missing_command() {
+        let folder = Folder::new();
+        let program = folder.file("server", 0o755);
+        for (cwd, fact) in [
+            (folder.0.join("none"), "does not exist"),
+            (program.clone(), "no directory"),
+        ] {
+            let problem = problem(&LocalServiceConfig::new(&program).cwd(cwd)).unwrap();
+            assert_eq!(problem.field, "cwd");
+            assert!(problem.remedy.contains(fact), "{}", problem.remedy);
+        }
+    }
+}

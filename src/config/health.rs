@@ -1,0 +1,89 @@
+//! The headers of a probe, and the statuses that it takes for ready.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+
+use super::validate::Refusals;
+
+/// What the probe's connection decides, and no configuration.
+const RESERVED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub(super) fn headers(configured: &[(String, String)], refusals: &mut Refusals<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (index, (name, value)) in configured.iter().enumerate() {
+        let nth = index + 1;
+        match header(name, value) {
+            Ok((name, value)) => {
+                if headers.try_append(name, value).is_err() {
+                    refusals.add(
+                        "healthHeaders",
+                        "has more headers than any server accepts: write fewer",
+                    );
+                    return headers;
+                }
+            }
+            Err(fault) => {
+                refusals.add("healthHeaders", format!("has a header (no. {nth}) {fault}"));
+            }
+        }
+    }
+    headers
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let name: HeaderName = name
+        .parse()
+        .map_err(|_| "whose name is none: write letters, digits and dashes")?;
+    if RESERVED.contains(&name.as_str()) {
+        return Err("that the connection itself sets: leave it out");
+    }
+    Ok((name, sensitive(value)?))
+}
+
+fn sensitive(value: &str) -> Result<HeaderValue, &'static str> {
+    let mut value: HeaderValue = value.parse().map_err(
+        |_| "whose value cannot be sent: leave out line breaks and other control characters",
+    )?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Puts the API key where a server looks for it, unless the configuration says otherwise.
+pub(super) fn authorize(headers: &mut HeaderMap, key: &str, refusals: &mut Refusals<'_>) {
+    if headers.contains_key(AUTHORIZATION) {
+        return;
+    }
+    match sensitive(&format!("Bearer {key}")) {
+        Ok(value) => drop(headers.try_insert(AUTHORIZATION, value)),
+        Err(fault) => refusals.add("apiKey", format!("is a key {fault}")),
+    }
+}
+
+/// `None`: any 2xx.
+pub(super) fn wanted(configured: Option<&[u16]>, refusals: &mut Refusals<'_>) -> Option<Vec<u16>> {
+    let mut wanted = configured?.to_vec();
+    if wanted.is_empty() {
+        refusals.add(
+            "healthStatus",
+            "lists no status: name one, or leave it out for any 2xx",
+        );
+    }
+    if wanted.iter().any(|status| !(100..=999).contains(status)) {
+        refusals.add(
+            "healthStatus",
+            "lists what is no status: write numbers from 100 to 999",
+        );
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    Some(wanted)
+}

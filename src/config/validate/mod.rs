@@ -1,0 +1,254 @@
+//! Refuses what cannot work, as far as the text alone tells.
+
+#[cfg(test)]
+mod tests;
+
+use std::{env, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Uri};
+
+use super::{
+    Endpoint, InheritEnv, Launch, LocalServiceConfig, Policy, Secrets, Settings, Target,
+    file_problems, health, same_origin, url,
+};
+use crate::{Error, ErrorKind, Problem};
+
+/// No time may be longer, so that none overflows where it is added to another.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// What is wrong with one service's configuration.
+pub(super) struct Refusals<'a> {
+    service: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Refusals<'_> {
+    pub(super) fn add(&mut self, field: &str, remedy: impl Into<String>) {
+        self.problems
+            .push(Problem::new(self.service, field, remedy));
+    }
+
+    fn keep<T>(&mut self, field: &str, result: Result<T, &'static str>) -> Option<T> {
+        result.map_err(|remedy| self.add(field, remedy)).ok()
+    }
+}
+
+impl LocalServiceConfig {
+    /// Checks everything that can be known from the text alone.
+    ///
+    /// Of what the file system says it only warns: a healthy server is used without a command.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`] with all problems.
+    pub(crate) fn validate(&self, service: &str, base_url: &str) -> Result<Settings, Error> {
+        let mut refusals = Refusals {
+            service,
+            problems: Vec::new(),
+        };
+        check_name(service, &mut refusals);
+        check_launch(&self.launch, &mut refusals);
+        self.check_limits(&mut refusals);
+        let urls = self.urls(base_url, &mut refusals);
+        let target = self.target(urls.as_ref(), &mut refusals);
+
+        match (urls, target) {
+            (Some((base, health)), Some(target)) if refusals.problems.is_empty() => {
+                let settings = self.settings(base, &health, target);
+                warn_of_files(&settings.launch, service);
+                Ok(settings)
+            }
+            _ => Err(Error::new(
+                service,
+                ErrorKind::InvalidConfig {
+                    problems: refusals.problems,
+                },
+            )),
+        }
+    }
+
+    fn urls(&self, base_url: &str, refusals: &mut Refusals<'_>) -> Option<(Uri, Uri)> {
+        let remote = self.allow_remote_health;
+        let base = refusals.keep("baseUrl", url::base(base_url.trim()));
+        let written = self.health_url.as_deref().map(str::trim);
+        let health = match (written.filter(|text| !text.is_empty()), &base) {
+            (Some(text), _) => refusals.keep("healthUrl", url::health(text, remote)),
+            (None, Some(base)) => refusals.keep("healthUrl", url::default_health(base, remote)),
+            (None, None) => None,
+        };
+        Some((base?, health?))
+    }
+
+    fn target(&self, urls: Option<&(Uri, Uri)>, refusals: &mut Refusals<'_>) -> Option<Target> {
+        // Looked at even if there is no URL: all problems are told at once.
+        let mut headers = health::headers(&self.health_headers, refusals);
+        let wanted = health::wanted(self.health_status.as_deref(), refusals);
+        let (base, health) = urls?;
+        if let Some(key) = &self.api_key
+            && same_origin(base, health)
+        {
+            health::authorize(&mut headers, key, refusals);
+        }
+        Some(Target {
+            headers,
+            wanted,
+            ..Target::new(health, self.probe_timeout)?
+        })
+    }
+
+    fn check_limits(&self, refusals: &mut Refusals<'_>) {
+        let swap_timeout = self.swap_timeout.unwrap_or_default();
+        let abandon_grace = self.abandon_grace.unwrap_or_default();
+        for (field, time, least) in [
+            ("readyTimeoutMs", self.ready_timeout, "1"),
+            ("probeTimeoutMs", self.probe_timeout, "1"),
+            ("recheckMs", self.recheck, "1"),
+            ("idleStopMs", self.idle_stop, "0 (never)"),
+            ("stopTimeoutMs", self.stop_timeout, "0"),
+            ("swapTimeoutMs", swap_timeout, "0"),
+            ("abandonGraceMs", abandon_grace, "0"),
+        ] {
+            if time > LONGEST || (time.is_zero() && least == "1") {
+                let most = LONGEST.as_millis();
+                refusals.add(
+                    field,
+                    format!("is out of range: write {least} to {most} (a year)"),
+                );
+            }
+        }
+        if self.max_waiters == Some(0) {
+            refusals.add(
+                "maxWaiters",
+                "is 0, with which no request could ever start the service: write 1 or more, or \
+                 leave it out for no limit",
+            );
+        }
+    }
+
+    fn settings(&self, base: Uri, health: &Uri, target: Target) -> Settings {
+        let mut launch = self.launch.clone();
+        if let InheritEnv::Only(names) = &mut launch.inherit_env {
+            // The same names in another order are the same identity.
+            names.sort_unstable();
+            names.dedup();
+        }
+        let mut endpoints: Vec<_> = [&base, health]
+            .into_iter()
+            .filter_map(Endpoint::of)
+            .collect();
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        let secrets = self.secrets(&target.headers);
+        Settings {
+            launch: Arc::new(launch),
+            endpoints,
+            base,
+            target: Arc::new(target),
+            policy: Policy {
+                ready_timeout: self.ready_timeout,
+                idle_stop: (!self.idle_stop.is_zero()).then_some(self.idle_stop),
+                stop_timeout: self.stop_timeout,
+                abandon_grace: self.abandon_grace,
+                recheck: self.recheck,
+            },
+            swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
+            max_waiters: self.max_waiters,
+            stop_strays: self.stop_strays,
+            secrets: Arc::new(secrets),
+        }
+    }
+
+    fn secrets(&self, headers: &HeaderMap) -> Secrets {
+        let host_env = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Secrets::new(&self.launch, headers, self.api_key.as_deref(), host_env)
+    }
+}
+
+fn check_name(service: &str, refusals: &mut Refusals<'_>) {
+    if service.trim().is_empty() {
+        refusals.add(
+            "name",
+            "is empty: give the service a name, by which errors and logs call it",
+        );
+    } else if service.contains(char::is_control) {
+        refusals.add(
+            "name",
+            "has a control character: write a name that fits into a line of a log",
+        );
+    }
+}
+
+fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
+    let command = launch.command.as_os_str().as_bytes();
+    if command.trim_ascii().is_empty() {
+        refusals.add(
+            "command",
+            "is empty: write the absolute path of the program",
+        );
+    } else if !launch.command.is_absolute() {
+        refusals.add(
+            "command",
+            "is no absolute path: write it in full, beginning with `/`, since no shell and no \
+             PATH is asked (`command -v` shows it)",
+        );
+    }
+    check_nul("command", command, refusals);
+    for arg in &launch.args {
+        check_nul("args", arg.as_bytes(), refusals);
+    }
+    if let Some(cwd) = &launch.cwd {
+        if cwd.as_os_str().is_empty() {
+            refusals.add(
+                "cwd",
+                "is empty: write a directory, or leave it out for the host's",
+            );
+        }
+        check_nul("cwd", cwd.as_os_str().as_bytes(), refusals);
+    }
+    for (name, value) in &launch.env {
+        check_variable("env", name, refusals);
+        check_nul("env", value.as_bytes(), refusals);
+    }
+    if let InheritEnv::Only(names) = &launch.inherit_env {
+        for name in names {
+            check_variable("inheritEnv", name, refusals);
+        }
+    }
+}
+
+fn check_variable(field: &str, name: &str, refusals: &mut Refusals<'_>) {
+    if name.is_empty() {
+        refusals.add(
+            field,
+            "has a variable without a name: give it one or leave it out",
+        );
+    } else if name.contains('=') {
+        // The text before `=` is not shown either: nobody knows what was meant.
+        refusals.add(
+            field,
+            "has a variable with `=` in its name: write name and value apart",
+        );
+    }
+    check_nul(field, name.as_bytes(), refusals);
+}
+
+fn check_nul(field: &str, text: &[u8], refusals: &mut Refusals<'_>) {
+    if text.contains(&0) {
+        refusals.add(
+            field,
+            "has a NUL character, which no program can be given: leave it out",
+        );
+    }
+}
+
+fn warn_of_files(launch: &Launch, service: &str) {
+    for Problem { field, remedy, .. } in file_problems(launch, service) {
+        tracing::warn!(
+            service,
+            field,
+            "the local service could not be started now: `{field}` {remedy}"
+        );
+    }
+}

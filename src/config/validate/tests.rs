@@ -1,0 +1,591 @@
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use http::StatusCode;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+use crate::config::Host;
+
+const BASE: &str = "http://127.0.0.1:8080/v1";
+const SECRET: &str = "s3cr3t-marker";
+
+/// A program that is there on every Unix.
+fn config() -> LocalServiceConfig {
+    LocalServiceConfig::new("/bin/sh")
+}
+
+fn accepted(config: &LocalServiceConfig, base_url: &str) -> Settings {
+    config.validate("llama", base_url).unwrap()
+}
+
+fn refused_at(config: &LocalServiceConfig, base_url: &str) -> Vec<Problem> {
+    let error = config.validate("llama", base_url).unwrap_err();
+    assert_eq!(error.service(), "llama");
+    assert_eq!(error.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
+    let ErrorKind::InvalidConfig { problems } = error.kind() else {
+        panic!("{error}");
+    };
+    problems.clone()
+}
+
+/// The configuration has one problem, in this field, and the remedy says this.
+fn assert_refused(config: &LocalServiceConfig, field: &str, remedy: &str) {
+    assert_refused_at(config, BASE, field, remedy);
+}
+
+fn assert_refused_at(config: &LocalServiceConfig, base_url: &str, field: &str, remedy: &str) {
+    let problems = refused_at(config, base_url);
+    let [problem] = &*problems else {
+        panic!("not one problem for {field} of {base_url}: {problems:?}");
+    };
+    assert_eq!((&*problem.service, &*problem.field), ("llama", field));
+    assert!(problem.remedy.contains(remedy), "{}", problem.remedy);
+    assert!(!problem.remedy.contains(SECRET), "{}", problem.remedy);
+}
+
+// The name and the command
+
+#[test]
+fn a_service_without_a_usable_name_is_refused() {
+    for name in ["", " \t", "a\nb"] {
+        let error = config().validate(name, BASE).unwrap_err();
+        let ErrorKind::InvalidConfig { problems } = error.kind() else {
+            panic!("{error}");
+        };
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].field, "name");
+    }
+}
+
+#[test]
+fn a_command_that_is_no_absolute_path_is_refused() {
+    for command in ["", "  "] {
+        assert_refused(&LocalServiceConfig::new(command), "command", "is empty");
+    }
+    for command in [
+        "llama-server",
+        "./llama-server",
+        "~/llama-server",
+        " /bin/sh",
+    ] {
+        assert_refused(
+            &LocalServiceConfig::new(command),
+            "command",
+            "absolute path",
+        );
+    }
+}
+
+#[test]
+fn nul_is_refused_everywhere() {
+    let nul = || format!("{SECRET}\0");
+    let only = InheritEnv::Only(vec![nul()]);
+    for (field, config) in [
+        ("command", LocalServiceConfig::new("/bin/\0")),
+        ("args", config().args([nul()])),
+        ("cwd", config().cwd("/\0")),
+        ("env", config().env(nul(), "x")),
+        ("env", config().env("X", nul())),
+        ("inheritEnv", config().inherit_env(only)),
+    ] {
+        assert_refused(&config, field, "NUL");
+    }
+    assert_refused(
+        &config().health_url("http://localhost/\0"),
+        "healthUrl",
+        "no URL",
+    );
+    assert_refused(
+        &config().health_headers([("x", nul())]),
+        "healthHeaders",
+        "value",
+    );
+    assert_refused_at(&config(), "http://localhost/\0", "baseUrl", "no URL");
+}
+
+#[test]
+fn a_variable_needs_a_name_without_an_equals_sign() {
+    let only = |name: &str| InheritEnv::Only(vec![name.to_owned()]);
+    assert_refused(&config().env("", SECRET), "env", "without a name");
+    assert_refused(&config().env(format!("A={SECRET}"), SECRET), "env", "`=`");
+    assert_refused(
+        &config().inherit_env(only("")),
+        "inheritEnv",
+        "without a name",
+    );
+    assert_refused(&config().inherit_env(only("A=B")), "inheritEnv", "`=`");
+}
+
+#[test]
+fn an_empty_working_directory_is_refused() {
+    assert_refused(&config().cwd(""), "cwd", "is empty");
+}
+
+#[test]
+fn arguments_and_values_are_otherwise_taken_as_they_are() {
+    let config = config()
+        .args(["", " a b ", "$HOME"])
+        .args(["ü"])
+        .env("A", "")
+        .cwd("rel");
+    let launch = accepted(&config, BASE).launch;
+    assert_eq!(launch.args, ["", " a b ", "$HOME", "ü"]);
+    assert_eq!(launch.env["A"], "");
+}
+
+// URLs
+
+#[test]
+fn what_is_no_http_url_is_refused() {
+    let user_info = format!("http://u:{SECRET}@localhost:1/");
+    let fragment = format!("http://localhost:1/#{SECRET}");
+    for (text, remedy) in [
+        ("", "no URL"),
+        ("not a url", "no URL"),
+        ("localhost:8080", "no URL"),
+        ("/v1", "no URL"),
+        ("http://", "no URL"),
+        ("http://[::1", "no URL"),
+        ("ftp://localhost/", "scheme"),
+        (&user_info, "user info"),
+        (&fragment, "fragment"),
+        ("http://localhost:0/", "port"),
+        ("http://localhost:65536/", "port"),
+        ("http://localhost:/", "port"),
+        ("http://127.1:8080/", "host"),
+        ("http://2130706433/", "host"),
+        ("http://0x7f.0.0.1/", "host"),
+        ("http://localhost/?api-version=1", "query"),
+    ] {
+        assert_refused_at(&config(), text, "baseUrl", remedy);
+        if !text.is_empty() && remedy != "query" {
+            let remedy = if remedy == "scheme" {
+                "plain HTTP"
+            } else {
+                remedy
+            };
+            assert_refused(&config().health_url(text), "healthUrl", remedy);
+        }
+    }
+}
+
+#[test]
+fn a_health_url_is_plain_http() {
+    assert_refused(
+        &config().health_url("https://localhost/health"),
+        "healthUrl",
+        "plain HTTP",
+    );
+    let https = "https://localhost:8443/v1";
+    assert_refused_at(&config(), https, "healthUrl", "`baseUrl` is an https URL");
+    let settings = accepted(&config().health_url("http://localhost:8080/health"), https);
+    let endpoints: Vec<_> = settings.endpoints.iter().map(ToString::to_string).collect();
+    assert_eq!(endpoints, ["localhost:8080", "localhost:8443"]);
+}
+
+#[test]
+fn a_health_url_on_another_machine_is_refused_unless_allowed() {
+    for host in [
+        "10.0.0.1",
+        "169.254.169.254",
+        "[::ffff:10.0.0.1]",
+        "[fe80::1]",
+        "example.com",
+        "localhost.example.com",
+    ] {
+        let url = format!("http://{host}:8080/health");
+        assert_refused(
+            &config().health_url(&url),
+            "healthUrl",
+            "`allowRemoteHealth`",
+        );
+        assert_refused_at(
+            &config(),
+            &url,
+            "healthUrl",
+            "`baseUrl` is not on this machine",
+        );
+        accepted(&config().health_url(&url).allow_remote_health(true), BASE);
+        accepted(&config().allow_remote_health(true), &url);
+        accepted(&config().health_url("http://localhost:1/"), &url);
+    }
+}
+
+#[test]
+fn every_spelling_of_this_machine_is_accepted() {
+    for (host, probed) in [
+        ("localhost", Host::Localhost),
+        ("127.0.0.1", Host::Address([127, 0, 0, 1].into())),
+        ("127.1.2.3", Host::Address([127, 1, 2, 3].into())),
+        ("0.0.0.0", Host::Address([127, 0, 0, 1].into())),
+        ("[::1]", Host::Address("::1".parse().unwrap())),
+        ("[::]", Host::Address("::1".parse().unwrap())),
+        ("[::ffff:127.0.0.1]", Host::Address([127, 0, 0, 1].into())),
+    ] {
+        let settings = accepted(&config(), &format!("http://{host}:8080/v1"));
+        assert_eq!(settings.target.host, probed);
+        assert_eq!(settings.target.authority, format!("{host}:8080"));
+        assert_eq!(settings.endpoints.len(), 1);
+        assert_eq!(settings.endpoints[0].to_string(), "localhost:8080");
+    }
+}
+
+#[test]
+fn the_default_health_url_is_models_below_the_base_url() {
+    for (base, path) in [
+        ("http://localhost:8080/v1", "/v1/models"),
+        (" http://localhost:8080/v1/// ", "/v1/models"),
+        ("http://localhost:8080", "/models"),
+        ("http://localhost:8080/", "/models"),
+    ] {
+        let target = accepted(&config(), base).target;
+        assert_eq!(
+            (&*target.path_and_query, target.port),
+            (path, 8080),
+            "{base}"
+        );
+        let blank = accepted(&config().health_url(" "), base).target;
+        assert_eq!(blank.path_and_query, path, "{base}");
+    }
+}
+
+#[test]
+fn a_written_health_url_is_probed_as_it_stands() {
+    for (url, authority, port, path) in [
+        (
+            " http://localhost:9/health?a=b ",
+            "localhost:9",
+            9,
+            "/health?a=b",
+        ),
+        ("http://localhost", "localhost", 80, "/"),
+        ("http://LOCALHOST?a", "LOCALHOST", 80, "/?a"),
+    ] {
+        let target = accepted(&config().health_url(url), BASE).target;
+        assert_eq!(
+            (&*target.authority, target.port, &*target.path_and_query),
+            (authority, port, path)
+        );
+    }
+}
+
+// Headers and statuses
+
+#[test]
+fn headers_that_cannot_be_sent_are_refused() {
+    for name in ["", "a b", "a:b", "ü"] {
+        assert_refused(
+            &config().health_headers([(name, SECRET)]),
+            "healthHeaders",
+            "name",
+        );
+    }
+    for value in ["a\nb", "a\r\nb: c", "\u{7f}"] {
+        let value = format!("{SECRET}{value}");
+        assert_refused(
+            &config().health_headers([("x", value)]),
+            "healthHeaders",
+            "value",
+        );
+    }
+    for name in ["Host", "content-length", "Transfer-Encoding", "connection"] {
+        assert_refused(
+            &config().health_headers([(name, "x")]),
+            "healthHeaders",
+            "leave it out",
+        );
+    }
+    let third = config().health_headers([("a", "1"), ("b", "2"), ("", "3")]);
+    assert_refused(&third, "healthHeaders", "no. 3");
+}
+
+#[test]
+fn headers_and_statuses_go_to_the_probe() {
+    let config = config()
+        .health_headers([("X-One", "1")])
+        .health_headers([(String::from("x-two"), String::from("2"))])
+        .health_status([404, 200])
+        .health_status([200])
+        .probe_timeout(Duration::from_millis(7));
+    let target = accepted(&config, BASE).target;
+    assert_eq!(target.headers["x-one"], "1");
+    assert_eq!(target.headers["x-two"], "2");
+    assert_eq!(target.wanted, Some(vec![200, 404]));
+    assert_eq!(target.timeout, Duration::from_millis(7));
+}
+
+#[test]
+fn more_headers_than_any_server_accepts_are_refused() {
+    let headers = (0..40_000).map(|n| (format!("x-{n}"), "v"));
+    assert_refused(
+        &config().health_headers(headers),
+        "healthHeaders",
+        "write fewer",
+    );
+}
+
+#[test]
+fn what_is_no_status_is_refused() {
+    for status in [0, 99, 1000, u16::MAX] {
+        assert_refused(
+            &config().health_status([200, status]),
+            "healthStatus",
+            "100 to 999",
+        );
+    }
+    assert_refused(
+        &config().health_status([]),
+        "healthStatus",
+        "lists no status",
+    );
+    accepted(&config().health_status([100, 999]), BASE);
+}
+
+#[test]
+fn the_api_key_goes_to_its_own_origin_only() {
+    let authorization = |config: LocalServiceConfig| {
+        let target = accepted(&config.api_key("k-12345678"), BASE).target;
+        target.headers.get("authorization").cloned()
+    };
+    assert_eq!(authorization(config()).unwrap(), "Bearer k-12345678");
+    assert_eq!(
+        authorization(config().health_url("http://localhost:8080/health")).unwrap(),
+        "Bearer k-12345678"
+    );
+    assert_eq!(
+        authorization(config().health_url("http://localhost:8081/health")),
+        None
+    );
+    let own = config().health_headers([("authorization", "own")]);
+    assert_eq!(authorization(own).unwrap(), "own");
+    let broken = config().api_key(format!("{SECRET}\n"));
+    assert_refused(&broken, "apiKey", "line breaks");
+}
+
+// Limits
+
+type Setter = fn(LocalServiceConfig, Duration) -> LocalServiceConfig;
+
+const TIMES: [(&str, Setter, bool); 7] = [
+    ("readyTimeoutMs", LocalServiceConfig::ready_timeout, false),
+    ("probeTimeoutMs", LocalServiceConfig::probe_timeout, false),
+    ("recheckMs", LocalServiceConfig::recheck, false),
+    ("idleStopMs", LocalServiceConfig::idle_stop, true),
+    ("stopTimeoutMs", LocalServiceConfig::stop_timeout, true),
+    ("swapTimeoutMs", LocalServiceConfig::swap_timeout, true),
+    ("abandonGraceMs", LocalServiceConfig::abandon_grace, true),
+];
+
+#[test]
+fn times_out_of_range_are_refused() {
+    for (field, set, may_be_zero) in TIMES {
+        for time in [Duration::MAX, LONGEST + Duration::from_nanos(1)] {
+            assert_refused(&set(config(), time), field, "31536000000 (a year)");
+        }
+        for time in [LONGEST, Duration::from_nanos(1)] {
+            accepted(&set(config(), time), BASE);
+        }
+        if may_be_zero {
+            accepted(&set(config(), Duration::ZERO), BASE);
+        } else {
+            assert_refused(&set(config(), Duration::ZERO), field, "write 1 to");
+        }
+    }
+}
+
+#[test]
+fn no_waiter_at_all_is_refused() {
+    assert_refused(&config().max_waiters(0), "maxWaiters", "1 or more");
+    assert_eq!(
+        accepted(&config().max_waiters(1), BASE).max_waiters,
+        Some(1)
+    );
+    assert_eq!(
+        accepted(&config().max_waiters(usize::MAX), BASE).max_waiters,
+        Some(usize::MAX)
+    );
+}
+
+#[test]
+fn the_defaults_are_those_of_the_table() {
+    let settings = accepted(&config(), BASE);
+    let secs = Duration::from_secs;
+    assert_eq!(
+        settings.policy,
+        Policy {
+            ready_timeout: secs(120),
+            idle_stop: None,
+            stop_timeout: secs(10),
+            abandon_grace: None,
+            recheck: secs(30),
+        }
+    );
+    assert_eq!(settings.swap_timeout, secs(120));
+    assert_eq!(settings.target.timeout, secs(2));
+    assert_eq!(settings.target.wanted, None);
+    assert!(settings.target.headers.is_empty());
+    assert_eq!(settings.max_waiters, None);
+    assert!(settings.stop_strays);
+    assert_eq!(settings.launch.inherit_env, InheritEnv::All);
+    assert_eq!(settings.base, BASE);
+}
+
+#[test]
+fn what_is_set_arrives() {
+    let config = config()
+        .ready_timeout(Duration::from_secs(1))
+        .idle_stop(Duration::from_secs(2))
+        .stop_timeout(Duration::from_secs(3))
+        .abandon_grace(Duration::from_secs(4))
+        .recheck(Duration::from_secs(5))
+        .stop_strays(false);
+    let settings = accepted(&config, BASE);
+    assert_eq!(settings.policy.idle_stop, Some(Duration::from_secs(2)));
+    assert_eq!(settings.policy.stop_timeout, Duration::from_secs(3));
+    assert_eq!(settings.policy.abandon_grace, Some(Duration::from_secs(4)));
+    assert_eq!(settings.policy.recheck, Duration::from_secs(5));
+    assert_eq!(settings.swap_timeout, Duration::from_secs(1));
+    assert!(!settings.stop_strays);
+    let settings = accepted(
+        &config.abandon_grace(None).swap_timeout(Duration::ZERO),
+        BASE,
+    );
+    assert_eq!(settings.policy.abandon_grace, None);
+    assert_eq!(settings.swap_timeout, Duration::ZERO);
+}
+
+// All together
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let config = LocalServiceConfig::new("server")
+        .env("", "x")
+        .health_url("https://localhost")
+        .health_headers([("", "x")])
+        .health_status([1])
+        .ready_timeout(Duration::ZERO)
+        .max_waiters(0);
+    let problems = refused_at(&config, "ftp://localhost");
+    let fields: Vec<_> = problems.iter().map(|it| &*it.field).collect();
+    assert_eq!(
+        fields,
+        [
+            "command",
+            "env",
+            "readyTimeoutMs",
+            "maxWaiters",
+            "baseUrl",
+            "healthUrl",
+            "healthHeaders",
+            "healthStatus"
+        ]
+    );
+}
+
+#[test]
+fn the_order_of_inherited_names_is_no_other_identity() {
+    let launch = |names: &[&str]| {
+        let names = names.iter().map(|&it| it.to_owned()).collect();
+        accepted(&config().inherit_env(InheritEnv::Only(names)), BASE).launch
+    };
+    assert_eq!(launch(&["B", "A", "B"]), launch(&["A", "B"]));
+}
+
+/// Every place where a secret may stand.
+fn secretive() -> LocalServiceConfig {
+    LocalServiceConfig::new(format!("/bin/none --api-key {SECRET}"))
+        .args(["--api-key", SECRET])
+        .args([
+            format!("--auth-token={SECRET}"),
+            format!("HF_TOKEN={SECRET}"),
+        ])
+        .env("ANY", SECRET)
+        .env("MY_KEY", SECRET)
+        .health_headers([("authorization", format!("Bearer {SECRET}"))])
+        .health_url(format!("http://localhost:8080/health?api_key={SECRET}"))
+        .api_key(SECRET)
+}
+
+#[test]
+fn no_debug_shows_a_secret_but_all_show_the_rest() {
+    let config = secretive();
+    let settings = accepted(&config, BASE);
+    for text in [format!("{config:#?}"), format!("{settings:#?}")] {
+        assert!(!text.contains(SECRET), "{text}");
+        for shown in [
+            "/bin/none",
+            "--api-key",
+            "MY_KEY",
+            "authorization",
+            "/health",
+        ] {
+            assert!(text.contains(shown), "{shown} is not in {text}");
+        }
+    }
+    let invalid = config
+        .clone()
+        .health_url(format!("http://u:{SECRET}@h/?k={SECRET}"));
+    assert!(!format!("{invalid:?}").contains(SECRET));
+}
+
+#[test]
+fn no_refusal_shows_a_secret() {
+    let config = secretive()
+        .args([format!("{SECRET}\0")])
+        .env("X", format!("{SECRET}\0"))
+        .env(format!("{SECRET}="), SECRET)
+        .health_headers([("x", format!("{SECRET}\n"))])
+        .health_url(format!("ftp://u:{SECRET}@localhost/{SECRET}"));
+    let error = config
+        .validate("llama", &format!("http://u:{SECRET}@localhost/"))
+        .unwrap_err();
+    for text in [error.to_string(), format!("{error:#?}")] {
+        assert!(!text.contains(SECRET), "{text}");
+        assert!(text.contains("healthUrl"), "{text}");
+    }
+}
+
+#[test]
+fn output_is_rid_of_everything_that_is_secret() {
+    let secrets = accepted(&secretive(), BASE).secrets;
+    assert_eq!(
+        secrets.redact(&format!("port 8080, key {SECRET}!")),
+        "port 8080, key [redacted]!"
+    );
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[test]
+fn a_missing_command_is_warned_of_and_accepted() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || accepted(&secretive(), BASE));
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for part in ["WARN", "llama", "command", "/bin/none", "does not exist"] {
+        assert!(text.contains(part), "{part} is not in {text:?}");
+    }
+    assert!(!text.contains(SECRET), "{text}");
+}

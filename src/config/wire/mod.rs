@@ -1,0 +1,211 @@
+//! The configuration as a file writes it: `OpenClaw`'s `localService`, and what it lacks.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, Unexpected, Visitor},
+};
+
+use super::{InheritEnv, LocalServiceConfig};
+
+/// Keys in camel case, times in milliseconds; unknown keys are refused by name, and `null` is
+/// refused but for `abandonGraceMs`.
+///
+/// `args`, `cwd`, `env` and `inheritEnv` are taken verbatim. `inheritEnv` is `true` or a list of
+/// names; `false` is refused, since an empty list says that better.
+impl<'de> Deserialize<'de> for LocalServiceConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Wire::deserialize(deserializer)?.into_config()
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(
+    default,
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a local service"
+)]
+struct Wire {
+    command: Given<String>,
+    args: Given<Discreet<Vec<Discreet<String>>>>,
+    cwd: Given<String>,
+    env: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    inherit_env: Given<Inherit>,
+    health_url: Given<String>,
+    health_headers: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    health_status: Given<Vec<u16>>,
+    allow_remote_health: Given<bool>,
+    ready_timeout_ms: Given<Millis>,
+    probe_timeout_ms: Given<Millis>,
+    recheck_ms: Given<Millis>,
+    idle_stop_ms: Given<Millis>,
+    stop_timeout_ms: Given<Millis>,
+    swap_timeout_ms: Given<Millis>,
+    abandon_grace_ms: Option<Millis>,
+    max_waiters: Given<usize>,
+    stop_strays: Given<bool>,
+}
+
+impl Wire {
+    fn into_config<E: de::Error>(self) -> Result<LocalServiceConfig, E> {
+        let Given(Some(command)) = self.command else {
+            return Err(E::missing_field("command"));
+        };
+        let mut config = LocalServiceConfig::new(command)
+            .args(strings(self.args)?)
+            .health_headers(map("healthHeaders", self.health_headers)?);
+        config.launch.env = map("env", self.env)?;
+        config.launch.cwd = self.cwd.0.map(Into::into);
+        config.launch.inherit_env = self.inherit_env.0.map_or(InheritEnv::All, |it| it.0);
+        config.health_url = self.health_url.0;
+        config.health_status = self.health_status.0;
+        config.max_waiters = self.max_waiters.0;
+        config.swap_timeout = self.swap_timeout_ms.0.map(|it| it.0);
+        config.abandon_grace = self.abandon_grace_ms.map(|it| it.0);
+        put(&mut config.allow_remote_health, self.allow_remote_health.0);
+        put(&mut config.stop_strays, self.stop_strays.0);
+        for (field, given) in [
+            (&mut config.ready_timeout, self.ready_timeout_ms),
+            (&mut config.probe_timeout, self.probe_timeout_ms),
+            (&mut config.recheck, self.recheck_ms),
+            (&mut config.idle_stop, self.idle_stop_ms),
+            (&mut config.stop_timeout, self.stop_timeout_ms),
+        ] {
+            put(field, given.0.map(|it| it.0));
+        }
+        Ok(config)
+    }
+}
+
+fn put<T>(field: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *field = given;
+    }
+}
+
+fn strings<E: de::Error>(args: Given<Discreet<Vec<Discreet<String>>>>) -> Result<Vec<String>, E> {
+    let args = match args.0 {
+        None => Vec::new(),
+        Some(Discreet::Fits(args)) => args,
+        Some(Discreet::Other(_)) => {
+            return Err(E::custom("`args` is no list: write one of strings"));
+        }
+    };
+    let strings = args.into_iter().enumerate().map(|(index, arg)| match arg {
+        Discreet::Fits(arg) => Ok(arg),
+        Discreet::Other(_) => Err(E::custom(format_args!(
+            "`args` has what is no string at place {}: put it in quotes",
+            index + 1
+        ))),
+    });
+    strings.collect()
+}
+
+fn map<E: de::Error>(
+    field: &str,
+    map: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+) -> Result<BTreeMap<String, String>, E> {
+    let map = match map.0 {
+        None => BTreeMap::new(),
+        Some(Discreet::Fits(map)) => map,
+        Some(Discreet::Other(_)) => {
+            return Err(E::custom(format_args!(
+                "`{field}` is no object: write one with a string for each name"
+            )));
+        }
+    };
+    let pairs = map.into_iter().map(|(name, value)| match value {
+        Discreet::Fits(value) => Ok((name, value)),
+        Discreet::Other(_) => Err(E::custom(format_args!(
+            "`{field}` has what is no string for {name:?}: put it in quotes"
+        ))),
+    });
+    pairs.collect()
+}
+
+/// A field that may be left out, but is not `null`.
+struct Given<T>(Option<T>);
+
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(|value| Self(Some(value)))
+    }
+}
+
+/// What serde must not quote in an error if it is of a wrong type: it may be a secret.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Discreet<T> {
+    Fits(T),
+    Other(IgnoredAny),
+}
+
+struct Inherit(InheritEnv);
+
+impl<'de> Deserialize<'de> for Inherit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "`inheritEnv` is neither `true` nor a list of names"
+        )]
+        enum Either {
+            All(bool),
+            Only(Vec<String>),
+        }
+        match Either::deserialize(deserializer)? {
+            Either::All(true) => Ok(Self(InheritEnv::All)),
+            Either::All(false) => Err(de::Error::custom(
+                "`inheritEnv` is false: write a list of the names to inherit, [] for none",
+            )),
+            Either::Only(names) => Ok(Self(InheritEnv::Only(names))),
+        }
+    }
+}
+
+struct Millis(Duration);
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(MillisVisitor)
+    }
+}
+
+struct MillisVisitor;
+
+impl Visitor<'_> for MillisVisitor {
+    type Value = Millis;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number of milliseconds, 0 or more")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Millis, E> {
+        Ok(Millis(Duration::from_millis(value)))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Millis, E> {
+        let value =
+            u64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))?;
+        self.visit_u64(value)
+    }
+
+    // `60e3`, and every number of formats that know no other.
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Millis, E> {
+        match Duration::try_from_secs_f64(value / 1000.0) {
+            Ok(duration) if value.fract() == 0.0 => Ok(Millis(duration)),
+            _ => Err(E::invalid_value(Unexpected::Float(value), &self)),
+        }
+    }
+}

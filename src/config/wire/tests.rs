@@ -1,0 +1,232 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const SECRET: &str = "s3cr3t-marker";
+
+fn read(value: &Value) -> Result<LocalServiceConfig, serde_json::Error> {
+    serde_json::from_str(&value.to_string())
+}
+
+/// A server with this key set.
+fn with(key: &str, value: impl Into<Value>) -> Result<LocalServiceConfig, serde_json::Error> {
+    let mut object = json!({ "command": "/bin/server" });
+    object[key] = value.into();
+    read(&object)
+}
+
+fn refusal(key: &str, value: impl Into<Value>) -> String {
+    with(key, value).unwrap_err().to_string()
+}
+
+#[test]
+fn a_command_is_enough_and_the_rest_is_the_default() {
+    let read = read(&json!({ "command": "/bin/server" })).unwrap();
+    assert_eq!(
+        format!("{read:?}"),
+        format!("{:?}", LocalServiceConfig::new("/bin/server"))
+    );
+    assert!(refusal("command", Value::Null).contains("null"));
+    let error = serde_json::from_str::<LocalServiceConfig>("{}").unwrap_err();
+    assert!(
+        error.to_string().contains("missing field `command`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = read(&json!({
+        "command": "/bin/server",
+        "args": ["--port", "8080", ""],
+        "cwd": "/tmp",
+        "env": { "A": "1", "B": "" },
+        "inheritEnv": ["PATH"],
+        "healthUrl": "http://localhost:1/health",
+        "healthHeaders": { "X-A": "b" },
+        "healthStatus": [200, 404],
+        "allowRemoteHealth": true,
+        "readyTimeoutMs": 1,
+        "probeTimeoutMs": 2,
+        "recheckMs": 3,
+        "idleStopMs": 4,
+        "stopTimeoutMs": 5,
+        "swapTimeoutMs": 6,
+        "abandonGraceMs": 7,
+        "maxWaiters": 8,
+        "stopStrays": false,
+    }))
+    .unwrap();
+    let ms = Duration::from_millis;
+    let launch = &config.launch;
+    assert_eq!(launch.command.to_str(), Some("/bin/server"));
+    assert_eq!(launch.args, ["--port", "8080", ""]);
+    assert_eq!(
+        launch.cwd.as_deref().and_then(|it| it.to_str()),
+        Some("/tmp")
+    );
+    assert_eq!(launch.env["A"], "1");
+    assert_eq!(launch.env["B"], "");
+    assert_eq!(
+        launch.inherit_env,
+        InheritEnv::Only(vec!["PATH".to_owned()])
+    );
+    assert_eq!(
+        config.health_url.as_deref(),
+        Some("http://localhost:1/health")
+    );
+    assert_eq!(config.health_headers, [("X-A".to_owned(), "b".to_owned())]);
+    assert_eq!(config.health_status, Some(vec![200, 404]));
+    assert!(config.allow_remote_health);
+    assert_eq!(config.ready_timeout, ms(1));
+    assert_eq!(config.probe_timeout, ms(2));
+    assert_eq!(config.recheck, ms(3));
+    assert_eq!(config.idle_stop, ms(4));
+    assert_eq!(config.stop_timeout, ms(5));
+    assert_eq!(config.swap_timeout, Some(ms(6)));
+    assert_eq!(config.abandon_grace, Some(ms(7)));
+    assert_eq!(config.max_waiters, Some(8));
+    assert!(!config.stop_strays);
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name() {
+    assert!(refusal("port", 8080).contains("unknown field `port`"));
+    assert!(refusal("ready_timeout_ms", 1).contains("unknown field `ready_timeout_ms`"));
+}
+
+#[test]
+fn null_is_refused_but_for_a_grace_that_never_ends() {
+    for key in [
+        "args",
+        "cwd",
+        "env",
+        "inheritEnv",
+        "healthUrl",
+        "healthHeaders",
+        "healthStatus",
+        "allowRemoteHealth",
+        "readyTimeoutMs",
+        "probeTimeoutMs",
+        "recheckMs",
+        "idleStopMs",
+        "stopTimeoutMs",
+        "swapTimeoutMs",
+        "maxWaiters",
+        "stopStrays",
+    ] {
+        assert!(with(key, Value::Null).is_err(), "{key}");
+    }
+    assert_eq!(
+        with("abandonGraceMs", Value::Null).unwrap().abandon_grace,
+        None
+    );
+}
+
+#[test]
+fn milliseconds_are_whole_numbers_from_zero() {
+    for value in [
+        json!(-1),
+        json!(1.5),
+        json!("100"),
+        json!(true),
+        json!(1e300),
+        json!(-1.0),
+    ] {
+        let error = refusal("readyTimeoutMs", value);
+        assert!(error.contains("a whole number of milliseconds"), "{error}");
+    }
+    let ready_timeout = |value| with("readyTimeoutMs", value).unwrap().ready_timeout;
+    assert_eq!(ready_timeout(json!(0)), Duration::ZERO);
+    assert_eq!(ready_timeout(json!(60e3)), Duration::from_secs(60));
+    assert_eq!(
+        ready_timeout(json!(u64::MAX)),
+        Duration::from_millis(u64::MAX)
+    );
+}
+
+#[test]
+fn inherit_env_is_true_or_a_list() {
+    let inherit = |value| with("inheritEnv", value).unwrap().launch.inherit_env;
+    assert_eq!(inherit(json!(true)), InheritEnv::All);
+    assert_eq!(inherit(json!([])), InheritEnv::Only(Vec::new()));
+    assert!(refusal("inheritEnv", false).contains("[] for none"));
+    assert!(refusal("inheritEnv", "PATH").contains("neither `true` nor a list"));
+}
+
+#[test]
+fn a_blank_health_url_is_the_default() {
+    let config = with("healthUrl", "  ").unwrap();
+    let target = config
+        .validate("x", "http://localhost:1/v1")
+        .unwrap()
+        .target;
+    assert_eq!(target.path_and_query, "/v1/models");
+}
+
+#[test]
+fn statuses_and_limits_that_are_no_such_numbers_are_refused() {
+    assert!(with("healthStatus", json!([-1])).is_err());
+    assert!(with("healthStatus", json!([70_000])).is_err());
+    assert!(with("healthStatus", json!(200)).is_err());
+    assert!(with("maxWaiters", json!(-1)).is_err());
+}
+
+#[test]
+fn what_is_no_string_is_refused_without_showing_it() {
+    let number = 12_345_678_901_u64;
+    for (key, value, said) in [
+        (
+            "args",
+            json!(["--api-key", number]),
+            "`args` has what is no string at place 2",
+        ),
+        ("args", json!(["--api-key", [SECRET]]), "place 2"),
+        (
+            "args",
+            json!(format!("--api-key {SECRET}")),
+            "`args` is no list",
+        ),
+        (
+            "env",
+            json!({ "MY_KEY": number }),
+            "`env` has what is no string for \"MY_KEY\"",
+        ),
+        (
+            "env",
+            json!({ "MY_KEY": { "value": SECRET } }),
+            "\"MY_KEY\"",
+        ),
+        ("env", json!({ "MY_KEY": null }), "\"MY_KEY\""),
+        (
+            "env",
+            json!([format!("MY_KEY={SECRET}")]),
+            "`env` is no object",
+        ),
+        (
+            "env",
+            json!(format!("MY_KEY={SECRET}")),
+            "`env` is no object",
+        ),
+        ("healthHeaders", json!({ "x-key": number }), "\"x-key\""),
+        (
+            "healthHeaders",
+            json!(SECRET),
+            "`healthHeaders` is no object",
+        ),
+    ] {
+        let error = refusal(key, value);
+        assert!(error.contains(said), "{error}");
+        assert!(
+            !error.contains(SECRET) && !error.contains("12345678901"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_at_the_wrong_place_is_not_shown() {
+    let error = refusal("MY_KEY", SECRET);
+    assert!(error.contains("unknown field `MY_KEY`"), "{error}");
+    assert!(!error.contains(SECRET), "{error}");
+}

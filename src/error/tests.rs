@@ -1,0 +1,280 @@
+use std::error::Error as _;
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::BoxError;
+
+fn error(kind: ErrorKind) -> Error {
+    Error::new("llama", kind)
+}
+
+fn exited(code: Option<i32>, signal: Option<i32>) -> Error {
+    error(ErrorKind::Exited { code, signal })
+}
+
+fn spawn(reason: &str) -> Error {
+    let reason = reason.to_owned();
+    error(ErrorKind::Spawn { reason })
+}
+
+fn invalid() -> Error {
+    let problems = vec![
+        Problem::new("llama", "command", "is empty: write one"),
+        Problem::new("vllm", "cwd", "is missing: make it"),
+    ];
+    error(ErrorKind::InvalidConfig { problems })
+}
+
+fn ready_timeout() -> Error {
+    let last_probe = "connection refused".to_owned();
+    error(ErrorKind::ReadyTimeout { last_probe }).after(Duration::from_secs(120))
+}
+
+fn occupied() -> Error {
+    let by = "local service `vllm`".to_owned();
+    error(ErrorKind::Occupied { by })
+}
+
+fn crash_loop() -> Error {
+    let cause = exited(Some(1), None)
+        .after(Duration::from_millis(12))
+        .output("no such model".to_owned());
+    error(ErrorKind::CrashLoop { failures: 4 })
+        .retry_in(Duration::from_millis(3500))
+        .cause(cause)
+}
+
+/// Every kind, its status, and what its message says: the fact and the remedy.
+fn kinds() -> Vec<(Error, u16, &'static str, &'static str)> {
+    [kinds_of_a_start(), kinds_after_the_start()].concat()
+}
+
+fn kinds_of_a_start() -> Vec<(Error, u16, &'static str, &'static str)> {
+    vec![
+        (
+            invalid(),
+            500,
+            "`command` is empty",
+            "write one; `vllm` `cwd` is missing: make it",
+        ),
+        (
+            spawn("No such file (os error 2)"),
+            502,
+            "could not be started: No such",
+            "exists",
+        ),
+        (
+            exited(Some(1), None).after(Duration::from_millis(12)),
+            502,
+            "exited with code 1, 12 ms after its start",
+            "run the command by hand",
+        ),
+        (
+            ready_timeout(),
+            504,
+            "within 120 s, its last probe saw: connection refused",
+            "raise `readyTimeoutMs`",
+        ),
+    ]
+}
+
+fn kinds_after_the_start() -> Vec<(Error, u16, &'static str, &'static str)> {
+    vec![
+        (
+            error(ErrorKind::HealthRejected { status: 401 }),
+            502,
+            "status 401",
+            "set `healthHeaders`",
+        ),
+        (
+            occupied(),
+            503,
+            "taken by local service `vllm`",
+            "`swapTimeoutMs`",
+        ),
+        (
+            crash_loop(),
+            503,
+            "failed 4 times in a row (the last time it exited with code 1, 12 ms after its start) \
+             and is not started again for 3500 ms",
+            "`start()`",
+        ),
+        (
+            error(ErrorKind::Overloaded { waiters: 16 }),
+            503,
+            "16 requests waiting",
+            "raise `maxWaiters`",
+        ),
+        (
+            error(ErrorKind::Stopped {}),
+            503,
+            "told to stop",
+            "send the request again",
+        ),
+        (
+            error(ErrorKind::Unkillable { pid: Some(77) }),
+            503,
+            "(pid 77) that survived SIGKILL",
+            "end it by hand",
+        ),
+        (
+            error(ErrorKind::ShutDown {}),
+            503,
+            "registry is shut down",
+            "create the service again",
+        ),
+    ]
+}
+
+#[test]
+fn every_message_names_the_service_the_fact_and_the_remedy() {
+    for (error, _, fact, remedy) in kinds() {
+        let text = error.to_string();
+        assert!(text.starts_with("local service `llama` "), "{text}");
+        let (_, rest) = text
+            .split_once(fact)
+            .unwrap_or_else(|| panic!("{fact} not in {text}"));
+        assert!(rest.contains(remedy), "{remedy} not in {rest}");
+        assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn every_kind_has_its_status() {
+    for (error, status, ..) in kinds() {
+        assert_eq!(error.status_code().as_u16(), status, "{error}");
+    }
+}
+
+#[test]
+fn what_the_system_says_decides_the_remedy_of_a_failed_spawn() {
+    for (code, remedy) in [
+        (Errno::NOENT, "interpreter"),
+        (Errno::ACCESS, "chmod +x"),
+        (Errno::NOEXEC, "#!/bin/sh"),
+        (Errno::TOOBIG, "shorten"),
+        (Errno::MFILE, "ulimit -n"),
+        (Errno::AGAIN, "ulimit -u"),
+        (Errno::NOMEM, "memory"),
+        (Errno::IO, "by hand"),
+    ] {
+        let reason = io::Error::from(code).to_string();
+        let text = spawn(&reason).to_string();
+        assert!(text.contains(remedy), "{text}");
+        assert!(text.contains(&reason), "{text}");
+    }
+    for reason in [
+        "",
+        "no runtime",
+        "x (os error -5)",
+        "x (os error 99999999999)",
+        "(os error ",
+    ] {
+        assert!(spawn(reason).to_string().contains("by hand"));
+    }
+}
+
+#[test]
+fn how_a_process_ended_decides_the_remedy_of_an_exit() {
+    for (error, fact, remedy) in [
+        (exited(Some(0), None), "code 0", "background"),
+        (exited(Some(127), None), "code 127", "absolute paths"),
+        (exited(None, Some(9)), "signal 9 (SIGKILL)", "memory"),
+        (exited(None, Some(11)), "signal 11 (SIGSEGV)", "by hand"),
+        (exited(None, Some(64)), "signal 64;", "by hand"),
+        (exited(None, None), "could not be read", "by hand"),
+    ] {
+        let text = error.to_string();
+        assert!(text.contains(fact) && text.contains(remedy), "{text}");
+    }
+}
+
+#[test]
+fn a_message_shows_the_end_of_the_output_and_the_tail_all_of_it() {
+    let output = "one\ntwo\n\nthree\r\nfour\n";
+    let error = exited(Some(1), None).output(output.to_owned());
+    assert!(
+        error
+            .to_string()
+            .contains("; last output: two | three | four; run"),
+        "{error}"
+    );
+    assert_eq!(error.output_tail(), Some(output));
+
+    let long = format!("{}{}", "ä".repeat(1000), "ö".repeat(300));
+    let error = exited(Some(1), None).output(long);
+    let shown = format!("; last output: …{};", "ö".repeat(300));
+    assert!(error.to_string().contains(&shown), "{error}");
+    assert!(format!("{error:?}").len() < 1000);
+}
+
+#[test]
+fn blank_output_is_none() {
+    let error = exited(Some(1), None).output(" \n".to_owned());
+    assert_eq!(error.output_tail(), None);
+    assert!(!error.to_string().contains("last output"), "{error}");
+}
+
+#[test]
+fn a_crash_loop_knows_its_cause_and_its_end() {
+    let error = crash_loop();
+    assert_eq!(error.retry_after(), Some(Duration::from_millis(3500)));
+    assert_eq!(error.output_tail(), Some("no such model"));
+    let cause = Error::find_in(error.source().unwrap()).unwrap();
+    assert_eq!(cause.kind(), exited(Some(1), None).kind());
+}
+
+#[test]
+fn another_handle_tells_the_same_under_its_name() {
+    let error = crash_loop().named("alias");
+    assert_eq!(error.service(), "alias");
+    assert_eq!(error.kind(), crash_loop().kind());
+    assert_eq!(error.retry_after(), crash_loop().retry_after());
+    assert!(!format!("{error:?} {error}").contains("llama"), "{error:?}");
+    let error = invalid().named("alias").to_string();
+    assert!(
+        error.contains("`alias` cannot work as configured: `command` is empty"),
+        "{error}"
+    );
+    assert!(error.contains("`vllm` `cwd`"), "{error}");
+}
+
+#[test]
+fn it_is_found_wherever_it_is_wrapped() {
+    #[derive(Debug)]
+    struct Wrapper(BoxError);
+
+    impl fmt::Display for Wrapper {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("wrapped")
+        }
+    }
+
+    impl error::Error for Wrapper {
+        fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    let in_io = Wrapper(io::Error::other(Wrapper(occupied().into())).into());
+    for wrapped in [
+        BoxError::from(occupied()),
+        Wrapper(occupied().into()).into(),
+        io::Error::other(occupied()).into(),
+        in_io.into(),
+    ] {
+        assert_eq!(Error::find_in(&*wrapped).unwrap().kind(), occupied().kind());
+    }
+    let other = BoxError::from(io::Error::other("other"));
+    assert!(Error::find_in(&*other).is_none());
+}
+
+#[test]
+fn it_is_cheap_to_share() {
+    fn assert_shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let error = crash_loop();
+    assert_shared(&error);
+    assert!(Arc::ptr_eq(&error.inner, &error.clone().inner));
+    assert!(size_of::<Error>() == size_of::<usize>());
+}
