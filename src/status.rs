@@ -1,6 +1,10 @@
 //! What a service is doing, as its users see it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
 
 /// What a service is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,4 +31,28 @@ pub enum Origin {
     Owned,
     /// It was already there. It is used, and never stopped.
     External,
+}
+
+/// What a service is doing, and what it has done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Who started the server; `None` while there is none.
+    pub origin: Option<Origin>,
+    /// The process, if it is ours.
+    pub pid: Option<u32>,
+    /// Uses in progress.
+    pub leases: usize,
+    /// Requests that wait for it.
+    pub waiters: usize,
+    /// How long it has been ready.
+    pub up_for: Option<Duration>,
+    /// How long it has been ready without a lease.
+    pub idle_for: Option<Duration>,
+    /// How often its process was started.
+    pub starts: u64,
+    /// What went wrong last, in the current start or run or the one before it.
+    pub last_error: Option<Error>,
 }

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::state::Claim;
 use crate::config::Endpoint;
 
 /// The endpoints of a host process.
@@ -29,7 +30,7 @@ struct Claimant {
 
 /// What a claim has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+enum Standing {
     Waiting,
     Granted,
     /// Granted, and somebody else waits for it.
@@ -42,14 +43,13 @@ pub(crate) struct Ticket {
     claims: Arc<Claims>,
     claimant: Arc<Claimant>,
     standing: watch::Receiver<Standing>,
+    told: Standing,
 }
 
 impl Claims {
     /// Queues for all the endpoints at once, so that no two can wait for each other.
     pub(crate) fn claim(self: &Arc<Self>, name: &str, endpoints: &[Endpoint]) -> Ticket {
-        let (sender, mut standing) = watch::channel(Standing::Waiting);
-        // What was granted at once is a change that nobody has seen, too.
-        standing.mark_changed();
+        let (sender, standing) = watch::channel(Standing::Waiting);
         let (name, endpoints) = (name.to_owned(), endpoints.to_vec());
         let claimant = Arc::new(Claimant { name, endpoints, standing: sender });
         let mut queues = self.lock();
@@ -58,7 +58,7 @@ impl Claims {
         }
         Self::tell(&queues, &claimant.endpoints);
         drop(queues);
-        Ticket { claims: self.clone(), claimant, standing }
+        Ticket { claims: self.clone(), claimant, standing, told: Standing::Waiting }
     }
 
     fn leave(&self, leaving: &Arc<Claimant>) {
@@ -105,17 +105,31 @@ impl Claims {
 }
 
 impl Ticket {
-    /// The standing after it has changed.
+    /// What has become of the claim since the last call.
     ///
     /// # Cancel safety
     ///
-    /// No change is lost.
-    pub(crate) async fn changed(&mut self) -> Standing {
-        // The sender lives as long as the claimant that we hold.
-        if self.standing.changed().await.is_err() {
-            std::future::pending::<()>().await;
+    /// Nothing is lost.
+    pub(crate) async fn next(&mut self) -> Claim {
+        loop {
+            let stands = *self.standing.borrow_and_update();
+            let (told, claim) = match (self.told, stands) {
+                (Standing::Waiting, Standing::Granted | Standing::Wanted) => {
+                    (Standing::Granted, Claim::Granted)
+                }
+                (Standing::Granted, Standing::Wanted) => (Standing::Wanted, Claim::Wanted),
+                (Standing::Wanted, Standing::Granted) => (Standing::Granted, Claim::Unwanted),
+                _ => {
+                    // The sender lives as long as the claimant that we hold.
+                    if self.standing.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    continue;
+                }
+            };
+            self.told = told;
+            return claim;
         }
-        *self.standing.borrow_and_update()
     }
 
     /// The name of who stands before us.

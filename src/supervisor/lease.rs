@@ -1,256 +1,150 @@
-//! Counts leases without a lock, a task or a clock.
-//!
-//! One atomic word says which run it is, whether leases may be taken, and how many are out. Taking
-//! the first lease and closing an idle run both change that word, so one of them loses; a lease of
-//! a former run finds another run's number there and counts for nobody.
+//! One use in progress.
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
     time::Duration,
 };
 
-const COUNT: u64 = 0xffff_ffff;
-/// Leases may be taken.
-const OPEN: u64 = 1 << 32;
-/// Whoever wants a lease asks the supervisor, which probes first.
-const SUSPECT: u64 = 1 << 33;
-/// The last lease to end wakes the supervisor.
-const NOTIFY: u64 = 1 << 34;
-/// A lease was taken since the supervisor last looked.
-const TOUCHED: u64 = 1 << 35;
-/// A lease that got an answer has ended since the word was last at rest.
-const ANSWERED: u64 = 1 << 36;
-/// A response of this run came to its end.
-const SERVED: u64 = 1 << 37;
-const RUN: u32 = 40;
+use pin_project_lite::pin_project;
+use tokio::sync::{futures::OwnedNotified, oneshot};
 
-/// How far a response came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Outcome {
-    /// No response head.
-    Unanswered,
-    /// A response head, and perhaps a part of the body.
-    Answered,
-    /// All of it.
-    Completed,
+use super::{handle::LocalService, shared::Ended, state::End, word::Outcome};
+use crate::error::{Error, ErrorKind};
+
+/// One use of a [`LocalService`] in progress: while it is held, the process is stopped by nothing
+/// but [`stop`](LocalService::stop), a shutdown, or its own death.
+///
+/// A response body holds one until it ends. Take one by hand with
+/// [`acquire`](LocalService::acquire), for whatever does not go through the layer.
+///
+/// A clone is a use of its own. Dropping a lease is harmless anywhere: outside a runtime, on any
+/// thread, while unwinding.
+pub struct Lease {
+    service: LocalService,
+    run: u64,
+    outcome: Outcome,
+    waited: Duration,
 }
 
-/// A value of the word, and what it becomes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Word(u64);
-
-impl Word {
-    pub(crate) const NEW: Self = Self(0);
-
-    pub(crate) fn count(self) -> usize {
-        usize::try_from(self.0 & COUNT).unwrap_or(usize::MAX)
+impl Lease {
+    pub(super) fn new(service: LocalService, run: u64, waited: Duration) -> Self {
+        // Nobody tells us how a use by hand went.
+        Self { service, run, outcome: Outcome::Completed, waited }
     }
 
-    pub(crate) fn run(self) -> u64 {
-        self.0 >> RUN
+    /// How long it took to get the lease; zero if the server was ready.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
-    pub(crate) fn is_open(self) -> bool {
-        self.0 & OPEN != 0
+    /// The run that it counts on: each life of the process has a number of its own.
+    #[must_use]
+    pub fn run(&self) -> u64 {
+        self.run
     }
 
-    pub(crate) fn is_suspect(self) -> bool {
-        self.0 & SUSPECT != 0
+    /// The request is sent; from now on it counts what becomes of it.
+    pub(crate) fn begin(mut self) -> Self {
+        self.outcome = Outcome::Unanswered;
+        self
     }
 
-    pub(crate) fn has_served(self) -> bool {
-        self.0 & SERVED != 0
+    /// How far the response has come for which it is held.
+    pub(crate) fn reached(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
     }
 
-    /// Whether the supervisor wants to be woken when a lease ends now.
-    pub(crate) fn wakes(self) -> bool {
-        self.is_last() && self.0 & NOTIFY != 0
+    /// Makes the next request ask first whether the server still lives.
+    pub(crate) fn suspect(&self) {
+        self.service.shared().leases.suspect(self.run);
     }
 
-    fn with(self, flags: u64) -> Self {
-        Self(self.0 | flags)
+    /// Our error, if the run was stopped under the lease.
+    pub(crate) fn stopped(&self) -> Option<Error> {
+        let ended = self.service.shared().end_of(self.run)?;
+        (ended.end == End::Stopped).then(|| self.service.error(ErrorKind::Stopped {}))
     }
 
-    fn without(self, flags: u64) -> Self {
-        Self(self.0 & !flags)
+    /// Asks whether the run goes on.
+    pub(crate) fn confirm(&self) -> oneshot::Receiver<bool> {
+        self.service.core().confirm(self.run)
     }
 
-    fn is_last(self) -> bool {
-        self.count() == 1
-    }
-
-    /// A caller takes a lease.
-    pub(crate) fn take(self) -> Option<Self> {
-        (self.0 & (OPEN | SUSPECT) == OPEN).then(|| Self(self.0 + 1).with(TOUCHED))
-    }
-
-    /// The supervisor hands one out, whatever is suspected.
-    pub(crate) fn grant(self) -> Self {
-        Self(self.0 + 1).with(TOUCHED)
-    }
-
-    /// A lease of the run ends; `None` if that run is over.
-    pub(crate) fn give_back(self, run: u64, outcome: Outcome) -> Option<Self> {
-        if self.run() != run {
-            return None;
-        }
-        let flags = match outcome {
-            Outcome::Unanswered => 0,
-            Outcome::Answered => ANSWERED,
-            Outcome::Completed => ANSWERED | SERVED,
+    /// What the run died of, for a body that was cut off by it.
+    pub(crate) fn death(&self) -> Error {
+        let kind = match self.service.shared().end_of(self.run) {
+            Some(Ended { end: End::Stopped, .. }) => ErrorKind::Stopped {},
+            Some(Ended { code, signal, .. }) => ErrorKind::Exited { code, signal },
+            None => ErrorKind::Exited { code: None, signal: None },
         };
-        let left = Self(self.0 - 1).with(flags);
-        Some(if left.count() == 0 {
-            left.without(NOTIFY | ANSWERED)
-        } else {
-            left
-        })
-    }
-
-    /// The supervisor looks, and is woken by the last lease if any is out.
-    pub(crate) fn look(self) -> Self {
-        let seen = self.without(TOUCHED);
-        if seen.count() == 0 {
-            seen
-        } else {
-            seen.with(NOTIFY)
-        }
-    }
-
-    /// Begins the run that the word has the number of.
-    pub(crate) fn open(self) -> Self {
-        Self(self.run() << RUN).with(OPEN)
-    }
-
-    pub(crate) fn reopen(self) -> Self {
-        self.with(OPEN).without(SUSPECT)
-    }
-
-    pub(crate) fn close(self) -> Self {
-        self.look().without(OPEN)
-    }
-
-    /// `None` if a lease is out, or was since the last look.
-    pub(crate) fn close_if_idle(self) -> Option<Self> {
-        (self.0 & (COUNT | TOUCHED) == 0).then(|| self.without(OPEN))
-    }
-
-    /// The run is over, and the word has the number of the next.
-    pub(crate) fn end(self) -> Self {
-        Self((self.run() + 1) << RUN)
-    }
-
-    pub(crate) fn suspect(self) -> Self {
-        self.with(SUSPECT)
-    }
-
-    pub(crate) fn trust(self) -> Self {
-        self.without(SUSPECT)
+        self.service.error(kind)
     }
 }
 
-impl fmt::Debug for Word {
+impl Clone for Lease {
+    fn clone(&self) -> Self {
+        // Of a run that is over there is nothing to count.
+        self.service.shared().leases.take_another(self.run);
+        let Self { service, run, outcome, waited } = self;
+        Self { service: service.clone(), run: *run, outcome: *outcome, waited: *waited }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Only counts, and wakes the supervisor at most: never blocks, spawns or panics.
+        self.service.shared().give_back(self.run, self.outcome);
+    }
+}
+
+impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Word")
-            .field("run", &self.run())
-            .field("open", &self.is_open())
-            .field("suspect", &self.is_suspect())
-            .field("out", &self.count())
+        f.debug_struct("Lease")
+            .field("service", &self.service.name())
+            .field("run", &self.run)
+            .field("waited", &self.waited)
             .finish_non_exhaustive()
     }
 }
 
-/// The leases of a service.
-#[derive(Debug)]
-pub(crate) struct LeaseCount {
-    word: AtomicU64,
-    /// In nanoseconds, like `alive_since`; written before the word says that no lease is out.
-    idle_since: AtomicU64,
-    alive_since: AtomicU64,
+pin_project! {
+    /// Wakes whoever waits for the server when its run is stopped under the lease.
+    #[derive(Default)]
+    pub(crate) struct Watch {
+        // Registered only once there is something to wait for: a warm request has its answer.
+        #[pin]
+        over: Option<OwnedNotified>,
+    }
 }
 
-impl LeaseCount {
-    pub(crate) fn new() -> Self {
-        let zero = || AtomicU64::new(0);
-        Self {
-            word: AtomicU64::new(Word::NEW.0),
-            idle_since: zero(),
-            alive_since: zero(),
+impl Watch {
+    /// Our error, if the run was stopped; otherwise wakes the task when it is.
+    pub(crate) fn poll_stopped(self: Pin<&mut Self>, lease: &Lease, cx: &mut Context<'_>) -> Poll<Error> {
+        let mut over = self.project().over;
+        loop {
+            if over.is_none() {
+                over.set(Some(lease.service.shared().over.clone().notified_owned()));
+            }
+            let Some(notified) = over.as_mut().as_pin_mut() else { return Poll::Pending };
+            let woken = notified.poll(cx).is_ready();
+            if let Some(error) = lease.stopped() {
+                return Poll::Ready(error);
+            }
+            if !woken {
+                return Poll::Pending;
+            }
+            // Another run ended, or ours in peace.
+            over.set(None);
         }
     }
-
-    pub(crate) fn word(&self) -> Word {
-        Word(self.word.load(SeqCst))
-    }
-
-    pub(crate) fn idle_since(&self) -> Duration {
-        Duration::from_nanos(self.idle_since.load(SeqCst))
-    }
-
-    pub(crate) fn alive_since(&self) -> Duration {
-        Duration::from_nanos(self.alive_since.load(SeqCst))
-    }
-
-    /// Takes a lease if the server is ready and beyond suspicion; says of which run.
-    pub(crate) fn take(&self) -> Option<u64> {
-        self.change(Word::take).map(Word::run)
-    }
-
-    /// One more lease of a run of which a lease is out.
-    pub(crate) fn take_another(&self, run: u64) -> bool {
-        self.change(|word| (word.run() == run).then(|| word.grant()))
-            .is_some()
-    }
-
-    /// Whether the supervisor wants to know. The clock is read by the last lease only.
-    pub(crate) fn give_back(&self, run: u64, outcome: Outcome, now: impl Fn() -> Duration) -> bool {
-        let before = self.change(|word| {
-            let left = word.give_back(run, outcome)?;
-            if word.is_last() {
-                let now = nanos(now());
-                self.idle_since.fetch_max(now, SeqCst);
-                if word.0 & ANSWERED != 0 || outcome > Outcome::Unanswered {
-                    self.alive_since.fetch_max(now, SeqCst);
-                }
-            }
-            Some(left)
-        });
-        before.is_some_and(Word::wakes)
-    }
-
-    /// Makes the next caller ask the supervisor, if that run goes on.
-    pub(crate) fn suspect(&self, run: u64) {
-        self.change(|word| (word.run() == run).then(|| word.suspect()));
-    }
-
-    /// Whether it could be closed.
-    pub(crate) fn close_if_idle(&self) -> bool {
-        self.change(Word::close_if_idle).is_some()
-    }
-
-    pub(crate) fn open(&self, now: Duration) -> u64 {
-        self.idle_since.store(nanos(now), SeqCst);
-        self.seen_alive(now);
-        self.update(Word::open).run()
-    }
-
-    pub(crate) fn seen_alive(&self, now: Duration) {
-        self.alive_since.store(nanos(now), SeqCst);
-    }
-
-    /// For changes that cannot fail; says what the word was.
-    pub(crate) fn update(&self, to: impl Fn(Word) -> Word) -> Word {
-        self.change(|word| Some(to(word))).unwrap_or(Word::NEW)
-    }
-
-    /// Says what the word was, if it was changed.
-    fn change(&self, to: impl Fn(Word) -> Option<Word>) -> Option<Word> {
-        let to = |word| to(Word(word)).map(|word| word.0);
-        self.word.fetch_update(SeqCst, SeqCst, to).ok().map(Word)
-    }
 }
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
     config::Policy,
     probe::Sight,
     status::Origin,
-    supervisor::lease::{Outcome, Word},
+    supervisor::word::{Outcome, Word},
 };
 
 const MS: Duration = Duration::from_millis(1);

@@ -177,6 +177,22 @@ pub(crate) enum End {
     Stopped,
 }
 
+impl Reason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Asked => "asked",
+            Self::Exited => "exited",
+            Self::Idle => "idle",
+            Self::NotReady => "not ready",
+            Self::Rejected => "rejected",
+            Self::Retired => "retired",
+            Self::Swap => "swap",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
 /// Why waiters get an error; the driver knows the rest of the facts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Failure {
@@ -204,4 +220,11 @@ pub(crate) enum Failure {
     },
     Unkillable,
     ShutDown,
+}
+
+impl Failure {
+    /// Whether it says something of the service, and not only of who asked.
+    pub(crate) fn is_news(&self) -> bool {
+        !matches!(self, Self::CrashLoop { .. } | Self::Overloaded { .. } | Self::ShutDown)
+    }
 }

@@ -1,0 +1,148 @@
+//! The future of a response.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::{
+    BoxError,
+    error::Error,
+    response::HoldLease,
+    supervisor::{Lease, LocalService, Outcome, Watch},
+};
+
+pin_project! {
+    /// Makes sure that the server runs, then sends the request.
+    ///
+    /// Nothing happens before it is first polled. Dropping it at any time is harmless: a start goes
+    /// on by itself, and a lease is given back.
+    pub struct ResponseFuture<S, Req>
+    where
+        S: Service<Req>,
+    {
+        #[pin]
+        state: State<S, Req>,
+    }
+}
+
+type Acquire = Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send>>;
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, Req>
+    where
+        S: Service<Req>,
+    {
+        // Not polled yet. Without a service, the request passes through.
+        Called { service: Option<LocalService>, call: Option<(S, Req)> },
+        // Waiting for the local server to run.
+        Acquiring { acquire: Acquire, call: Option<(S, Req)> },
+        // Waiting for the wrapped client to be ready.
+        Readying { lease: Option<Lease>, call: Option<(S, Req)> },
+        // Waiting for the response head.
+        Responding { #[pin] response: S::Future, lease: Option<Lease>, #[pin] stopped: Watch },
+        Failed { error: Option<Error> },
+    }
+}
+
+impl<S, Req> ResponseFuture<S, Req>
+where
+    S: Service<Req>,
+{
+    pub(crate) fn new(service: Option<LocalService>, inner: S, request: Req) -> Self {
+        Self { state: State::Called { service, call: Some((inner, request)) } }
+    }
+
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { state: State::Failed { error: Some(error) } }
+    }
+}
+
+impl<S, Req> Future for ResponseFuture<S, Req>
+where
+    S: Service<Req>,
+    S::Response: HoldLease,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<<S::Response as HoldLease>::Held, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const DONE: &str = "`ResponseFuture` polled after completion";
+        let mut this = self.project();
+
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Called { service, call } => {
+                    let call = call.take();
+                    match service.take().map(LocalService::try_into_lease) {
+                        None => State::Readying { lease: None, call },
+                        Some(Ok(lease)) => State::Readying { lease: Some(lease), call },
+                        Some(Err(service)) => {
+                            let acquire = Box::pin(async move { service.acquire().await });
+                            State::Acquiring { acquire, call }
+                        }
+                    }
+                }
+                StateProj::Acquiring { acquire, call } => {
+                    let lease = ready!(acquire.as_mut().poll(cx))?;
+                    State::Readying { lease: Some(lease), call: call.take() }
+                }
+                StateProj::Readying { lease, call } => {
+                    let (inner, _) = call.as_mut().expect(DONE);
+                    ready!(inner.poll_ready(cx)).map_err(Into::into)?;
+                    let (mut inner, request) = call.take().expect(DONE);
+                    let response = inner.call(request);
+                    let lease = lease.take().map(Lease::begin);
+                    State::Responding { response, lease, stopped: Watch::default() }
+                }
+                StateProj::Responding { response, lease, stopped } => {
+                    return match response.poll(cx) {
+                        Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.hold(lease.take()))),
+                        Poll::Ready(Err(error)) => Poll::Ready(Err(blame(lease.take(), error))),
+                        Poll::Pending => match lease {
+                            Some(lease) => stopped.poll_stopped(lease, cx).map(|error| Err(error.into())),
+                            None => Poll::Pending,
+                        },
+                    };
+                }
+                StateProj::Failed { error } => {
+                    return Poll::Ready(Err(error.take().expect(DONE).into()));
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+/// An error before a response head: if the server was stopped under the request, that is why;
+/// otherwise the next request asks first whether it still lives.
+fn blame<E: Into<BoxError>>(lease: Option<Lease>, error: E) -> BoxError {
+    let stopped = lease.and_then(|mut lease| {
+        lease.reached(Outcome::Unanswered);
+        lease.suspect();
+        lease.stopped()
+    });
+    stopped.map_or_else(|| error.into(), Into::into)
+}
+
+impl<S, Req> fmt::Debug for ResponseFuture<S, Req>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Called { .. } => "Called",
+            State::Acquiring { .. } => "Acquiring",
+            State::Readying { .. } => "Readying",
+            State::Responding { .. } => "Responding",
+            State::Failed { .. } => "Failed",
+        };
+        f.debug_tuple("ResponseFuture").field(&state).finish()
+    }
+}

@@ -1,0 +1,245 @@
+//! Which services there are: identity → process, registry → its handles.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+
+use crate::{
+    config::{Endpoint, Launch, LocalServiceConfig, Settings},
+    error::{Error, ErrorKind},
+    supervisor::{Claims, Core, Local, LocalService},
+};
+
+/// The same identity is the same process.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    launch: Arc<Launch>,
+    endpoints: Vec<Endpoint>,
+}
+
+/// What all registries of a host process share: two of them cannot have one port either.
+#[derive(Default)]
+struct Host {
+    claims: Arc<Claims>,
+    cores: Mutex<HashMap<Identity, Weak<Core>>>,
+}
+
+static HOST: LazyLock<Host> = LazyLock::new(Host::default);
+
+impl Host {
+    /// The core of that identity; a new one if nobody has it.
+    fn core(&self, settings: &Settings, runtime: Option<&Handle>) -> Arc<Core> {
+        let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
+        let (launch, endpoints) = (settings.launch.clone(), settings.endpoints.clone());
+        let identity = Identity { launch, endpoints };
+        if let Some(core) = cores.get(&identity).and_then(Weak::upgrade) {
+            return core;
+        }
+        cores.retain(|_, core| core.strong_count() > 0);
+        let core = Arc::new(Core::new(Local, self.claims.clone(), runtime.cloned()));
+        cores.insert(identity, Arc::downgrade(&core));
+        core
+    }
+}
+
+/// A set of services that are shut down together; a handle that is cheap to clone.
+///
+/// [`LocalService::new`] puts its services into the [global](Self::global) one, which is what most
+/// programs need. Which process a service is does not depend on its registry: the same command on the
+/// same endpoint is one process, in however many registries.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    runtime: Option<Handle>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    services: Vec<LocalService>,
+    is_shut_down: bool,
+}
+
+impl Registry {
+    /// An empty registry. Its services live at least as long as a clone of it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { inner: Arc::default() }
+    }
+
+    /// The registry of the host process; its services live as long as that.
+    #[must_use]
+    pub fn global() -> Self {
+        static GLOBAL: LazyLock<Registry> = LazyLock::new(Registry::new);
+        GLOBAL.clone()
+    }
+
+    /// An empty registry whose services are looked after on that runtime, and not on the crate's own
+    /// thread.
+    ///
+    /// The runtime needs its I/O and time drivers. If it ends, so do the processes that were started
+    /// on it; services that are asked for after that are looked after on the crate's own thread.
+    #[must_use]
+    pub fn on(runtime: Handle) -> Self {
+        let inner = Inner { runtime: Some(runtime), entries: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A service of this registry. Nothing is started yet.
+    ///
+    /// The same name with the same command, arguments, environment and endpoint replaces the handle
+    /// that the registry holds; clones of the former handle stay good.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) with every field that cannot work, and
+    /// [`ShutDown`](ErrorKind::ShutDown) after [`shutdown`](Self::shutdown) or
+    /// [`drain`](Self::drain).
+    pub fn service(
+        &self,
+        name: impl Into<String>,
+        base_url: impl AsRef<str>,
+        config: LocalServiceConfig,
+    ) -> Result<LocalService, Error> {
+        let name = name.into();
+        let settings = Arc::new(config.validate(&name, base_url.as_ref())?);
+        if self.entries().is_shut_down {
+            return Err(Error::new(&name, ErrorKind::ShutDown {}));
+        }
+        let core = HOST.core(&settings, self.inner.runtime.as_ref());
+        let service = LocalService::attach(name, settings, core);
+        let mut entries = self.entries();
+        let same = |other: &LocalService| {
+            other.name() == service.name() && Arc::ptr_eq(other.core(), service.core())
+        };
+        let former = entries.services.iter_mut().find(|other| same(other));
+        let former = match former {
+            Some(entry) => Some(std::mem::replace(entry, service.clone())),
+            None => {
+                entries.services.push(service.clone());
+                None
+            }
+        };
+        drop(entries);
+        // Outside of the lock: it may be the last handle.
+        drop(former);
+        Ok(service)
+    }
+
+    /// The services of this registry, in the order in which they came.
+    #[must_use]
+    pub fn services(&self) -> Vec<LocalService> {
+        self.entries().services.clone()
+    }
+
+    /// Takes a service out: its handles give out no new leases ([`ShutDown`](ErrorKind::ShutDown)),
+    /// the old ones may end in peace, then the process is stopped. Resolves when nothing of it is
+    /// left.
+    ///
+    /// A process that other handles have under another name, or from another registry, goes on for
+    /// them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, it goes on without the future.
+    pub async fn retire(&self, service: &LocalService) {
+        let same = |other: &LocalService| {
+            other.name() == service.name() && Arc::ptr_eq(other.core(), service.core())
+        };
+        let retired: Vec<_> = self.entries().services.extract_if(.., |other| same(other)).collect();
+        retired.iter().chain([service]).for_each(LocalService::shut_down);
+        if !service.core().is_wanted() {
+            // What cannot be killed cannot be waited for.
+            drop(service.core().retire(None).await);
+        }
+    }
+
+    /// Refuses new leases from now on ([`ShutDown`](ErrorKind::ShutDown)), and stops all processes
+    /// side by side, whatever leases are out. Resolves when nothing of them is left, or KILL did not
+    /// help.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, it goes on without the future.
+    pub async fn shutdown(&self) {
+        self.end(Some(Duration::ZERO)).await;
+    }
+
+    /// As [`shutdown`](Self::shutdown), after all leases have ended, or the limit has passed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, it goes on without the future.
+    pub async fn drain(&self, limit: Duration) {
+        self.end(Some(limit)).await;
+    }
+
+    async fn end(&self, limit: Option<Duration>) {
+        let services = {
+            let mut entries = self.entries();
+            entries.is_shut_down = true;
+            std::mem::take(&mut entries.services)
+        };
+        services.iter().for_each(LocalService::shut_down);
+        // All are told before the first is waited for.
+        let unwanted = services.iter().map(LocalService::core).filter(|core| !core.is_wanted());
+        let ends: Vec<_> = unwanted.map(|core| core.retire(limit)).collect();
+        for end in ends {
+            drop(end.await);
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.inner.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("services", &self.services()).finish_non_exhaustive()
+    }
+}
+
+impl LocalService {
+    /// A service of the [global registry](Registry::global). Nothing is started yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::service`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_local_service::{LocalService, LocalServiceConfig};
+    ///
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .args(["--model", "gemma.gguf", "--port", "8080"])
+    ///     .idle_stop(Duration::from_secs(300));
+    /// let service = LocalService::new("gemma", "http://127.0.0.1:8080/v1", config)?;
+    /// assert_eq!(service.name(), "gemma");
+    /// # Ok::<(), tower_local_service::Error>(())
+    /// ```
+    pub fn new(
+        name: impl Into<String>,
+        base_url: impl AsRef<str>,
+        config: LocalServiceConfig,
+    ) -> Result<Self, Error> {
+        Registry::global().service(name, base_url, config)
+    }
+}

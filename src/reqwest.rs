@@ -1,0 +1,36 @@
+//! The adapter for reqwest, whose request and response are types of their own.
+
+use reqwest::{Body, Request, Response, ResponseBuilderExt};
+
+use crate::{
+    resolve::{ForItsOrigin, Resolve},
+    response::{HoldLease, lease_body, sealed::Sealed},
+    supervisor::{Lease, LocalService},
+};
+
+impl Sealed for Response {}
+
+impl HoldLease for Response {
+    type Held = Self;
+
+    fn hold(self, lease: Option<Lease>) -> Self {
+        // Without a lease there is nothing to put in.
+        if lease.is_none() {
+            return self;
+        }
+        // The conversion to `http::Response` loses the URL; only its builder takes one.
+        let url = self.url().clone();
+        let (mut head, body) = http::Response::<Body>::from(self).into_parts();
+        let body = Body::wrap(lease_body(&mut head, body, lease));
+        if let Ok(with_url) = http::Response::builder().url(url).body(()) {
+            head.extensions.extend(with_url.into_parts().0.extensions);
+        }
+        http::Response::from_parts(head, body).into()
+    }
+}
+
+impl Resolve<Request> for ForItsOrigin {
+    fn resolve(&self, request: &Request) -> Option<LocalService> {
+        self.resolve_uri(&request.url().as_str().parse().ok()?)
+    }
+}

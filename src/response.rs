@@ -1,0 +1,86 @@
+//! Responses that can hold a lease.
+
+use std::time::Duration;
+
+use http::{StatusCode, Version, header, response::Parts};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+
+use crate::{
+    body::LeasedBody,
+    supervisor::{Lease, Outcome},
+};
+
+/// A response that can hold a lease until its body has ended.
+///
+/// It is sealed: implemented by `http::Response<B>` and, with feature `reqwest`, by
+/// `reqwest::Response`.
+pub trait HoldLease: sealed::Sealed {
+    /// The response that holds one.
+    type Held;
+
+    #[doc(hidden)]
+    fn hold(self, lease: Option<Lease>) -> Self::Held;
+}
+
+pub(crate) mod sealed {
+    /// Keeps foreign responses out, so that the trait can grow.
+    #[expect(unnameable_types, reason = "that is what seals the trait")]
+    pub trait Sealed {}
+}
+
+/// In the extensions of a response whose request waited for a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ColdStart {
+    /// How long the request waited.
+    pub waited: Duration,
+}
+
+impl<B> sealed::Sealed for http::Response<B> {}
+
+impl<B: Body> HoldLease for http::Response<B> {
+    type Held = http::Response<LeasedBody<B>>;
+
+    fn hold(self, lease: Option<Lease>) -> Self::Held {
+        let (mut head, body) = self.into_parts();
+        let body = lease_body(&mut head, body, lease);
+        Self::Held::from_parts(head, body)
+    }
+}
+
+/// Puts the lease where it lasts as long as the response is of use.
+pub(crate) fn lease_body<B: Body>(
+    head: &mut Parts,
+    body: B,
+    lease: Option<Lease>,
+) -> LeasedBody<B> {
+    let Some(mut lease) = lease else {
+        return LeasedBody::new(body, None, false);
+    };
+    lease.reached(Outcome::Answered);
+    if !lease.waited().is_zero() {
+        head.extensions.insert(ColdStart { waited: lease.waited() });
+    }
+    if is_upgrade(head) {
+        // The body has ended and the socket has not. Nobody tells us when it does.
+        lease.reached(Outcome::Completed);
+        head.extensions.insert(lease);
+        return LeasedBody::new(body, None, false);
+    }
+    let is_unbounded = is_unbounded(head, &body);
+    LeasedBody::new(body, Some(lease), is_unbounded)
+}
+
+/// A 101, or a successful CONNECT, which the response does not tell; hyper marks both.
+fn is_upgrade(head: &Parts) -> bool {
+    head.status == StatusCode::SWITCHING_PROTOCOLS || head.extensions.get::<OnUpgrade>().is_some()
+}
+
+/// Whether nothing but the end of its connection delimits the body.
+fn is_unbounded(head: &Parts, body: &impl Body) -> bool {
+    head.version <= Version::HTTP_11
+        && !head.headers.contains_key(header::TRANSFER_ENCODING)
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
+        && body.size_hint().exact().is_none()
+}

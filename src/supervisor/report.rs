@@ -1,0 +1,143 @@
+//! The facts of a run, as errors, status and events tell them.
+
+use std::time::Duration;
+
+use super::{
+    shared::{Ended, Snapshot},
+    state::{End, Failure, Time},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    probe::Sight,
+    process::Exit,
+};
+
+/// What the supervisor remembers for what it has to report; decides nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    starts: u64,
+    /// When the process was started, or the look at another's server began.
+    begun: Time,
+    ready_since: Option<Time>,
+    pid: Option<u32>,
+    exit: Option<Exit>,
+    /// The last words of the process that has ended.
+    last_words: Option<String>,
+    spawn_failed: Option<Error>,
+    last_error: Option<Error>,
+    stopping: bool,
+}
+
+impl Facts {
+    pub(crate) fn begin(&mut self, now: Time) {
+        let (starts, last_error) = (self.starts, self.last_error.take());
+        *self = Self { starts, last_error, begun: now, ..Self::default() };
+    }
+
+    pub(crate) fn spawned(&mut self, pid: u32) {
+        self.starts += 1;
+        self.pid = Some(pid);
+    }
+
+    pub(crate) fn spawn_failed(&mut self, error: Error) {
+        self.spawn_failed = Some(error);
+    }
+
+    pub(crate) fn ready(&mut self, now: Time) {
+        self.ready_since = Some(now);
+    }
+
+    pub(crate) fn over(&mut self) {
+        self.ready_since = None;
+    }
+
+    pub(crate) fn died(&mut self, exit: Exit, last_words: String) {
+        self.exit = Some(exit);
+        self.last_words = Some(last_words);
+    }
+
+    pub(crate) fn ended(&self, end: End) -> Ended {
+        let (code, signal) = self.exit.map_or((None, None), |exit| (exit.code, exit.signal));
+        Ended { end, code, signal }
+    }
+
+    /// Whether the stop is news.
+    pub(crate) fn begin_stop(&mut self) -> bool {
+        !std::mem::replace(&mut self.stopping, true)
+    }
+
+    /// How long the run has taken so far.
+    pub(crate) fn age(&self, now: Time) -> Duration {
+        now.saturating_sub(self.begun)
+    }
+
+    pub(crate) fn remember(&mut self, error: &Error) {
+        self.last_error = Some(error.clone());
+    }
+
+    pub(crate) fn fill(&self, snapshot: &mut Snapshot) {
+        snapshot.starts = self.starts;
+        snapshot.ready_since = self.ready_since;
+        snapshot.last_error.clone_from(&self.last_error);
+    }
+
+    /// `holder` names who has the endpoint, `output` is what the process wrote so far.
+    pub(crate) fn error(
+        &self,
+        service: &str,
+        failure: &Failure,
+        now: Time,
+        holder: impl Fn() -> Option<String>,
+        output: impl Fn() -> String,
+    ) -> Error {
+        let error = |kind| Error::new(service, kind);
+        let of_run = |kind| error(kind).after(self.age(now));
+        match failure {
+            Failure::Spawn => match &self.spawn_failed {
+                Some(error) => error.clone(),
+                None => error(ErrorKind::Spawn { reason: "it could not be started".to_owned() }),
+            },
+            Failure::Exited(exited) => {
+                let last_words = self.last_words.clone().unwrap_or_default();
+                of_run(ErrorKind::Exited { code: exited.code, signal: exited.signal })
+                    .output(last_words)
+            }
+            Failure::ReadyTimeout { limit, last } => {
+                let last_probe = last.to_string();
+                error(ErrorKind::ReadyTimeout { last_probe }).after(*limit).output(output())
+            }
+            Failure::Rejected { status } => {
+                of_run(ErrorKind::HealthRejected { status: *status }).output(output())
+            }
+            Failure::Held => {
+                let by = holder().map_or_else(
+                    || "another program".to_owned(),
+                    |name| format!("local service `{name}`"),
+                );
+                error(ErrorKind::Occupied { by })
+            }
+            Failure::Occupied { sight } => error(ErrorKind::Occupied { by: occupant(*sight) }),
+            Failure::CrashLoop { failures, retry_after } => {
+                let failures = *failures;
+                let crash_loop = error(ErrorKind::CrashLoop { failures }).retry_in(*retry_after);
+                match &self.last_error {
+                    Some(last) => crash_loop.cause(last.clone()),
+                    None => crash_loop,
+                }
+            }
+            Failure::Overloaded { waiters } => {
+                error(ErrorKind::Overloaded { waiters: *waiters }).retry_in(Duration::from_secs(1))
+            }
+            Failure::Unkillable => error(ErrorKind::Unkillable { pid: self.pid }),
+            Failure::ShutDown => error(ErrorKind::ShutDown {}),
+        }
+    }
+}
+
+/// What is on the endpoint, for somebody who wanted something else there.
+fn occupant(sight: Sight) -> String {
+    match sight {
+        Sight::Status(status) => format!("a server that answers the health URL with status {status}"),
+        other => format!("a program that answers the health URL with {other}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! What requests and the supervisor's task both see.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::{
+    journal::Journal,
+    word::{LeaseCount, Outcome, Word},
+    state::{End, Time},
+};
+use crate::{
+    config::{Policy, Settings},
+    error::Error,
+    status::{Origin, Phase},
+};
+
+/// For how many runs that are over we know how they ended.
+const ENDS_KEPT: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    epoch: Instant,
+    pub(crate) leases: LeaseCount,
+    /// The last lease has ended, and the supervisor wants to know.
+    pub(crate) idle: Notify,
+    /// A run is over: whoever reads from it looks at how it ended.
+    pub(crate) over: Arc<Notify>,
+    ends: Mutex<VecDeque<(u64, Ended)>>,
+    pub(crate) snapshot: watch::Sender<Snapshot>,
+    pub(crate) journal: Journal,
+    handles: Mutex<BTreeMap<u64, Attached>>,
+}
+
+/// A handle, as the supervisor knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) name: String,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+}
+
+/// What the supervisor says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) phase: Phase,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) waiters: usize,
+    pub(crate) ready_since: Option<Time>,
+    pub(crate) starts: u64,
+    pub(crate) last_error: Option<Error>,
+}
+
+impl Snapshot {
+    fn new() -> Self {
+        Self {
+            phase: Phase::Stopped,
+            origin: None,
+            pid: None,
+            waiters: 0,
+            ready_since: None,
+            starts: 0,
+            last_error: None,
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            epoch: Instant::now(),
+            leases: LeaseCount::new(),
+            idle: Notify::new(),
+            over: Arc::new(Notify::new()),
+            ends: Mutex::default(),
+            snapshot: watch::Sender::new(Snapshot::new()),
+            journal: Journal::default(),
+            handles: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.epoch.elapsed()
+    }
+
+    pub(crate) fn instant(&self, time: Time) -> Instant {
+        // A deadline too far to be told is none.
+        self.epoch.checked_add(time).unwrap_or_else(|| Instant::now() + Duration::from_secs(86400))
+    }
+
+    pub(crate) fn give_back(&self, run: u64, outcome: Outcome) {
+        if self.leases.give_back(run, outcome, || self.now()) {
+            self.idle.notify_one();
+        }
+    }
+
+    /// How a run that is over ended; `None` while it goes on.
+    pub(crate) fn end_of(&self, run: u64) -> Option<Ended> {
+        if self.leases.word().run() == run {
+            return None;
+        }
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = ends.iter().find(|(of, _)| *of == run).map(|(_, end)| *end);
+        // One long forgotten has surely ended.
+        Some(end.unwrap_or(Ended { end: End::Died, code: None, signal: None }))
+    }
+
+    /// Makes all leases of the run count no more, and tells whoever reads from it.
+    pub(crate) fn end_run(&self, ended: Ended) {
+        let word = self.leases.word();
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if ends.len() == ENDS_KEPT {
+            ends.pop_front();
+        }
+        ends.push_back((word.run(), ended));
+        drop(ends);
+        self.leases.update(Word::end);
+        self.over.notify_waiters();
+    }
+
+    pub(crate) fn handles(&self) -> MutexGuard<'_, BTreeMap<u64, Attached>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The longest times of all handles.
+    pub(crate) fn policy(&self) -> Option<Policy> {
+        let handles = self.handles();
+        handles.values().map(|handle| handle.settings.policy).reduce(Policy::longest)
+    }
+}
+
+/// A lease that is on its way to who asked for it; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    shared: Option<Arc<Shared>>,
+    run: u64,
+}
+
+impl Grant {
+    /// Takes one of the run that goes on.
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        let run = shared.leases.update(Word::grant).run();
+        Self { shared: Some(shared.clone()), run }
+    }
+
+    /// The run that the lease now counts on.
+    pub(crate) fn accept(mut self) -> u64 {
+        self.shared = None;
+        self.run
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.take() {
+            shared.give_back(self.run, Outcome::Completed);
+        }
+    }
+}

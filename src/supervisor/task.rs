@@ -1,0 +1,537 @@
+//! Does what the state machine decides: one task per service, on the crate's own thread.
+//!
+//! The task holds no handle to its service, so the last handle to go closes its mailbox, and that
+//! ends it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{Span, debug, info, info_span, warn};
+
+use super::{
+    backend::{Backend, Process},
+    claim::{Claims, Ticket},
+    word::Word,
+    report::Facts,
+    shared::{Attached, Grant, Shared},
+    state::{Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, State},
+};
+use crate::{
+    config::Endpoint,
+    error::{Error, ErrorKind},
+    probe::Sight,
+    process::{Exit, Listener, port_taken},
+    status::{Origin, Phase},
+};
+
+/// What callers tell the task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Ask { waiter: u64, ask: Ask, reply: Answer },
+    Leave { waiter: u64 },
+    Dismiss { handle: u64 },
+    Stop { reply: Stopped },
+    Retire { limit: Option<Duration>, reply: Stopped },
+    /// A handle came or went.
+    Handles,
+    /// Whether the run goes on, asked at the end of a body that nothing else delimits.
+    Confirm { run: u64, reply: oneshot::Sender<bool> },
+}
+
+/// `None` for a preload, which wants no lease.
+pub(crate) type Answer = oneshot::Sender<Result<Option<Grant>, Error>>;
+pub(crate) type Stopped = oneshot::Sender<Result<(), Error>>;
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pub(crate) struct Supervisor<B: Backend> {
+    shared: Arc<Shared>,
+    backend: B,
+    claims: Arc<Claims>,
+    endpoints: Vec<Endpoint>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// Closed once the last handle is gone.
+    is_open: bool,
+    state: State,
+    answers: HashMap<u64, (Answer, bool)>,
+    stops: Vec<Stopped>,
+    ticket: Option<Ticket>,
+    probe: Option<Pending<(Sight, Duration)>>,
+    spawn: Option<Pending<Result<B::Process, String>>>,
+    process: Option<B::Process>,
+    /// The machine knows that the process has ended.
+    exit_told: bool,
+    confirmations: JoinSet<()>,
+    /// Bodies that ended with their process, and want to know of what it died.
+    mourners: Vec<oneshot::Sender<bool>>,
+    /// The handle that was asked last, kept for when it is gone.
+    last: Attached,
+    facts: Facts,
+    span: Span,
+    finished: bool,
+}
+
+/// What ended a wait.
+enum Woken<P> {
+    Command(Option<Command>),
+    Exited(Exit),
+    Gone,
+    Claim(Claim),
+    Probed(Sight, Duration),
+    Spawned(Result<P, String>),
+    Idle,
+    Deadline,
+}
+
+impl<B: Backend> Supervisor<B> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        backend: B,
+        claims: Arc<Claims>,
+        first: Attached,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
+        let policy = shared.policy().unwrap_or(first.settings.policy);
+        Self {
+            shared,
+            backend,
+            claims,
+            endpoints: first.settings.endpoints.clone(),
+            commands,
+            is_open: true,
+            state: State::new(policy),
+            answers: HashMap::new(),
+            stops: Vec::new(),
+            ticket: None,
+            probe: None,
+            spawn: None,
+            process: None,
+            exit_told: false,
+            confirmations: JoinSet::new(),
+            mourners: Vec::new(),
+            span: Span::none(),
+            facts: Facts::default(),
+            last: first,
+            finished: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.finished {
+            let woken = self.wait().await;
+            self.woken(woken);
+        }
+    }
+
+    async fn wait(&mut self) -> Woken<B::Process> {
+        let deadline = self.state.deadline().map(|deadline| self.shared.instant(deadline));
+        // An exit comes before what a probe saw at the same time.
+        tokio::select! {
+            biased;
+            woken = next_of_process(self.process.as_mut(), self.exit_told) => woken,
+            claim = next_of_claim(self.ticket.as_mut()) => Woken::Claim(claim),
+            spawned = pending(self.spawn.as_mut()) => Woken::Spawned(spawned),
+            (sight, took) = pending(self.probe.as_mut()) => Woken::Probed(sight, took),
+            command = self.commands.recv(), if self.is_open => Woken::Command(command),
+            () = self.shared.idle.notified() => Woken::Idle,
+            () = due(deadline) => Woken::Deadline,
+        }
+    }
+
+    fn woken(&mut self, woken: Woken<B::Process>) {
+        match woken {
+            Woken::Command(Some(command)) => self.commanded(command),
+            Woken::Command(None) => {
+                self.is_open = false;
+                self.take(Event::HandlesGone);
+            }
+            Woken::Exited(exit) => self.exited(exit),
+            Woken::Gone => {
+                self.process = None;
+                self.take(Event::Gone);
+            }
+            Woken::Claim(claim) => self.take(Event::Claim(claim)),
+            Woken::Probed(sight, took) => self.probed(sight, took),
+            Woken::Spawned(spawned) => self.spawned(spawned),
+            Woken::Idle => {
+                let looked = self.look();
+                self.take(looked);
+            }
+            Woken::Deadline => self.take(Event::Tick),
+        }
+    }
+
+    fn commanded(&mut self, command: Command) {
+        match command {
+            Command::Ask { waiter, ask, reply } => {
+                self.remember(ask.handle);
+                self.answers.insert(waiter, (reply, ask.preload));
+                let word = self.shared.leases.word();
+                let (suspect, leases) = (word.is_suspect(), word.count());
+                self.take(Event::Asked { waiter, ask, suspect, leases });
+            }
+            Command::Leave { waiter } => {
+                self.answers.remove(&waiter);
+                self.take(Event::Left { waiter });
+            }
+            Command::Dismiss { handle } => self.take(Event::Dismissed { handle }),
+            Command::Stop { reply } => {
+                self.stops.push(reply);
+                self.take(Event::StopAsked);
+            }
+            Command::Retire { limit, reply } => {
+                self.stops.push(reply);
+                self.take(Event::RetireAsked { limit });
+            }
+            Command::Handles => {
+                if let Some(policy) = self.shared.policy() {
+                    self.take(Event::PolicyChanged(policy));
+                }
+            }
+            Command::Confirm { run, reply } => self.confirm(run, reply),
+        }
+    }
+
+    /// Takes an event, does what follows, and takes what that is answered with.
+    fn take(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = self.shared.now();
+            self.shared.journal.write(now, event.clone());
+            for action in self.state.on(event, now) {
+                events.extend(self.perform(action));
+            }
+        }
+        if !self.state.is_probing() {
+            self.probe = None;
+        }
+        self.publish();
+    }
+
+    /// Some actions are answered at once.
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Claim => {
+                self.ticket = Some(self.claims.claim(&self.last.name, &self.endpoints));
+            }
+            Action::Release => self.ticket = None,
+            Action::Probe { handle, after } => self.begin_probe(handle, after),
+            Action::Spawn => return self.begin_spawn(),
+            Action::Terminate(reason) => self.terminate(reason),
+            Action::Kill => {
+                if let Some(process) = &mut self.process {
+                    process.kill();
+                }
+            }
+            Action::Open(origin) => self.open(origin),
+            Action::Reopen(origin) => self.reopen(origin),
+            Action::Close => {
+                self.shared.leases.update(Word::close);
+                return Some(self.look());
+            }
+            Action::CloseIfIdle => {
+                let closed = self.shared.leases.close_if_idle();
+                return Some(if closed { Event::Closed } else { self.look() });
+            }
+            Action::End(end) => self.end(end),
+            Action::Suspect => {
+                self.shared.leases.update(Word::suspect);
+            }
+            Action::Trust => {
+                self.shared.leases.seen_alive(self.shared.now());
+                self.shared.leases.update(Word::trust);
+            }
+            Action::Look => return Some(self.look()),
+            Action::Grant(waiters) => self.grant(&waiters),
+            Action::Fail(waiters, failure) => self.fail(&waiters, &failure),
+            Action::Settled { killed } => self.settled(killed),
+            Action::Finish => self.finished = true,
+        }
+        None
+    }
+
+    fn look(&self) -> Event {
+        let leases = &self.shared.leases;
+        leases.update(Word::look);
+        // The word first: the times were written before it said that nothing is out.
+        let out = leases.word().count();
+        let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
+        Event::Looked(Leases { out, idle_since, alive_since })
+    }
+
+    fn begin_probe(&mut self, handle: u64, after: Duration) {
+        let target = self.attached(handle).settings.target;
+        let backend = self.backend.clone();
+        self.probe = Some(Box::pin(async move {
+            if !after.is_zero() {
+                sleep(after).await;
+            }
+            let begun = Instant::now();
+            (backend.probe(target).await, begun.elapsed())
+        }));
+    }
+
+    fn probed(&mut self, sight: Sight, took: Duration) {
+        self.probe = None;
+        let looked = Instant::now();
+        let sight = if sight == Sight::Wanted { self.whose() } else { sight };
+        // To look for a stranger takes time too, which the next probe has to keep away from.
+        let took = took + looked.elapsed();
+        // Its end is told first, and decides what the answer was worth.
+        let corpse = !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive());
+        if corpse && sight == Sight::Wanted {
+            return;
+        }
+        let leases = self.shared.leases.word().count();
+        self.take(Event::Probed { sight, took, leases });
+    }
+
+    /// Whether a wanted answer is that of our process.
+    fn whose(&self) -> Sight {
+        let Some(process) = self.process.as_ref().filter(|_| self.state.wants_own_listener()) else {
+            return Sight::Wanted;
+        };
+        match process.listener(self.last.settings.target.port) {
+            Listener::Other { pid } => Sight::Stranger(pid),
+            Listener::Ours | Listener::Unseen => Sight::Wanted,
+        }
+    }
+
+    fn begin_spawn(&mut self) -> Option<Event> {
+        let Attached { name, settings } = self.last.clone();
+        let run = self.shared.leases.word().run();
+        self.span = info_span!(parent: None, "local_service", service = %name, run);
+        self.facts.begin(self.shared.now());
+        self.exit_told = false;
+        let problems = self.backend.problems(&settings, &name);
+        if !problems.is_empty() {
+            self.facts.spawn_failed(Error::new(&name, ErrorKind::InvalidConfig { problems }));
+            return Some(Event::SpawnFailed { invalid: true });
+        }
+        self.span.in_scope(|| info!(command = %settings.launch.command.display(), "starting"));
+        self.spawn = Some(Box::pin(self.backend.spawn(&settings, &name)));
+        None
+    }
+
+    fn spawned(&mut self, spawned: Result<B::Process, String>) {
+        self.spawn = None;
+        match spawned {
+            Ok(process) => {
+                let pid = process.pid();
+                self.process = Some(process);
+                self.facts.spawned(pid);
+                self.span.in_scope(|| debug!(pid, "started"));
+                self.take(Event::Spawned);
+            }
+            Err(reason) => {
+                self.facts.spawn_failed(Error::new(&self.last.name, ErrorKind::Spawn { reason }));
+                self.take(Event::SpawnFailed { invalid: false });
+            }
+        }
+    }
+
+    fn exited(&mut self, exit: Exit) {
+        self.exit_told = true;
+        let output = self.output();
+        let exited = Exited {
+            code: exit.code,
+            signal: exit.signal,
+            served: self.shared.leases.word().has_served(),
+            port_taken: port_taken(&output),
+        };
+        let after_ms = millis(self.facts.age(self.shared.now()));
+        self.span.in_scope(|| match self.state.phase() {
+            Phase::Stopping => info!(code = exit.code, signal = exit.signal, "exited"),
+            _ => warn!(code = exit.code, signal = exit.signal, after_ms, "exited"),
+        });
+        self.facts.died(exit, output);
+        self.take(Event::Exited(exited));
+        for mourner in self.mourners.drain(..) {
+            drop(mourner.send(false));
+        }
+    }
+
+    /// What the process wrote, without any handle's secrets.
+    fn output(&self) -> String {
+        let Some(process) = &self.process else { return String::new() };
+        let handles: Vec<_> = self.shared.handles().values().cloned().collect();
+        let output = process.output(&self.last.settings);
+        handles.iter().fold(output, |text, handle| handle.settings.secrets.redact(&text))
+    }
+
+    fn terminate(&mut self, reason: Reason) {
+        if self.facts.begin_stop() {
+            self.span.in_scope(|| info!(reason = reason.as_str(), "stopping"));
+        }
+        if let Some(process) = &mut self.process {
+            process.terminate();
+        }
+    }
+
+    fn open(&mut self, origin: Origin) {
+        let now = self.shared.now();
+        let run = self.shared.leases.open(now);
+        self.facts.ready(now);
+        if origin == Origin::External {
+            let service = &*self.last.name;
+            self.span = info_span!(parent: None, "local_service", service, run);
+        }
+        let took_ms = millis(self.facts.age(now));
+        self.span.in_scope(|| info!(external = origin == Origin::External, took_ms, "ready"));
+    }
+
+    fn reopen(&mut self, origin: Origin) {
+        self.shared.leases.update(Word::reopen);
+        if origin == Origin::External {
+            self.span.in_scope(|| warn!("another program answers at its URL, and is used instead"));
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        if end == End::Idle {
+            self.span.in_scope(|| debug!("idle"));
+        }
+        // A run that never became ready has no leases, but its number is used up all the same.
+        self.shared.end_run(self.facts.ended(end));
+        self.facts.over();
+    }
+
+    fn grant(&mut self, waiters: &[u64]) {
+        for waiter in waiters {
+            if let Some((answer, preload)) = self.answers.remove(waiter) {
+                let grant = (!preload).then(|| Grant::new(&self.shared));
+                // Who has gone meanwhile drops it, and with it the lease.
+                drop(answer.send(Ok(grant)));
+            }
+        }
+    }
+
+    fn fail(&mut self, waiters: &[u64], failure: &Failure) {
+        let error = self.error(failure);
+        if failure.is_news() {
+            self.span.in_scope(|| warn!(error = %error, "failed"));
+            self.facts.remember(&error);
+        }
+        for waiter in waiters {
+            if let Some((answer, _)) = self.answers.remove(waiter) {
+                drop(answer.send(Err(error.clone())));
+            }
+        }
+    }
+
+    fn error(&self, failure: &Failure) -> Error {
+        let holder = || self.ticket.as_ref().and_then(Ticket::holder);
+        let output = || self.output();
+        self.facts.error(&self.last.name, failure, self.shared.now(), holder, output)
+    }
+
+    fn settled(&mut self, killed: bool) {
+        let result = if killed { Ok(()) } else { Err(self.error(&Failure::Unkillable)) };
+        for stop in self.stops.drain(..) {
+            drop(stop.send(result.clone()));
+        }
+    }
+
+    fn confirm(&mut self, run: u64, reply: oneshot::Sender<bool>) {
+        while self.confirmations.try_join_next().is_some() {}
+        let current = self.shared.leases.word().run() == run;
+        match &mut self.process {
+            _ if !current => drop(reply.send(false)),
+            Some(process) if process.is_alive() => drop(reply.send(true)),
+            Some(_) if !self.exit_told => self.mourners.push(reply),
+            Some(_) => drop(reply.send(false)),
+            // Nobody tells us of the end of another's server, so we ask.
+            None => {
+                let (backend, target) = (self.backend.clone(), self.last.settings.target.clone());
+                self.confirmations.spawn(async move {
+                    let sight = backend.probe(target).await;
+                    drop(reply.send(!matches!(sight, Sight::Refused | Sight::Broken)));
+                });
+            }
+        }
+    }
+
+    fn remember(&mut self, handle: u64) {
+        self.last = self.attached(handle);
+    }
+
+    fn attached(&self, handle: u64) -> Attached {
+        self.shared.handles().get(&handle).unwrap_or(&self.last).clone()
+    }
+
+    fn publish(&self) {
+        let (phase, origin) = (self.state.phase(), self.state.origin());
+        self.shared.snapshot.send_if_modified(|snapshot| {
+            let news = (snapshot.phase, snapshot.origin) != (phase, origin);
+            snapshot.phase = phase;
+            snapshot.origin = origin;
+            snapshot.waiters = self.state.waiters();
+            snapshot.pid = self.process.as_ref().map(Process::pid);
+            self.facts.fill(snapshot);
+            news
+        });
+    }
+}
+
+impl<B: Backend> Drop for Supervisor<B> {
+    /// Its runtime may end before its work does: then nothing runs any more, and whoever asks next
+    /// makes another.
+    fn drop(&mut self) {
+        if !self.finished {
+            self.shared.end_run(self.facts.ended(End::Died));
+        }
+        self.shared.snapshot.send_modify(|snapshot| {
+            snapshot.phase = Phase::Stopped;
+            snapshot.origin = None;
+            snapshot.pid = None;
+            snapshot.waiters = 0;
+            snapshot.ready_since = None;
+        });
+    }
+}
+
+async fn next_of_process<P: Process>(process: Option<&mut P>, exit_told: bool) -> Woken<P> {
+    match process {
+        Some(process) if exit_told => {
+            process.gone().await;
+            Woken::Gone
+        }
+        Some(process) => Woken::Exited(process.ended().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_of_claim(ticket: Option<&mut Ticket>) -> Claim {
+    match ticket {
+        Some(ticket) => ticket.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pending<T>(future: Option<&mut Pending<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn due(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
