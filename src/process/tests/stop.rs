@@ -32,6 +32,7 @@ async fn killing_ends_leader_and_grandchildren() {
 async fn who_ignores_the_request_is_waited_for_and_then_killed() {
     let mut process = up("trap '' TERM; echo up; while :; do sleep 1; done").await;
     let trace = Trace::of(&process);
+    assert!(os::deaf_to_term(process.pid()));
     process.terminate();
     time::timeout(A_WHILE, process.gone()).await.unwrap_err();
     assert!(process.is_alive());
@@ -43,6 +44,7 @@ async fn who_ignores_the_request_is_waited_for_and_then_killed() {
 #[tokio::test]
 async fn a_stopped_process_is_asked_too() {
     let process = up("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done").await;
+    assert!(!os::deaf_to_term(process.pid()));
     send(process.pid(), Signal::STOP);
     stops(process).await;
 }
