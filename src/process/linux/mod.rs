@@ -1,0 +1,101 @@
+//! What only Linux tells: who is in a group, who carries a cookie, who holds a port.
+
+mod environ;
+mod listener;
+mod sockets;
+mod stat;
+
+use std::{fs, time::Duration};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use tokio::{io::unix::AsyncFd, time};
+
+use self::stat::Stat;
+pub(super) use self::{
+    environ::{carriers, lives, signal},
+    listener::listener,
+};
+
+/// Who is in a process group, its leader and the dead not counted; `None` if `/proc` does not tell.
+pub(super) fn members(group: u32) -> Option<Vec<u32>> {
+    let members = processes()?.filter(|pid| is_member(*pid, group));
+    Some(members.collect())
+}
+
+/// Whether a process lives in a group that another one leads.
+pub(super) fn is_member(pid: u32, group: u32) -> bool {
+    pid != group && Stat::of(pid).is_some_and(|stat| stat.group == group && stat.lives())
+}
+
+/// Whether a process is being torn down, all threads of it.
+pub(super) fn exiting(pid: u32) -> bool {
+    // The first thread may end before the others, and then means nothing.
+    let first = Stat::of(pid).is_some_and(|stat| stat.exiting);
+    first
+        && fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| {
+            threads
+                .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok())
+                .all(|text| Stat::parse(&text).is_none_or(|stat| stat.exiting))
+        })
+}
+
+/// Whether SIGTERM is blocked or ignored in a process.
+pub(super) fn deaf_to_term(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| masks_term(&status))
+}
+
+/// Waits until a child may have ended, and does not reap it.
+#[allow(
+    deprecated,
+    reason = "what replaces `AsyncFd::new` is newer than the oldest tokio that we accept"
+)]
+pub(super) async fn until_exit(pid: Pid) {
+    let watched = pidfd_open(pid, PidfdFlags::NONBLOCK).map(AsyncFd::new);
+    match watched {
+        Ok(Ok(watched)) => drop(watched.readable().await),
+        // An old kernel, or no file descriptor left.
+        _ => time::sleep(Duration::from_millis(20)).await,
+    }
+}
+
+fn masks_term(status: &str) -> bool {
+    let term = 1u64 << (Signal::TERM.as_raw() - 1);
+    status
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("SigBlk:")
+                .or_else(|| line.strip_prefix("SigIgn:"))
+        })
+        .filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .any(|mask| mask & term != 0)
+}
+
+/// The numbers of all processes that `/proc` shows.
+fn processes() -> Option<impl Iterator<Item = u32>> {
+    let entries = fs::read_dir("/proc").ok()?;
+    let mut pids = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .peekable();
+    pids.peek()?;
+    Some(pids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_or_ignored_term_is_seen() {
+        let status = |blocked: &str, ignored: &str| {
+            format!("Name:\tx\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n")
+        };
+        assert!(masks_term(&status("0000000000004000", "0000000000000000")));
+        assert!(masks_term(&status("0000000000000000", "0000000000004004")));
+        assert!(!masks_term(&status("0000000000002000", "0000000000000001")));
+    }
+
+    #[test]
+    fn a_running_process_is_not_being_torn_down() {
+        assert!(!exiting(std::process::id()));
+    }
+}

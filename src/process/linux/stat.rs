@@ -1,0 +1,74 @@
+//! `/proc/<pid>/stat`.
+
+use std::fs;
+
+/// `PF_EXITING`: the thread has begun to end.
+const EXITING: u64 = 0x4;
+
+/// What the kernel says of a process in one line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) group: u32,
+    pub(super) exiting: bool,
+    /// In clock ticks after boot.
+    pub(super) started: u64,
+    ended: bool,
+    threads: u64,
+}
+
+impl Stat {
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        // The name may contain anything, parentheses and spaces included.
+        let (_, rest) = text.rsplit_once(')')?;
+        // Field 3 of the manual page is the first here.
+        let fields: Vec<_> = rest.split_ascii_whitespace().collect();
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        Some(Self {
+            group: u32::try_from(number(5)?).ok()?,
+            exiting: number(9)? & EXITING != 0,
+            started: number(22)?,
+            ended: matches!(*fields.first()?, "Z" | "X" | "x"),
+            threads: number(20)?,
+        })
+    }
+
+    /// Whether the process is more than a zombie. One whose first thread has ended looks like a
+    /// zombie, but has more threads.
+    pub(super) fn lives(&self) -> bool {
+        !self.ended || self.threads > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_hides_nothing() {
+        let text = "42 (a) Z 1 (b) S 7 1300 1300 0 -1 4194308 9 0 0 0 1 2 3 4 20 0 3 0 987654 1 2";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!(stat.group, 1300);
+        assert_eq!(stat.started, 987_654);
+        assert!(stat.exiting && stat.lives());
+    }
+
+    #[test]
+    fn a_zombie_is_dead_unless_it_has_other_threads() {
+        let zombie = |threads: u32| {
+            let text = format!("1 (x) Z 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 {threads} 0 5 0");
+            Stat::parse(&text).unwrap()
+        };
+        assert!(!zombie(1).lives());
+        assert!(zombie(2).lives());
+    }
+
+    #[test]
+    fn nonsense_is_nothing() {
+        assert_eq!(Stat::parse(""), None);
+        assert_eq!(Stat::parse("1 (x) S 1"), None);
+    }
+}

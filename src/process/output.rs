@@ -1,0 +1,308 @@
+//! Drains what a process writes: always, to the end, into little memory.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io, mem,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::{ChildStderr, ChildStdout},
+    runtime::Handle,
+    sync::mpsc,
+};
+use tracing::{Dispatch, Level, instrument::WithSubscriber};
+
+use super::text::{show, show_end};
+use crate::config::Secrets;
+
+/// How much is kept.
+const KEPT: usize = 64 * 1024;
+/// How much is read at once.
+const CHUNK: usize = 16 * 1024;
+/// A longer line is taken for several.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// Whose output it is, and what in it must not be shown.
+#[derive(Clone)]
+pub(crate) struct Output {
+    /// The service's name.
+    pub(crate) service: String,
+    pub(crate) secrets: Secrets,
+}
+
+/// The two streams of a process.
+#[derive(Clone, Copy, Debug)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// The last 64 KiB that a process wrote.
+#[derive(Default)]
+pub(crate) struct Tail {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    whole: VecDeque<u8>,
+    // Something went out at the front.
+    cut: bool,
+    // The line that each stream has begun. Lines go in whole, so that the one stream does not tear
+    // a secret of the other.
+    begun: [Vec<u8>; 2],
+}
+
+impl Tail {
+    /// What was kept, without any secret, and with control characters made visible.
+    pub(crate) fn text(&self, secrets: &Secrets) -> String {
+        let (mut bytes, mut cut) = {
+            let kept = self.lock();
+            let mut bytes: Vec<u8> = kept.whole.iter().copied().collect();
+            for begun in kept.begun.iter().filter(|begun| !begun.is_empty()) {
+                if bytes.last().is_some_and(|byte| *byte != b'\n') {
+                    bytes.push(b'\n');
+                }
+                bytes.extend_from_slice(begun);
+            }
+            (bytes, kept.cut)
+        };
+        if bytes.len() > KEPT {
+            bytes.drain(..bytes.len() - KEPT);
+            cut = true;
+        }
+        let show = if cut { show_end } else { show };
+        show(&bytes, secrets)
+    }
+
+    /// Takes what was read, and returns the lines that are complete by it.
+    fn push(&self, stream: Stream, chunk: &[u8]) -> Vec<u8> {
+        let mut kept = self.lock();
+        let begun = &mut kept.begun[stream as usize];
+        begun.extend_from_slice(chunk);
+        let rest = begun.split_off(end_of_lines(begun));
+        let lines = mem::replace(begun, rest);
+        kept.keep(&lines);
+        lines
+    }
+
+    /// Takes the end of a stream, and returns the line that it left open.
+    fn end(&self, stream: Stream) -> Vec<u8> {
+        let mut kept = self.lock();
+        let line = mem::take(&mut kept.begun[stream as usize]);
+        kept.keep(&line);
+        line
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, bytes: &[u8]) {
+        self.whole.extend(bytes);
+        let excess = self.whole.len().saturating_sub(KEPT);
+        self.whole.drain(..excess);
+        self.cut |= excess > 0;
+    }
+}
+
+/// Where the last complete line ends; somewhere before that if it is too long.
+fn end_of_lines(bytes: &[u8]) -> usize {
+    let after = |at: usize| at + 1;
+    if let Some(newline) = bytes.iter().rposition(|byte| *byte == b'\n') {
+        return newline + 1;
+    }
+    if bytes.len() < LONGEST_LINE {
+        return 0;
+    }
+    // Secrets have no spaces, so none is torn where there is one.
+    let space = bytes.iter().rposition(u8::is_ascii_whitespace);
+    space.map_or(bytes.len(), after)
+}
+
+/// Knows when both streams are at their end.
+pub(super) struct Pipes {
+    open: mpsc::Receiver<Infallible>,
+}
+
+impl Pipes {
+    /// Resolves when nobody can write any more, and all is read. Cancel safe.
+    pub(super) async fn ended(&mut self) {
+        // Nothing is ever sent: this is the end of the last sender.
+        self.open.recv().await;
+    }
+}
+
+/// Starts to drain a process. It goes on until the end of both streams, whoever forgets about it:
+/// a reader that left would end the process by SIGPIPE.
+pub(super) fn drain(
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    output: Output,
+    dispatch: &Dispatch,
+    runtime: &Handle,
+) -> (Arc<Tail>, Pipes) {
+    let tail = Arc::<Tail>::default();
+    let output = Arc::new(output);
+    let (sender, open) = mpsc::channel(1);
+    let reader = |stream| Reader {
+        stream,
+        tail: Arc::clone(&tail),
+        output: Arc::clone(&output),
+        heard: true,
+        _open: sender.clone(),
+    };
+    if let Some(stdout) = stdout {
+        let task = reader(Stream::Stdout).run(stdout);
+        drop(runtime.spawn(task.with_subscriber(dispatch.clone())));
+    }
+    if let Some(stderr) = stderr {
+        let task = reader(Stream::Stderr).run(stderr);
+        drop(runtime.spawn(task.with_subscriber(dispatch.clone())));
+    }
+    (tail, Pipes { open })
+}
+
+struct Reader {
+    stream: Stream,
+    tail: Arc<Tail>,
+    output: Arc<Output>,
+    // Whether the subscriber can still be told anything.
+    heard: bool,
+    _open: mpsc::Sender<Infallible>,
+}
+
+impl Reader {
+    async fn run(mut self, mut pipe: impl AsyncRead + Unpin) {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match pipe.read(&mut chunk).await {
+                Ok(0) => break,
+                Ok(length) => {
+                    let lines = self.tail.push(self.stream, &chunk[..length]);
+                    self.tell(&lines);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let line = self.tail.end(self.stream);
+        self.tell(&line);
+    }
+
+    fn tell(&mut self, lines: &[u8]) {
+        let enabled = tracing::enabled!(target: "tower_local_service::output", Level::DEBUG);
+        if !enabled || lines.is_empty() || !self.heard {
+            return;
+        }
+        // A subscriber that panics must not end the reader, and with it the process.
+        let told = panic::catch_unwind(AssertUnwindSafe(|| {
+            let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+            for line in lines.split(|byte| *byte == b'\n') {
+                self.tell_line(&show(line, &self.output.secrets));
+            }
+        }));
+        self.heard = told.is_ok();
+    }
+
+    fn tell_line(&self, line: &str) {
+        for piece in pieces(line) {
+            tracing::debug!(
+                target: "tower_local_service::output",
+                service = self.output.service,
+                stream = self.stream.name(),
+                "{piece}"
+            );
+        }
+    }
+}
+
+/// The line, in pieces that are short enough; one at least.
+fn pieces(mut line: &str) -> Vec<&str> {
+    let mut pieces = Vec::with_capacity(1);
+    while line.len() > LONGEST_LINE {
+        let is_end = |at: &usize| line.is_char_boundary(*at);
+        let end = (1..=LONGEST_LINE).rev().find(is_end).unwrap_or(line.len());
+        let (piece, rest) = line.split_at(end);
+        pieces.push(piece);
+        line = rest;
+    }
+    pieces.push(line);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(value: &str) -> Secrets {
+        Secrets {
+            values: vec![value.to_owned()],
+        }
+    }
+
+    #[test]
+    fn only_the_end_is_kept_and_its_memory_is_bounded() {
+        let tail = Tail::default();
+        for _ in 0..100 {
+            drop(tail.push(Stream::Stdout, &[b'x'; CHUNK]));
+            let kept = tail.lock();
+            assert!(kept.whole.len() <= KEPT && kept.begun[0].len() <= LONGEST_LINE + CHUNK);
+        }
+        drop(tail.push(Stream::Stdout, b"last\n"));
+        let text = tail.text(&Secrets::default());
+        assert!(text.len() <= KEPT && text.ends_with("last\n"));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_shown() {
+        let tail = Tail::default();
+        drop(tail.push(Stream::Stderr, b"panicked at"));
+        drop(tail.push(Stream::Stdout, b"loading\n50%"));
+        assert_eq!(tail.text(&Secrets::default()), "loading\n50%\npanicked at");
+    }
+
+    #[test]
+    fn a_secret_is_found_across_chunks_and_streams() {
+        let tail = Tail::default();
+        drop(tail.push(Stream::Stdout, b"key sk-123"));
+        drop(tail.push(Stream::Stderr, b"warning\n"));
+        drop(tail.push(Stream::Stdout, b"45678\n"));
+        let text = tail.text(&secret("sk-12345678"));
+        assert_eq!(text, "warning\nkey [redacted]\n");
+    }
+
+    #[test]
+    fn the_end_of_a_secret_at_the_front_is_not_shown() {
+        let tail = Tail::default();
+        drop(tail.push(Stream::Stdout, b"sk-12345678"));
+        drop(tail.push(Stream::Stdout, &vec![b'x'; KEPT - 4]));
+        drop(tail.end(Stream::Stdout));
+        let text = tail.text(&secret("sk-12345678"));
+        assert!(text.starts_with("xxxx"), "{}", &text[..20]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let line = "é".repeat(LONGEST_LINE);
+        let pieces = pieces(&line);
+        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= LONGEST_LINE));
+        assert_eq!(pieces.concat(), line);
+        assert_eq!(super::pieces(""), [""]);
+    }
+}

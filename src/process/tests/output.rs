@@ -1,0 +1,125 @@
+//! What a process writes.
+
+use std::{
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
+
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use super::*;
+
+async fn text_of(script: &str) -> String {
+    let mut process = start(sh(script)).await;
+    within_limit(process.ended()).await;
+    process.settle_output().await;
+    process.output().text(&Secrets::default())
+}
+
+#[tokio::test]
+async fn the_last_words_are_there_after_the_exit() {
+    assert_eq!(
+        text_of("echo out; echo err >&2; printf end").await.len(),
+        11
+    );
+}
+
+#[tokio::test]
+async fn a_flood_without_a_line_end_is_drained_and_bounded() {
+    let text = text_of("head -c 20000000 /dev/zero | tr '\\0' x; echo; echo done").await;
+    assert!(text.len() <= 64 * 1024);
+    assert!(
+        text.ends_with("x\ndone\n"),
+        "the process went on to its end"
+    );
+}
+
+#[tokio::test]
+async fn no_byte_ends_the_reader() {
+    let text = text_of("printf 'a\\377b\\000c\\033[31md\\re\\n'; echo after").await;
+    assert_eq!(text, "a\u{fffd}b\\u{0}c\\u{1b}[31md\\re\nafter\n");
+}
+
+#[tokio::test]
+async fn a_process_that_closes_its_output_lives_on() {
+    let mut process = up("echo up; exec >&- 2>&-; sleep 1000").await;
+    within_limit(process.settle_output()).await;
+    assert!(process.is_alive());
+    finish(process).await;
+}
+
+#[tokio::test]
+async fn secrets_are_replaced_when_the_output_is_read() {
+    let mut process = start(sh("echo key=sk-12345678 port=8080")).await;
+    within_limit(process.ended()).await;
+    process.settle_output().await;
+    let secrets = Secrets {
+        values: vec!["sk-12345678".into()],
+    };
+    let text = process.output().text(&secrets);
+    assert_eq!(text, "key=[redacted] port=8080\n");
+}
+
+/// What a subscriber printed.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn each_line_is_an_event_for_who_listens() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    // With one subscriber in the program, `tracing` asks only that of the thread which comes to an
+    // event first: another test's, which has none. So there are two.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _listening = tracing::subscriber::set_default(subscriber);
+
+    let output = Output {
+        service: "llama".into(),
+        secrets: Secrets {
+            values: vec!["sk-12345678".into()],
+        },
+    };
+    let script = "echo first; printf 'sk-12345678\\033[2J' >&2";
+    let mut process = spawn(Arc::new(sh(script)), output, true).await.unwrap();
+    within_limit(process.ended()).await;
+    process.settle_output().await;
+
+    let text = log.text();
+    let line = |wanted: &str| {
+        let found = text.lines().find(|line| line.contains(wanted));
+        found.unwrap_or_else(|| panic!("{wanted} is not in {text}"))
+    };
+    assert!(line("first").contains("service=\"llama\" stream=\"stdout\""));
+    assert!(line("[redacted]\\u{1b}[2J").contains("stream=\"stderr\""));
+    assert!(!text.contains("sk-123"));
+}
