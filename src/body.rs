@@ -13,14 +13,13 @@ use tokio::sync::oneshot;
 
 use crate::{
     BoxError,
-    error::Error,
     supervisor::{Lease, Outcome, Watch},
 };
 
 pin_project! {
     /// A response body that keeps the local server running until it ends, fails, or is dropped.
     ///
-    /// Everything comes through unchanged. It ends with our [`Error`] if the server is stopped under
+    /// Everything comes through unchanged. It ends with our [`Error`](crate::Error) if the server is stopped under
     /// it, or dies under a body that nothing but the end of its connection delimits.
     pub struct LeasedBody<B> {
         #[pin]
@@ -96,7 +95,11 @@ where
             Ok(None) if *this.is_unbounded => {
                 let confirming = this.confirming.get_or_insert_with(|| lease.confirm());
                 let goes_on = ready!(Pin::new(confirming).poll(cx)).unwrap_or(false);
-                if goes_on { Ok(None) } else { Err(lease.death().into()) }
+                if goes_on {
+                    Ok(None)
+                } else {
+                    Err(lease.death().into())
+                }
             }
             // The connection of a server that was stopped breaks; that it was is the better news.
             Err(error) => Err(lease.stopped().map_or(error, Into::into)),

@@ -56,11 +56,18 @@ where
     S: Service<Req>,
 {
     pub(crate) fn new(service: Option<LocalService>, inner: S, request: Req) -> Self {
-        Self { state: State::Called { service, call: Some((inner, request)) } }
+        Self {
+            state: State::Called {
+                service,
+                call: Some((inner, request)),
+            },
+        }
     }
 
     pub(crate) fn failed(error: Error) -> Self {
-        Self { state: State::Failed { error: Some(error) } }
+        Self {
+            state: State::Failed { error: Some(error) },
+        }
     }
 }
 
@@ -82,7 +89,10 @@ where
                     let call = call.take();
                     match service.take().map(LocalService::try_into_lease) {
                         None => State::Readying { lease: None, call },
-                        Some(Ok(lease)) => State::Readying { lease: Some(lease), call },
+                        Some(Ok(lease)) => State::Readying {
+                            lease: Some(lease),
+                            call,
+                        },
                         Some(Err(service)) => {
                             let acquire = Box::pin(async move { service.acquire().await });
                             State::Acquiring { acquire, call }
@@ -91,7 +101,10 @@ where
                 }
                 StateProj::Acquiring { acquire, call } => {
                     let lease = ready!(acquire.as_mut().poll(cx))?;
-                    State::Readying { lease: Some(lease), call: call.take() }
+                    State::Readying {
+                        lease: Some(lease),
+                        call: call.take(),
+                    }
                 }
                 StateProj::Readying { lease, call } => {
                     let (inner, _) = call.as_mut().expect(DONE);
@@ -99,14 +112,24 @@ where
                     let (mut inner, request) = call.take().expect(DONE);
                     let response = inner.call(request);
                     let lease = lease.take().map(Lease::begin);
-                    State::Responding { response, lease, stopped: Watch::default() }
+                    State::Responding {
+                        response,
+                        lease,
+                        stopped: Watch::default(),
+                    }
                 }
-                StateProj::Responding { response, lease, stopped } => {
+                StateProj::Responding {
+                    response,
+                    lease,
+                    stopped,
+                } => {
                     return match response.poll(cx) {
                         Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.hold(lease.take()))),
                         Poll::Ready(Err(error)) => Poll::Ready(Err(blame(lease.take(), error))),
                         Poll::Pending => match lease {
-                            Some(lease) => stopped.poll_stopped(lease, cx).map(|error| Err(error.into())),
+                            Some(lease) => stopped
+                                .poll_stopped(lease, cx)
+                                .map(|error| Err(error.into())),
                             None => Poll::Pending,
                         },
                     };

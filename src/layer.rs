@@ -34,7 +34,10 @@ impl<R> EnsureLocalServiceLayer<R> {
     /// [`LocalService::for_its_origin`] for those to its base URL, or any
     /// `Fn(&Req) -> Option<LocalService>`.
     pub const fn new(resolver: R) -> Self {
-        Self { resolver, preload: None }
+        Self {
+            resolver,
+            preload: None,
+        }
     }
 }
 

@@ -73,7 +73,9 @@ impl Registry {
     /// An empty registry. Its services live at least as long as a clone of it.
     #[must_use]
     pub fn new() -> Self {
-        Self { inner: Arc::default() }
+        Self {
+            inner: Arc::default(),
+        }
     }
 
     /// The registry of the host process; its services live as long as that.
@@ -90,8 +92,13 @@ impl Registry {
     /// on it; services that are asked for after that are looked after on the crate's own thread.
     #[must_use]
     pub fn on(runtime: Handle) -> Self {
-        let inner = Inner { runtime: Some(runtime), entries: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            runtime: Some(runtime),
+            entries: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// A service of this registry. Nothing is started yet.
@@ -155,8 +162,15 @@ impl Registry {
         let same = |other: &LocalService| {
             other.name() == service.name() && Arc::ptr_eq(other.core(), service.core())
         };
-        let retired: Vec<_> = self.entries().services.extract_if(.., |other| same(other)).collect();
-        retired.iter().chain([service]).for_each(LocalService::shut_down);
+        let retired: Vec<_> = self
+            .entries()
+            .services
+            .extract_if(.., |other| same(other))
+            .collect();
+        retired
+            .iter()
+            .chain([service])
+            .for_each(LocalService::shut_down);
         if !service.core().is_wanted() {
             // What cannot be killed cannot be waited for.
             drop(service.core().retire(None).await);
@@ -191,7 +205,10 @@ impl Registry {
         };
         services.iter().for_each(LocalService::shut_down);
         // All are told before the first is waited for.
-        let unwanted = services.iter().map(LocalService::core).filter(|core| !core.is_wanted());
+        let unwanted = services
+            .iter()
+            .map(LocalService::core)
+            .filter(|core| !core.is_wanted());
         let ends: Vec<_> = unwanted.map(|core| core.retire(limit)).collect();
         for end in ends {
             drop(end.await);
@@ -199,7 +216,10 @@ impl Registry {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.inner.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,7 +231,9 @@ impl Default for Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("services", &self.services()).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("services", &self.services())
+            .finish_non_exhaustive()
     }
 }
 

@@ -55,6 +55,8 @@ impl LocalService {
     /// client can serve local and remote servers.
     #[must_use]
     pub fn for_its_origin(&self) -> ForItsOrigin {
-        ForItsOrigin { service: self.clone() }
+        ForItsOrigin {
+            service: self.clone(),
+        }
     }
 }

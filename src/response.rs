@@ -60,7 +60,9 @@ pub(crate) fn lease_body<B: Body>(
     };
     lease.reached(Outcome::Answered);
     if !lease.waited().is_zero() {
-        head.extensions.insert(ColdStart { waited: lease.waited() });
+        head.extensions.insert(ColdStart {
+            waited: lease.waited(),
+        });
     }
     if is_upgrade(head) {
         // The body has ended and the socket has not. Nobody tells us when it does.

@@ -10,11 +10,7 @@ use std::{
 use tower_service::Service;
 
 use crate::{
-    BoxError,
-    error::Error,
-    future::ResponseFuture,
-    resolve::Resolve,
-    response::HoldLease,
+    BoxError, error::Error, future::ResponseFuture, resolve::Resolve, response::HoldLease,
     supervisor::LocalService,
 };
 
@@ -40,7 +36,11 @@ struct Preload {
 impl<S, R> EnsureLocalService<S, R> {
     pub(crate) fn new(inner: S, resolver: R, preload: Option<LocalService>) -> Self {
         let preload = preload.map(Preload::new);
-        Self { inner, resolver, preload }
+        Self {
+            inner,
+            resolver,
+            preload,
+        }
     }
 
     /// The wrapped client.
@@ -61,7 +61,11 @@ impl<S, R> EnsureLocalService<S, R> {
 
 impl Preload {
     fn new(service: LocalService) -> Self {
-        Self { service, start: None, failed: None }
+        Self {
+            service,
+            start: None,
+            failed: None,
+        }
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -101,7 +105,10 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let failed = self.preload.as_mut().and_then(|preload| preload.failed.take());
+        let failed = self
+            .preload
+            .as_mut()
+            .and_then(|preload| preload.failed.take());
         match failed {
             Some(error) => ResponseFuture::failed(error),
             None => {

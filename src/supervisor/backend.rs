@@ -3,7 +3,8 @@
 use std::{future::Future, sync::Arc};
 
 use crate::{
-    config::{Problem, Settings, Target},
+    config::{Settings, Target},
+    error::Problem,
     probe::Sight,
     process::{Exit, Listener},
 };

@@ -51,20 +51,34 @@ impl Claims {
     pub(crate) fn claim(self: &Arc<Self>, name: &str, endpoints: &[Endpoint]) -> Ticket {
         let (sender, standing) = watch::channel(Standing::Waiting);
         let (name, endpoints) = (name.to_owned(), endpoints.to_vec());
-        let claimant = Arc::new(Claimant { name, endpoints, standing: sender });
+        let claimant = Arc::new(Claimant {
+            name,
+            endpoints,
+            standing: sender,
+        });
         let mut queues = self.lock();
         for endpoint in &claimant.endpoints {
-            queues.entry(endpoint.clone()).or_default().push_back(claimant.clone());
+            queues
+                .entry(endpoint.clone())
+                .or_default()
+                .push_back(claimant.clone());
         }
         Self::tell(&queues, &claimant.endpoints);
         drop(queues);
-        Ticket { claims: self.clone(), claimant, standing, told: Standing::Waiting }
+        Ticket {
+            claims: self.clone(),
+            claimant,
+            standing,
+            told: Standing::Waiting,
+        }
     }
 
     fn leave(&self, leaving: &Arc<Claimant>) {
         let mut queues = self.lock();
         for endpoint in &leaving.endpoints {
-            let Some(queue) = queues.get_mut(endpoint) else { continue };
+            let Some(queue) = queues.get_mut(endpoint) else {
+                continue;
+            };
             queue.retain(|claimant| !Arc::ptr_eq(claimant, leaving));
             if queue.is_empty() {
                 queues.remove(endpoint);
@@ -75,10 +89,15 @@ impl Claims {
 
     /// Tells everybody at these endpoints where they stand now.
     fn tell(queues: &HashMap<Endpoint, VecDeque<Arc<Claimant>>>, endpoints: &[Endpoint]) {
-        let queued = endpoints.iter().filter_map(|endpoint| queues.get(endpoint)).flatten();
+        let queued = endpoints
+            .iter()
+            .filter_map(|endpoint| queues.get(endpoint))
+            .flatten();
         for claimant in queued {
             let standing = Self::standing(queues, claimant);
-            claimant.standing.send_if_modified(|was| std::mem::replace(was, standing) != standing);
+            claimant
+                .standing
+                .send_if_modified(|was| std::mem::replace(was, standing) != standing);
         }
     }
 
@@ -86,9 +105,14 @@ impl Claims {
         queues: &HashMap<Endpoint, VecDeque<Arc<Claimant>>>,
         claimant: &Arc<Claimant>,
     ) -> Standing {
-        let mut queues = claimant.endpoints.iter().filter_map(|endpoint| queues.get(endpoint));
+        let mut queues = claimant
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| queues.get(endpoint));
         let leads = |queue: &VecDeque<Arc<Claimant>>| {
-            queue.front().is_some_and(|first| Arc::ptr_eq(first, claimant))
+            queue
+                .front()
+                .is_some_and(|first| Arc::ptr_eq(first, claimant))
         };
         if !queues.clone().all(leads) {
             Standing::Waiting
@@ -135,7 +159,11 @@ impl Ticket {
     /// The name of who stands before us.
     pub(crate) fn holder(&self) -> Option<String> {
         let queues = self.claims.lock();
-        let firsts = self.claimant.endpoints.iter().filter_map(|at| queues.get(at)?.front());
+        let firsts = self
+            .claimant
+            .endpoints
+            .iter()
+            .filter_map(|at| queues.get(at)?.front());
         let mut others = firsts.filter(|first| !Arc::ptr_eq(first, &self.claimant));
         others.next().map(|first| first.name.clone())
     }
@@ -152,7 +180,10 @@ mod tests {
     use super::*;
 
     fn endpoint(port: u16) -> Endpoint {
-        Endpoint { host: "localhost".to_owned(), port }
+        Endpoint {
+            host: "localhost".to_owned(),
+            port,
+        }
     }
 
     fn standing(ticket: &Ticket) -> Standing {
@@ -189,9 +220,15 @@ mod tests {
         let one = claims.claim("one", &[endpoint(1)]);
         let both = claims.claim("both", &[endpoint(1), endpoint(2)]);
         let two = claims.claim("two", &[endpoint(2)]);
-        assert_eq!((standing(&both), standing(&two)), (Standing::Waiting, Standing::Waiting));
+        assert_eq!(
+            (standing(&both), standing(&two)),
+            (Standing::Waiting, Standing::Waiting)
+        );
         drop(one);
-        assert_eq!((standing(&both), standing(&two)), (Standing::Wanted, Standing::Waiting));
+        assert_eq!(
+            (standing(&both), standing(&two)),
+            (Standing::Wanted, Standing::Waiting)
+        );
         drop(both);
         assert_eq!(standing(&two), Standing::Granted);
     }

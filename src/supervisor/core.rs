@@ -43,7 +43,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new<B: Backend>(backend: B, claims: Arc<Claims>, runtime: Option<Handle>) -> Self {
+    pub(crate) fn new<B: Backend>(
+        backend: B,
+        claims: Arc<Claims>,
+        runtime: Option<Handle>,
+    ) -> Self {
         let launch = move |core: &Self, first, commands, runtime: Option<&Handle>| {
             let (shared, claims) = (core.shared.clone(), core.claims.clone());
             let supervisor = Supervisor::new(shared, backend.clone(), claims, first, commands);
@@ -107,7 +111,10 @@ impl Core {
             };
             let (reply, answer) = oneshot::channel();
             let waiter = self.next_waiter.fetch_add(1, Relaxed);
-            let mut waiting = Waiting { core: self, waiter: Some(waiter) };
+            let mut waiting = Waiting {
+                core: self,
+                waiter: Some(waiter),
+            };
             self.send(Command::Ask { waiter, ask, reply }, from)?;
             if let Ok(answer) = answer.await {
                 waiting.waiter = None;
@@ -181,7 +188,9 @@ impl Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
     }
 }
 

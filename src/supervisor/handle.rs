@@ -49,7 +49,14 @@ impl LocalService {
         let attached = Attached { name, settings };
         let id = core.attach(attached.clone());
         let is_shut_down = AtomicBool::new(false);
-        Self { handle: Arc::new(Handle { id, attached, core, is_shut_down }) }
+        Self {
+            handle: Arc::new(Handle {
+                id,
+                attached,
+                core,
+                is_shut_down,
+            }),
+        }
     }
 
     /// The name it was given.
@@ -75,7 +82,11 @@ impl LocalService {
         let begun = Instant::now();
         let grant = self.ask(false).await?;
         let waited = begun.elapsed();
-        debug!(service = self.name(), waited_ms = waited.as_millis(), "waited");
+        debug!(
+            service = self.name(),
+            waited_ms = waited.as_millis(),
+            "waited"
+        );
         match grant {
             Some(grant) => Ok(Lease::new(self.clone(), grant.accept(), waited)),
             None => Err(self.error(ErrorKind::ShutDown {})),
@@ -130,7 +141,9 @@ impl LocalService {
     }
 
     async fn ask(&self, preload: bool) -> Result<Option<Grant>, Error> {
-        let Handle { id, attached, core, .. } = &*self.handle;
+        let Handle {
+            id, attached, core, ..
+        } = &*self.handle;
         if self.is_shut_down() {
             return Err(self.error(ErrorKind::ShutDown {}));
         }
@@ -184,7 +197,10 @@ impl LocalService {
     /// Follows the changes of its phase.
     #[must_use]
     pub fn watch(&self) -> StatusWatch {
-        StatusWatch { service: self.clone(), snapshots: self.shared().snapshot.subscribe() }
+        StatusWatch {
+            service: self.clone(),
+            snapshots: self.shared().snapshot.subscribe(),
+        }
     }
 
     /// What has happened lately, oldest first; for bug reports.

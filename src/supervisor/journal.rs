@@ -46,6 +46,14 @@ pub(crate) struct Journal {
 impl Journal {
     pub(crate) fn write(&self, now: Time, event: Event) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        // A slow start is many looks at the same thing, of which the last tells enough.
+        let again = |last: &Event| match (last, &event) {
+            (Event::Probed { sight: last, .. }, Event::Probed { sight, .. }) => last == sight,
+            _ => false,
+        };
+        if events.back().is_some_and(|(_, last)| again(last)) {
+            events.pop_back();
+        }
         if events.len() == KEPT {
             events.pop_front();
         }

@@ -32,7 +32,12 @@ pub struct Lease {
 impl Lease {
     pub(super) fn new(service: LocalService, run: u64, waited: Duration) -> Self {
         // Nobody tells us how a use by hand went.
-        Self { service, run, outcome: Outcome::Completed, waited }
+        Self {
+            service,
+            run,
+            outcome: Outcome::Completed,
+            waited,
+        }
     }
 
     /// How long it took to get the lease; zero if the server was ready.
@@ -77,9 +82,14 @@ impl Lease {
     /// What the run died of, for a body that was cut off by it.
     pub(crate) fn death(&self) -> Error {
         let kind = match self.service.shared().end_of(self.run) {
-            Some(Ended { end: End::Stopped, .. }) => ErrorKind::Stopped {},
+            Some(Ended {
+                end: End::Stopped, ..
+            }) => ErrorKind::Stopped {},
             Some(Ended { code, signal, .. }) => ErrorKind::Exited { code, signal },
-            None => ErrorKind::Exited { code: None, signal: None },
+            None => ErrorKind::Exited {
+                code: None,
+                signal: None,
+            },
         };
         self.service.error(kind)
     }
@@ -89,8 +99,18 @@ impl Clone for Lease {
     fn clone(&self) -> Self {
         // Of a run that is over there is nothing to count.
         self.service.shared().leases.take_another(self.run);
-        let Self { service, run, outcome, waited } = self;
-        Self { service: service.clone(), run: *run, outcome: *outcome, waited: *waited }
+        let Self {
+            service,
+            run,
+            outcome,
+            waited,
+        } = self;
+        Self {
+            service: service.clone(),
+            run: *run,
+            outcome: *outcome,
+            waited: *waited,
+        }
     }
 }
 
@@ -123,13 +143,19 @@ pin_project! {
 
 impl Watch {
     /// Our error, if the run was stopped; otherwise wakes the task when it is.
-    pub(crate) fn poll_stopped(self: Pin<&mut Self>, lease: &Lease, cx: &mut Context<'_>) -> Poll<Error> {
+    pub(crate) fn poll_stopped(
+        self: Pin<&mut Self>,
+        lease: &Lease,
+        cx: &mut Context<'_>,
+    ) -> Poll<Error> {
         let mut over = self.project().over;
         loop {
             if over.is_none() {
                 over.set(Some(lease.service.shared().over.clone().notified_owned()));
             }
-            let Some(notified) = over.as_mut().as_pin_mut() else { return Poll::Pending };
+            let Some(notified) = over.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
             let woken = notified.poll(cx).is_ready();
             if let Some(error) = lease.stopped() {
                 return Poll::Ready(error);

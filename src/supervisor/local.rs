@@ -26,11 +26,13 @@ impl Backend for Local {
         service: &str,
     ) -> impl Future<Output = Result<Self::Process, String>> + Send + use<> {
         let (launch, stop_strays) = (settings.launch.clone(), settings.stop_strays);
-        let output =
-            Output { service: service.to_owned(), secrets: Secrets::clone(&settings.secrets) };
+        let output = Output {
+            service: service.to_owned(),
+            secrets: Secrets::clone(&settings.secrets),
+        };
         async move {
             let spawned = process::spawn(launch, output, stop_strays).await;
-            spawned.map_err(|error| error.to_string())
+            spawned.map_err(|process::SpawnError::Os { what, error }| format!("{what}: {error}"))
         }
     }
 

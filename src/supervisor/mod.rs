@@ -28,5 +28,9 @@ mod state;
 mod task;
 mod word;
 
-pub use self::{handle::{LocalService, StatusWatch}, journal::Record, lease::Lease};
 pub(crate) use self::{claim::Claims, core::Core, lease::Watch, local::Local, word::Outcome};
+pub use self::{
+    handle::{LocalService, StatusWatch},
+    journal::Record,
+    lease::Lease,
+};

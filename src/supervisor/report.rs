@@ -31,7 +31,12 @@ pub(crate) struct Facts {
 impl Facts {
     pub(crate) fn begin(&mut self, now: Time) {
         let (starts, last_error) = (self.starts, self.last_error.take());
-        *self = Self { starts, last_error, begun: now, ..Self::default() };
+        *self = Self {
+            starts,
+            last_error,
+            begun: now,
+            ..Self::default()
+        };
     }
 
     pub(crate) fn spawned(&mut self, pid: u32) {
@@ -57,7 +62,9 @@ impl Facts {
     }
 
     pub(crate) fn ended(&self, end: End) -> Ended {
-        let (code, signal) = self.exit.map_or((None, None), |exit| (exit.code, exit.signal));
+        let (code, signal) = self
+            .exit
+            .map_or((None, None), |exit| (exit.code, exit.signal));
         Ended { end, code, signal }
     }
 
@@ -95,16 +102,23 @@ impl Facts {
         match failure {
             Failure::Spawn => match &self.spawn_failed {
                 Some(error) => error.clone(),
-                None => error(ErrorKind::Spawn { reason: "it could not be started".to_owned() }),
+                None => error(ErrorKind::Spawn {
+                    reason: "it could not be started".to_owned(),
+                }),
             },
             Failure::Exited(exited) => {
                 let last_words = self.last_words.clone().unwrap_or_default();
-                of_run(ErrorKind::Exited { code: exited.code, signal: exited.signal })
-                    .output(last_words)
+                of_run(ErrorKind::Exited {
+                    code: exited.code,
+                    signal: exited.signal,
+                })
+                .output(last_words)
             }
             Failure::ReadyTimeout { limit, last } => {
                 let last_probe = last.to_string();
-                error(ErrorKind::ReadyTimeout { last_probe }).after(*limit).output(output())
+                error(ErrorKind::ReadyTimeout { last_probe })
+                    .after(*limit)
+                    .output(output())
             }
             Failure::Rejected { status } => {
                 of_run(ErrorKind::HealthRejected { status: *status }).output(output())
@@ -116,8 +130,13 @@ impl Facts {
                 );
                 error(ErrorKind::Occupied { by })
             }
-            Failure::Occupied { sight } => error(ErrorKind::Occupied { by: occupant(*sight) }),
-            Failure::CrashLoop { failures, retry_after } => {
+            Failure::Occupied { sight } => error(ErrorKind::Occupied {
+                by: occupant(*sight),
+            }),
+            Failure::CrashLoop {
+                failures,
+                retry_after,
+            } => {
                 let failures = *failures;
                 let crash_loop = error(ErrorKind::CrashLoop { failures }).retry_in(*retry_after);
                 match &self.last_error {
@@ -137,7 +156,9 @@ impl Facts {
 /// What is on the endpoint, for somebody who wanted something else there.
 fn occupant(sight: Sight) -> String {
     match sight {
-        Sight::Status(status) => format!("a server that answers the health URL with status {status}"),
+        Sight::Status(status) => {
+            format!("a server that answers the health URL with status {status}")
+        }
         other => format!("a program that answers the health URL with {other}"),
     }
 }

@@ -21,7 +21,10 @@ pub(crate) fn handle() -> io::Result<Handle> {
     if let Some(handle) = &*handle {
         return Ok(handle.clone());
     }
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
     let ours = runtime.handle().clone();
     thread::Builder::new()
         .name("local-service".to_owned())

@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{
     journal::Journal,
-    word::{LeaseCount, Outcome, Word},
     state::{End, Time},
+    word::{LeaseCount, Outcome, Word},
 };
 use crate::{
     config::{Policy, Settings},
@@ -100,7 +100,9 @@ impl Shared {
 
     pub(crate) fn instant(&self, time: Time) -> Instant {
         // A deadline too far to be told is none.
-        self.epoch.checked_add(time).unwrap_or_else(|| Instant::now() + Duration::from_secs(86400))
+        self.epoch
+            .checked_add(time)
+            .unwrap_or_else(|| Instant::now() + Duration::from_secs(86400))
     }
 
     pub(crate) fn give_back(&self, run: u64, outcome: Outcome) {
@@ -117,7 +119,11 @@ impl Shared {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let end = ends.iter().find(|(of, _)| *of == run).map(|(_, end)| *end);
         // One long forgotten has surely ended.
-        Some(end.unwrap_or(Ended { end: End::Died, code: None, signal: None }))
+        Some(end.unwrap_or(Ended {
+            end: End::Died,
+            code: None,
+            signal: None,
+        }))
     }
 
     /// Makes all leases of the run count no more, and tells whoever reads from it.
@@ -140,7 +146,10 @@ impl Shared {
     /// The longest times of all handles.
     pub(crate) fn policy(&self) -> Option<Policy> {
         let handles = self.handles();
-        handles.values().map(|handle| handle.settings.policy).reduce(Policy::longest)
+        handles
+            .values()
+            .map(|handle| handle.settings.policy)
+            .reduce(Policy::longest)
     }
 }
 
@@ -155,7 +164,10 @@ impl Grant {
     /// Takes one of the run that goes on.
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         let run = shared.leases.update(Word::grant).run();
-        Self { shared: Some(shared.clone()), run }
+        Self {
+            shared: Some(shared.clone()),
+            run,
+        }
     }
 
     /// The run that the lease now counts on.

@@ -21,10 +21,10 @@ use tracing::{Span, debug, info, info_span, warn};
 use super::{
     backend::{Backend, Process},
     claim::{Claims, Ticket},
-    word::Word,
     report::Facts,
     shared::{Attached, Grant, Shared},
     state::{Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, State},
+    word::Word,
 };
 use crate::{
     config::Endpoint,
@@ -37,15 +37,31 @@ use crate::{
 /// What callers tell the task.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Ask { waiter: u64, ask: Ask, reply: Answer },
-    Leave { waiter: u64 },
-    Dismiss { handle: u64 },
-    Stop { reply: Stopped },
-    Retire { limit: Option<Duration>, reply: Stopped },
+    Ask {
+        waiter: u64,
+        ask: Ask,
+        reply: Answer,
+    },
+    Leave {
+        waiter: u64,
+    },
+    Dismiss {
+        handle: u64,
+    },
+    Stop {
+        reply: Stopped,
+    },
+    Retire {
+        limit: Option<Duration>,
+        reply: Stopped,
+    },
     /// A handle came or went.
     Handles,
     /// Whether the run goes on, asked at the end of a body that nothing else delimits.
-    Confirm { run: u64, reply: oneshot::Sender<bool> },
+    Confirm {
+        run: u64,
+        reply: oneshot::Sender<bool>,
+    },
 }
 
 /// `None` for a preload, which wants no lease.
@@ -134,7 +150,10 @@ impl<B: Backend> Supervisor<B> {
     }
 
     async fn wait(&mut self) -> Woken<B::Process> {
-        let deadline = self.state.deadline().map(|deadline| self.shared.instant(deadline));
+        let deadline = self
+            .state
+            .deadline()
+            .map(|deadline| self.shared.instant(deadline));
         // An exit comes before what a probe saw at the same time.
         tokio::select! {
             biased;
@@ -178,7 +197,12 @@ impl<B: Backend> Supervisor<B> {
                 self.answers.insert(waiter, (reply, ask.preload));
                 let word = self.shared.leases.word();
                 let (suspect, leases) = (word.is_suspect(), word.count());
-                self.take(Event::Asked { waiter, ask, suspect, leases });
+                self.take(Event::Asked {
+                    waiter,
+                    ask,
+                    suspect,
+                    leases,
+                });
             }
             Command::Leave { waiter } => {
                 self.answers.remove(&waiter);
@@ -266,11 +290,15 @@ impl<B: Backend> Supervisor<B> {
         // The word first: the times were written before it said that nothing is out.
         let out = leases.word().count();
         let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
-        Event::Looked(Leases { out, idle_since, alive_since })
+        Event::Looked(Leases {
+            out,
+            idle_since,
+            alive_since,
+        })
     }
 
     fn begin_probe(&mut self, handle: u64, after: Duration) {
-        let target = self.attached(handle).settings.target;
+        let target = self.attached(handle).settings.target.clone();
         let backend = self.backend.clone();
         self.probe = Some(Box::pin(async move {
             if !after.is_zero() {
@@ -284,7 +312,11 @@ impl<B: Backend> Supervisor<B> {
     fn probed(&mut self, sight: Sight, took: Duration) {
         self.probe = None;
         let looked = Instant::now();
-        let sight = if sight == Sight::Wanted { self.whose() } else { sight };
+        let sight = if sight == Sight::Wanted {
+            self.whose()
+        } else {
+            sight
+        };
         // To look for a stranger takes time too, which the next probe has to keep away from.
         let took = took + looked.elapsed();
         // Its end is told first, and decides what the answer was worth.
@@ -293,12 +325,20 @@ impl<B: Backend> Supervisor<B> {
             return;
         }
         let leases = self.shared.leases.word().count();
-        self.take(Event::Probed { sight, took, leases });
+        self.take(Event::Probed {
+            sight,
+            took,
+            leases,
+        });
     }
 
     /// Whether a wanted answer is that of our process.
     fn whose(&self) -> Sight {
-        let Some(process) = self.process.as_ref().filter(|_| self.state.wants_own_listener()) else {
+        let Some(process) = self
+            .process
+            .as_ref()
+            .filter(|_| self.state.wants_own_listener())
+        else {
             return Sight::Wanted;
         };
         match process.listener(self.last.settings.target.port) {
@@ -315,10 +355,12 @@ impl<B: Backend> Supervisor<B> {
         self.exit_told = false;
         let problems = self.backend.problems(&settings, &name);
         if !problems.is_empty() {
-            self.facts.spawn_failed(Error::new(&name, ErrorKind::InvalidConfig { problems }));
+            self.facts
+                .spawn_failed(Error::new(&name, ErrorKind::InvalidConfig { problems }));
             return Some(Event::SpawnFailed { invalid: true });
         }
-        self.span.in_scope(|| info!(command = %settings.launch.command.display(), "starting"));
+        self.span
+            .in_scope(|| info!(command = %settings.launch.command.display(), "starting"));
         self.spawn = Some(Box::pin(self.backend.spawn(&settings, &name)));
         None
     }
@@ -334,7 +376,8 @@ impl<B: Backend> Supervisor<B> {
                 self.take(Event::Spawned);
             }
             Err(reason) => {
-                self.facts.spawn_failed(Error::new(&self.last.name, ErrorKind::Spawn { reason }));
+                self.facts
+                    .spawn_failed(Error::new(&self.last.name, ErrorKind::Spawn { reason }));
                 self.take(Event::SpawnFailed { invalid: false });
             }
         }
@@ -357,21 +400,26 @@ impl<B: Backend> Supervisor<B> {
         self.facts.died(exit, output);
         self.take(Event::Exited(exited));
         for mourner in self.mourners.drain(..) {
-            drop(mourner.send(false));
+            let _ = mourner.send(false);
         }
     }
 
     /// What the process wrote, without any handle's secrets.
     fn output(&self) -> String {
-        let Some(process) = &self.process else { return String::new() };
+        let Some(process) = &self.process else {
+            return String::new();
+        };
         let handles: Vec<_> = self.shared.handles().values().cloned().collect();
         let output = process.output(&self.last.settings);
-        handles.iter().fold(output, |text, handle| handle.settings.secrets.redact(&text))
+        handles
+            .iter()
+            .fold(output, |text, handle| handle.settings.secrets.redact(&text))
     }
 
     fn terminate(&mut self, reason: Reason) {
         if self.facts.begin_stop() {
-            self.span.in_scope(|| info!(reason = reason.as_str(), "stopping"));
+            self.span
+                .in_scope(|| info!(reason = reason.as_str(), "stopping"));
         }
         if let Some(process) = &mut self.process {
             process.terminate();
@@ -387,13 +435,15 @@ impl<B: Backend> Supervisor<B> {
             self.span = info_span!(parent: None, "local_service", service, run);
         }
         let took_ms = millis(self.facts.age(now));
-        self.span.in_scope(|| info!(external = origin == Origin::External, took_ms, "ready"));
+        self.span
+            .in_scope(|| info!(external = origin == Origin::External, took_ms, "ready"));
     }
 
     fn reopen(&mut self, origin: Origin) {
         self.shared.leases.update(Word::reopen);
         if origin == Origin::External {
-            self.span.in_scope(|| warn!("another program answers at its URL, and is used instead"));
+            self.span
+                .in_scope(|| warn!("another program answers at its URL, and is used instead"));
         }
     }
 
@@ -432,11 +482,16 @@ impl<B: Backend> Supervisor<B> {
     fn error(&self, failure: &Failure) -> Error {
         let holder = || self.ticket.as_ref().and_then(Ticket::holder);
         let output = || self.output();
-        self.facts.error(&self.last.name, failure, self.shared.now(), holder, output)
+        self.facts
+            .error(&self.last.name, failure, self.shared.now(), holder, output)
     }
 
     fn settled(&mut self, killed: bool) {
-        let result = if killed { Ok(()) } else { Err(self.error(&Failure::Unkillable)) };
+        let result = if killed {
+            Ok(())
+        } else {
+            Err(self.error(&Failure::Unkillable))
+        };
         for stop in self.stops.drain(..) {
             drop(stop.send(result.clone()));
         }
@@ -445,17 +500,18 @@ impl<B: Backend> Supervisor<B> {
     fn confirm(&mut self, run: u64, reply: oneshot::Sender<bool>) {
         while self.confirmations.try_join_next().is_some() {}
         let current = self.shared.leases.word().run() == run;
-        match &mut self.process {
-            _ if !current => drop(reply.send(false)),
-            Some(process) if process.is_alive() => drop(reply.send(true)),
-            Some(_) if !self.exit_told => self.mourners.push(reply),
-            Some(_) => drop(reply.send(false)),
+        let alive = self.process.as_mut().map(Process::is_alive);
+        match alive {
+            _ if !current => _ = reply.send(false),
+            // Its end is told soon, and then it is known of what it died.
+            Some(false) if !self.exit_told => self.mourners.push(reply),
+            Some(alive) => _ = reply.send(alive),
             // Nobody tells us of the end of another's server, so we ask.
             None => {
                 let (backend, target) = (self.backend.clone(), self.last.settings.target.clone());
                 self.confirmations.spawn(async move {
                     let sight = backend.probe(target).await;
-                    drop(reply.send(!matches!(sight, Sight::Refused | Sight::Broken)));
+                    let _ = reply.send(!matches!(sight, Sight::Refused | Sight::Broken));
                 });
             }
         }
@@ -466,7 +522,11 @@ impl<B: Backend> Supervisor<B> {
     }
 
     fn attached(&self, handle: u64) -> Attached {
-        self.shared.handles().get(&handle).unwrap_or(&self.last).clone()
+        self.shared
+            .handles()
+            .get(&handle)
+            .unwrap_or(&self.last)
+            .clone()
     }
 
     fn publish(&self) {

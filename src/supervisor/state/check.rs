@@ -664,7 +664,10 @@ fn rebase(state: &mut State, elapsed: Duration) {
     let shift = |time: &mut Time| shift(time, elapsed);
     state.now = NOW;
     shift(&mut state.not_before);
-    state.waiters.values_mut().for_each(|waiter| shift(&mut waiter.since));
+    state
+        .waiters
+        .values_mut()
+        .for_each(|waiter| shift(&mut waiter.since));
     match &mut state.stage {
         Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => {}
         Stage::Claiming { since, due } => [since, due].into_iter().for_each(shift),
@@ -732,21 +735,78 @@ fn path_to(seen: &HashMap<u64, Option<(u64, String)>>, mut at: u64) -> Vec<Strin
     path
 }
 
-
-const NO_EVIL: Bounds =
-    Bounds { clients: 2, rounds: 2, crashes: 0, strangers: 0, rivals: 0, stops: 0, states: 3_000_000 };
+const NO_EVIL: Bounds = Bounds {
+    clients: 2,
+    rounds: 2,
+    crashes: 0,
+    strangers: 0,
+    rivals: 0,
+    stops: 0,
+    states: 3_000_000,
+};
 
 #[test]
 fn sizes() {
     for (name, b) in [
         ("none", NO_EVIL),
-        ("crash", Bounds { crashes: 1, ..NO_EVIL }),
-        ("strangers", Bounds { strangers: 1, ..NO_EVIL }),
-        ("rivals", Bounds { rivals: 1, ..NO_EVIL }),
-        ("stops", Bounds { stops: 1, ..NO_EVIL }),
-        ("all 2x1", Bounds { rounds: 1, crashes: 1, strangers: 1, rivals: 1, stops: 1, ..NO_EVIL }),
-        ("all 1x2", Bounds { clients: 1, crashes: 1, strangers: 1, rivals: 1, stops: 1, ..NO_EVIL }),
-        ("crash+stranger", Bounds { crashes: 1, strangers: 1, ..NO_EVIL }),
+        (
+            "crash",
+            Bounds {
+                crashes: 1,
+                ..NO_EVIL
+            },
+        ),
+        (
+            "strangers",
+            Bounds {
+                strangers: 1,
+                ..NO_EVIL
+            },
+        ),
+        (
+            "rivals",
+            Bounds {
+                rivals: 1,
+                ..NO_EVIL
+            },
+        ),
+        (
+            "stops",
+            Bounds {
+                stops: 1,
+                ..NO_EVIL
+            },
+        ),
+        (
+            "all 2x1",
+            Bounds {
+                rounds: 1,
+                crashes: 1,
+                strangers: 1,
+                rivals: 1,
+                stops: 1,
+                ..NO_EVIL
+            },
+        ),
+        (
+            "all 1x2",
+            Bounds {
+                clients: 1,
+                crashes: 1,
+                strangers: 1,
+                rivals: 1,
+                stops: 1,
+                ..NO_EVIL
+            },
+        ),
+        (
+            "crash+stranger",
+            Bounds {
+                crashes: 1,
+                strangers: 1,
+                ..NO_EVIL
+            },
+        ),
     ] {
         let begun = std::time::Instant::now();
         match explore(&b) {

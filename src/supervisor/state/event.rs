@@ -225,6 +225,9 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether it says something of the service, and not only of who asked.
     pub(crate) fn is_news(&self) -> bool {
-        !matches!(self, Self::CrashLoop { .. } | Self::Overloaded { .. } | Self::ShutDown)
+        !matches!(
+            self,
+            Self::CrashLoop { .. } | Self::Overloaded { .. } | Self::ShutDown
+        )
     }
 }
