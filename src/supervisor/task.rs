@@ -393,9 +393,12 @@ impl<B: Backend> Supervisor<B> {
             port_taken: port_taken(&output),
         };
         let after_ms = millis(self.facts.age(self.shared.now()));
-        self.span.in_scope(|| match self.state.phase() {
-            Phase::Stopping => info!(code = exit.code, signal = exit.signal, "exited"),
-            _ => warn!(code = exit.code, signal = exit.signal, after_ms, "exited"),
+        self.span.in_scope(|| {
+            if self.state.phase() == Phase::Stopping {
+                info!(code = exit.code, signal = exit.signal, "exited")
+            } else {
+                warn!(code = exit.code, signal = exit.signal, after_ms, "exited")
+            }
         });
         self.facts.died(exit, output);
         self.take(Event::Exited(exited));
