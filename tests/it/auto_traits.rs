@@ -27,6 +27,7 @@ type Request = http::Request<Full<Bytes>>;
 
 fn send<T: Send>() {}
 fn send_sync<T: Send + Sync>() {}
+fn unpin<T: Unpin>() {}
 fn send_of<T: Send>(_: &T) {}
 
 #[test]
@@ -61,6 +62,12 @@ fn everything_around_reqwest_is_send_and_sync() {
     send_sync::<EnsureLocalService<reqwest::Client>>();
     send_sync::<LeasedBody<reqwest::Body>>();
     send::<ResponseFuture<reqwest::Client, reqwest::Request>>();
+}
+
+#[test]
+fn what_could_be_read_without_a_pin_still_can() {
+    unpin::<LeasedBody<hyper::body::Incoming>>();
+    unpin::<ResponseFuture<Client, Request>>();
 }
 
 /// Compiled and never run: what a future holds across its awaits is part of its type.
@@ -126,9 +133,9 @@ where
 #[test]
 fn a_layered_client_is_as_sync_as_the_client_is() {
     let client = service_fn(|question: u32| {
-        std::future::ready(Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::from(
-            question.to_string(),
-        ))))
+        std::future::ready(Ok::<_, Infallible>(http::Response::new(
+            Full::<Bytes>::from(question.to_string()),
+        )))
     });
     let nobody = |_: &u32| None::<LocalService>;
     let layered = ServiceBuilder::new()

@@ -1,0 +1,126 @@
+//! How long a response holds its lease: to the end of its body, whichever way that comes.
+
+use http::Method;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+
+use crate::{
+    clients::{Setup, chunk, request, send, text},
+    support::{eventually, within},
+};
+
+#[tokio::test]
+async fn a_lease_lasts_to_the_end_of_a_stream_and_not_to_its_drop() {
+    let it = Setup::new("to the end of a stream");
+    let mut body = it.get("/stream?chunks=3&gap_ms=20").await.into_body();
+    for n in 0..3 {
+        let data = chunk(&mut body).await.unwrap().unwrap();
+        assert_eq!(data, format!("chunk {n}\n"));
+        assert_eq!(it.leases(), 1, "after chunk {n}");
+    }
+    assert!(chunk(&mut body).await.is_none());
+    assert_eq!(it.leases(), 0);
+    drop(body);
+    assert_eq!(it.leases(), 0, "given back once");
+}
+
+#[tokio::test]
+async fn a_lease_lasts_to_the_trailers() {
+    let it = Setup::new("to the trailers");
+    let mut body = it.get("/trailers?chunks=1").await.into_body();
+    assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "chunk 0\n");
+    assert_eq!(it.leases(), 1);
+    let frame = within("trailers", body.frame()).await.unwrap().unwrap();
+    assert_eq!(frame.into_trailers().unwrap()["x-check"], "whole");
+    assert_eq!(it.leases(), 0, "nothing comes after trailers");
+}
+
+#[tokio::test]
+async fn a_reader_that_counts_bytes_gives_the_lease_back_with_the_last_of_them() {
+    let it = Setup::new("to the last byte");
+    let path = "/length-stream?chunks=2&gap_ms=20";
+    let mut body = it.get(path).await.into_body();
+    assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "chunk 0\n");
+    assert_eq!(it.leases(), 1);
+    assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "chunk 1\n");
+    assert!(body.is_end_stream(), "so a reader stops here");
+    assert_eq!(it.leases(), 0);
+}
+
+#[tokio::test]
+async fn a_lease_lasts_to_an_error() {
+    let it = Setup::new("to an error");
+    for framing in ["chunked", "length"] {
+        let path = format!("/break-mid-stream?framing={framing}");
+        let mut body = it.get(&path).await.into_body();
+        assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "first");
+        assert_eq!(it.leases(), 1);
+        assert!(chunk(&mut body).await.unwrap().is_err(), "{framing}");
+        assert_eq!(it.leases(), 0, "{framing}");
+        assert!(chunk(&mut body).await.is_none(), "after an error: the end");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_lasts_to_the_drop_of_an_unread_body() {
+    let it = Setup::new("to the drop");
+    let whole = it.get("/stall?chunks=1").await;
+    assert_eq!(it.leases(), 1);
+    drop(whole);
+    assert_eq!(it.leases(), 0);
+
+    let mut half = it.get("/stall?chunks=1").await.into_body();
+    chunk(&mut half).await.unwrap().unwrap();
+    assert_eq!(it.leases(), 1);
+    drop(half);
+    assert_eq!(it.leases(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_holds_no_lease() {
+    let it = Setup::new("without a body");
+    let empty = it.get("/empty").await;
+    assert_eq!(empty.status(), 204);
+    assert_eq!(it.leases(), 0, "204");
+
+    let no_bytes = it.get("/status/200").await;
+    assert_eq!(no_bytes.headers()["content-length"], "0");
+    assert_eq!(it.leases(), 0, "content-length: 0");
+
+    let head = request(Method::HEAD, &it.fixture.url("/bytes?n=5"));
+    let head = send(&it.client, head).await.unwrap();
+    assert_eq!(head.headers()["content-length"], "5");
+    assert_eq!(it.leases(), 0, "HEAD");
+}
+
+#[tokio::test]
+async fn each_response_holds_a_lease_of_its_own() {
+    let it = Setup::new("leases of their own");
+    let first = it.get("/stall?chunks=1").await;
+    let second = it.get("/stall?chunks=1").await;
+    let by_hand = it.service.acquire().await.unwrap();
+    assert_eq!(it.leases(), 3);
+    drop(first);
+    assert_eq!(it.leases(), 2);
+    let clone = by_hand.clone();
+    drop(by_hand);
+    assert_eq!(it.leases(), 2, "a clone of a lease is one");
+    drop((second, clone));
+    assert_eq!(it.leases(), 0);
+}
+
+#[tokio::test]
+async fn idle_time_counts_from_the_end_of_the_body() {
+    let fixture = crate::support::Fixture::new();
+    let idle_stop = std::time::Duration::from_millis(300);
+    let config = fixture.config().idle_stop(idle_stop);
+    let service = fixture.configured("idle from the end", config);
+    let it = Setup::of(service, fixture);
+    // A stream of four idle times, and a body that is kept long after its end.
+    let mut body = it.get("/stream?chunks=13&gap_ms=100").await.into_body();
+    let whole = text(&mut body).await.unwrap();
+    assert_eq!(whole.lines().count(), 13);
+    assert_eq!(it.fixture.starts().len(), 1);
+    eventually("it is stopped", || it.fixture.alive().is_empty()).await;
+    drop(body);
+}
