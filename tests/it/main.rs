@@ -1,6 +1,13 @@
 //! The crate against real servers, through real sockets.
 
 mod auto_traits;
+mod bodies;
+mod broken_streams;
 mod clients;
+mod fakes;
 mod leases;
+#[cfg(feature = "reqwest")]
+mod reqwest_client;
+mod stopped_streams;
 mod support;
+mod upgrades;

@@ -1,0 +1,1 @@
+//! reqwest, whose request and response are types of its own.

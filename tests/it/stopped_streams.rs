@@ -1,0 +1,114 @@
+//! Whoever reads from a server that is stopped under it gets our error, and no end.
+
+use hyper::body::Body as _;
+use tokio::task::JoinSet;
+use tower_local_service::{ErrorKind, Phase};
+
+use crate::{
+    clients::{Setup, chunk, ensured, get, kind, send},
+    fakes::{Script, Step, answers},
+    support::{eventually, within},
+};
+
+#[tokio::test]
+async fn a_stop_ends_a_stream_with_our_error() {
+    let it = Setup::new("a stopped stream");
+    for path in [
+        "/stall?chunks=1",
+        "/length-stream?gap_ms=60000",
+        "/close-delimited?gap_ms=60000",
+    ] {
+        let mut body = it.get(path).await.into_body();
+        assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "chunk 0\n");
+        within("the stop", it.service.stop()).await.unwrap();
+        let error = chunk(&mut body).await.expect("no clean end").unwrap_err();
+        assert!(
+            matches!(kind(&*error), Some(ErrorKind::Stopped { .. })),
+            "{path}: {error:?}"
+        );
+        assert!(
+            error.to_string().contains("a stopped stream"),
+            "names the service"
+        );
+        assert!(body.is_end_stream());
+        assert!(chunk(&mut body).await.is_none(), "nothing after the error");
+        assert_eq!(it.leases(), 0);
+    }
+    assert_eq!(
+        it.text("/hello").await,
+        "hello",
+        "the next request starts it again"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_wakes_a_reader_whose_body_never_comes() {
+    let it = Setup::new("a silent stream");
+    let client = ensured(
+        &it.service,
+        answers(Script::new([Step::Data("x"), Step::Hang])),
+    );
+    let mut readers = JoinSet::new();
+    for _ in 0..3 {
+        let client = client.clone();
+        readers.spawn(async move {
+            let mut body = send(&client, ()).await.unwrap().into_body();
+            assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "x");
+            chunk(&mut body).await.expect("no clean end").unwrap_err()
+        });
+    }
+    eventually("all read", || it.leases() == 3).await;
+    within("the stop", it.service.stop()).await.unwrap();
+    while let Some(error) = within("each reader is woken", readers.join_next()).await {
+        let error = error.unwrap();
+        assert!(
+            matches!(kind(&*error), Some(ErrorKind::Stopped { .. })),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_wait_for_a_response_head() {
+    let it = Setup::new("no head");
+    let mut requests = JoinSet::new();
+    let (client, url) = (it.client.clone(), it.fixture.url("/hang"));
+    requests.spawn(async move { send(&client, get(&url)).await.map(drop) });
+    // A client that would never notice by itself.
+    let deaf = tower::service_fn(|()| std::future::pending::<Result<http::Response<Script>, _>>());
+    let deaf = ensured::<_>(
+        &it.service,
+        tower::util::MapErr::new(deaf, |error: std::convert::Infallible| error),
+    );
+    requests.spawn(async move { send(&deaf, ()).await.map(drop) });
+    eventually("both wait for a head", || it.leases() == 2).await;
+    eventually("the fixture has one", || {
+        it.fixture.requests().contains(&"GET /hang".to_owned())
+    })
+    .await;
+    within("the stop", it.service.stop()).await.unwrap();
+    while let Some(answer) = within("an error", requests.join_next()).await {
+        let error = answer.unwrap().unwrap_err();
+        assert!(
+            matches!(kind(&*error), Some(ErrorKind::Stopped { .. })),
+            "{error:?}"
+        );
+    }
+    assert_eq!(it.service.status().phase, Phase::Stopped);
+}
+
+#[tokio::test]
+async fn a_stop_that_comes_between_two_reads_is_told_by_the_next() {
+    let it = Setup::new("between two reads");
+    let frames = (0..3).map(|_| Step::Data("x"));
+    let client = ensured(&it.service, answers(Script::new(frames)));
+    let mut body = send(&client, ()).await.unwrap().into_body();
+    assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "x");
+    within("the stop", it.service.stop()).await.unwrap();
+    // The client has more, as one with a buffer would, but the answer will not be whole.
+    let error = chunk(&mut body).await.unwrap().unwrap_err();
+    assert!(
+        matches!(kind(&*error), Some(ErrorKind::Stopped { .. })),
+        "{error:?}"
+    );
+}
