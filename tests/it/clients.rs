@@ -9,7 +9,7 @@ use hyper_util::{
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_local_service::{
     BoxError, EnsureLocalService, EnsureLocalServiceLayer, Error, ErrorKind, LocalService,
-    body::LeasedBody,
+    LocalServiceConfig, body::LeasedBody,
 };
 
 use crate::support::{Fixture, within};
@@ -65,7 +65,16 @@ impl Setup {
         Self::of(service, fixture)
     }
 
-    pub(crate) fn of(service: LocalService, fixture: Fixture) -> Self {
+    pub(crate) fn configured(
+        name: &str,
+        fixture: Fixture,
+        configure: impl FnOnce(LocalServiceConfig) -> LocalServiceConfig,
+    ) -> Self {
+        let service = fixture.configured(name, configure(fixture.config()));
+        Self::of(service, fixture)
+    }
+
+    fn of(service: LocalService, fixture: Fixture) -> Self {
         let client = ensured(&service, hyper_client());
         Self {
             client,

@@ -5,10 +5,11 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header::TRANSFER_ENCODING};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Bytes;
 use tower::util::ServiceFn;
@@ -49,6 +50,16 @@ impl Script {
             counted,
             ..Self::new(steps)
         }
+    }
+
+    /// With a head that says how the body is delimited.
+    pub(crate) fn answer(&self) -> http::Response<Self> {
+        let mut answer = http::Response::new(self.clone());
+        if !self.counted {
+            let chunked = HeaderValue::from_static("chunked");
+            answer.headers_mut().insert(TRANSFER_ENCODING, chunked);
+        }
+        answer
     }
 
     fn left(&self) -> u64 {
@@ -102,5 +113,7 @@ type Answer = Ready<Result<http::Response<Script>, Infallible>>;
 
 /// A client that answers every request at once, with a body that does so.
 pub(crate) fn answers(body: Script) -> ServiceFn<impl Fn(()) -> Answer + Clone> {
-    tower::service_fn(move |()| ready(Ok(http::Response::new(body.clone()))))
+    // A clone of a client is cheap.
+    let body = Arc::new(body);
+    tower::service_fn(move |()| ready(Ok(body.answer())))
 }

@@ -1,12 +1,14 @@
 //! How long a response holds its lease: to the end of its body, whichever way that comes.
 
+use std::time::Duration;
+
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 
 use crate::{
     clients::{Setup, chunk, request, send, text},
-    support::{eventually, within},
+    support::{Fixture, eventually, within},
 };
 
 #[tokio::test]
@@ -111,11 +113,10 @@ async fn each_response_holds_a_lease_of_its_own() {
 
 #[tokio::test]
 async fn idle_time_counts_from_the_end_of_the_body() {
-    let fixture = crate::support::Fixture::new();
-    let idle_stop = std::time::Duration::from_millis(300);
-    let config = fixture.config().idle_stop(idle_stop);
-    let service = fixture.configured("idle from the end", config);
-    let it = Setup::of(service, fixture);
+    let idle_stop = Duration::from_millis(300);
+    let it = Setup::configured("idle from the end", Fixture::new(), |config| {
+        config.idle_stop(idle_stop)
+    });
     // A stream of four idle times, and a body that is kept long after its end.
     let mut body = it.get("/stream?chunks=13&gap_ms=100").await.into_body();
     let whole = text(&mut body).await.unwrap();

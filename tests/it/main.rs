@@ -6,8 +6,10 @@ mod broken_streams;
 mod clients;
 mod fakes;
 mod leases;
+mod protection;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 mod stopped_streams;
 mod support;
 mod upgrades;
+mod warm_path;

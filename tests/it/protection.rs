@@ -1,0 +1,101 @@
+//! While a lease is out, no probe is a reason to stop the server.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tower_local_service::BoxError;
+
+use crate::{
+    clients::{HyperClient, Request, Setup, chunk, ensured, get, hyper_client, send, text},
+    support::{Fixture, within},
+};
+
+/// A server that answers no probe well is condemned after 5 s, if nothing protects it.
+const LONGER_THAN_A_VERDICT: u32 = 65;
+const GAP: Duration = Duration::from_millis(100);
+
+/// A client whose requests to `/lost` fail before a response head: that is what raises suspicion.
+fn losing(
+    client: HyperClient,
+) -> impl tower::Service<
+    Request,
+    Response = http::Response<hyper::body::Incoming>,
+    Error = BoxError,
+    Future: Future,
+> + Clone {
+    tower::service_fn(move |request: Request| {
+        let client = client.clone();
+        async move {
+            if request.uri().path() == "/lost" {
+                return Err("lost on the way".into());
+            }
+            Ok(client.request(request).await?)
+        }
+    })
+}
+
+/// Reads a stream that is longer than everything it takes to condemn a server, under a health URL
+/// that answers so, while suspicion is raised again and again; others are served meanwhile.
+async fn a_stream_outlasts(health: &str) {
+    let it = Setup::configured(&format!("health {health}"), Fixture::new(), |config| {
+        let recheck = Duration::from_millis(50);
+        config.recheck(recheck).probe_timeout(4 * recheck)
+    });
+    let client = ensured(&it.service, losing(hyper_client()));
+
+    let path = format!(
+        "/stream?chunks={LONGER_THAN_A_VERDICT}&gap_ms={}",
+        GAP.as_millis()
+    );
+    let mut stream = it.get(&path).await.into_body();
+    assert_eq!(it.get(&format!("/set-health/{health}")).await.status(), 204);
+
+    let begun = Instant::now();
+    let mut chunks = 0;
+    while let Some(chunk) = chunk(&mut stream).await {
+        chunk.expect("the stream goes on");
+        chunks += 1;
+        let lost = send(&client, get(&it.fixture.url("/lost"))).await;
+        lost.expect_err("it is lost");
+        let other = timeout(
+            Duration::from_secs(3),
+            send(&client, get(&it.fixture.url("/hello"))),
+        );
+        let other = other.await.expect("nobody waits for a probe").unwrap();
+        assert_eq!(text(other.into_body()).await.unwrap(), "hello");
+    }
+    assert_eq!(chunks, LONGER_THAN_A_VERDICT);
+    assert!(
+        begun.elapsed() > Duration::from_secs(6),
+        "long enough to be condemned"
+    );
+    assert_eq!(it.fixture.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failing_probe_ends_no_stream() {
+    a_stream_outlasts("500").await;
+}
+
+#[tokio::test]
+async fn a_silent_probe_ends_no_stream() {
+    a_stream_outlasts("0").await;
+}
+
+#[tokio::test]
+async fn a_lease_by_hand_protects_as_well() {
+    let it = Setup::configured("a lease by hand", Fixture::new(), |config| {
+        let recheck = Duration::from_millis(50);
+        let config = config.recheck(recheck).probe_timeout(4 * recheck);
+        config.idle_stop(2 * recheck)
+    });
+    let lease = within("a lease", it.service.acquire()).await.unwrap();
+    assert_eq!(it.get("/set-health/503").await.status(), 204);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(800) {
+        assert_eq!(it.text("/hello").await, "hello");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(it.fixture.starts().len(), 1);
+    drop(lease);
+}

@@ -1,0 +1,165 @@
+//! What the layer costs a request while the server runs: no allocation, no probe.
+
+use std::{
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::measure;
+use http_body::Body;
+use tower::Service;
+use tower_local_service::EnsureLocalServiceLayer;
+
+use crate::{
+    clients::{Setup, ensured},
+    fakes::{Script, Step, answers},
+};
+
+const TIMES: u64 = 100;
+
+/// Drives a request and its body to their ends by hand, so that nothing but them allocates.
+fn drive<S, B>(client: &mut S)
+where
+    S: Service<(), Response = http::Response<B>>,
+    B: Body,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(client.poll_ready(&mut cx).is_ready());
+    let mut response = pin!(client.call(()));
+    let response = loop {
+        match response.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(response)) => break response,
+            Poll::Ready(Err(_)) => panic!("it fails"),
+            Poll::Pending => {}
+        }
+    };
+    let mut body = pin!(response.into_body());
+    loop {
+        match body.as_mut().poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => drop(black_box(frame)),
+            Poll::Ready(Some(Err(_))) => panic!("it breaks"),
+            Poll::Ready(None) => break,
+            Poll::Pending => {}
+        }
+    }
+}
+
+/// How often a request allocates, as a mean.
+fn allocations<S, B>(mut client: S) -> u64
+where
+    S: Service<(), Response = http::Response<B>>,
+    B: Body,
+{
+    // The first makes room that the others use again.
+    drive(&mut client);
+    let total = measure(|| (0..TIMES).for_each(|_| drive(&mut client))).count_total;
+    total.div_ceil(TIMES)
+}
+
+#[tokio::test]
+async fn a_warm_request_allocates_nothing_for_the_layer() {
+    let it = Setup::new("no allocation");
+    it.service.start().await.unwrap();
+    let data = [Step::Data("a"), Step::Data("b")];
+    // A real client is waited for, and then the layer listens for a stop.
+    let waits = [Step::Wait, Step::Data("a"), Step::Wait, Step::Wait];
+    for body in [
+        Script::new(data.clone()),
+        Script::counted(data),
+        Script::new(waits),
+    ] {
+        let client = answers(body.clone());
+        let bare = allocations(client.clone());
+        assert!(bare > 0, "the fake's own are counted");
+        assert_eq!(allocations(ensured(&it.service, client)), bare, "{body:?}");
+    }
+    assert_eq!(it.leases(), 0);
+}
+
+#[tokio::test]
+async fn a_warm_request_allocates_nothing_for_a_resolver() {
+    let it = Setup::new("no allocation to resolve");
+    it.service.start().await.unwrap();
+    let client = answers(Script::counted([Step::Data("a")]));
+    let bare = allocations(client.clone());
+    let service = it.service.clone();
+    let resolver = move |(): &()| Some(service.clone());
+    let layered = tower::Layer::layer(&EnsureLocalServiceLayer::new(resolver), client.clone());
+    assert_eq!(allocations(layered), bare);
+    let nobody = |(): &()| None;
+    let layered = tower::Layer::layer(&EnsureLocalServiceLayer::new(nobody), client);
+    assert_eq!(allocations(layered), bare);
+}
+
+#[tokio::test]
+async fn a_response_that_has_to_be_waited_for_allocates_nothing_for_the_layer() {
+    let it = Setup::new("no allocation while waiting");
+    it.service.start().await.unwrap();
+    let client = tower::service_fn(async |()| {
+        for _ in 0..3 {
+            let mut polled = false;
+            std::future::poll_fn(|_| {
+                let was = std::mem::replace(&mut polled, true);
+                if was { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        Ok::<_, std::convert::Infallible>(http::Response::new(Script::counted([])))
+    });
+    let bare = allocations(client.clone());
+    assert_eq!(allocations(ensured(&it.service, client)), bare);
+}
+
+#[tokio::test]
+async fn a_warm_request_costs_no_probe() {
+    let it = Setup::new("no probe");
+    assert_eq!(it.text("/hello").await, "hello");
+    let probes =
+        |requests: Vec<String>| requests.iter().filter(|it| *it == "GET /v1/models").count();
+    let cold = probes(it.fixture.requests());
+    assert!(cold > 0, "the start was probed");
+    for _ in 0..50 {
+        assert_eq!(it.text("/hello").await, "hello");
+    }
+    let requests = it.fixture.requests();
+    assert_eq!(requests.iter().filter(|it| *it == "GET /hello").count(), 51);
+    assert_eq!(probes(requests), cold);
+}
+
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn a_warm_request_of_reqwest_allocates_little_for_the_layer() {
+    /// With its body read to the end.
+    fn drive<S: Service<(), Response = reqwest::Response>>(client: &mut S) {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(client.poll_ready(&mut cx).is_ready());
+        let Poll::Ready(Ok(mut response)) = pin!(client.call(())).poll(&mut cx) else {
+            panic!("it has no answer")
+        };
+        while let Poll::Ready(Ok(Some(data))) = pin!(response.chunk()).poll(&mut cx) {
+            drop(black_box(data));
+        }
+    }
+    fn allocations(mut client: impl Service<(), Response = reqwest::Response>) -> u64 {
+        drive(&mut client);
+        let total = measure(|| (0..TIMES).for_each(|_| drive(&mut client))).count_total;
+        total.div_ceil(TIMES)
+    }
+
+    let it = Setup::new("few allocations");
+    it.service.start().await.unwrap();
+    let client = tower::service_fn(|()| {
+        let body = reqwest::Body::wrap(Script::new([Step::Data("a"), Step::Data("b")]));
+        let response = http::Response::builder()
+            .header("content-type", "text/plain")
+            .body(body);
+        std::future::ready(response.map(reqwest::Response::from))
+    });
+    let bare = allocations(client.clone());
+    let layered = allocations(ensured(&it.service, client));
+    assert!(
+        (bare + 1..=bare + 8).contains(&layered),
+        "{bare} bare, {layered} layered"
+    );
+}
