@@ -1,5 +1,10 @@
 //! Whoever reads from a server that is stopped under it gets our error, and no end.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
 use hyper::body::Body as _;
 use tokio::task::JoinSet;
 use tower_local_service::{ErrorKind, Phase};
@@ -48,16 +53,17 @@ async fn a_stop_wakes_a_reader_whose_body_never_comes() {
         &it.service,
         answers(Script::new([Step::Data("x"), Step::Hang])),
     );
-    let mut readers = JoinSet::new();
+    let (mut readers, reading) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
     for _ in 0..3 {
-        let client = client.clone();
+        let (client, reading) = (client.clone(), reading.clone());
         readers.spawn(async move {
             let mut body = send(&client, ()).await.unwrap().into_body();
             assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "x");
+            reading.fetch_add(1, SeqCst);
             chunk(&mut body).await.expect("no clean end").unwrap_err()
         });
     }
-    eventually("all read", || it.leases() == 3).await;
+    eventually("all read", || reading.load(SeqCst) == 3).await;
     within("the stop", it.service.stop()).await.unwrap();
     while let Some(error) = within("each reader is woken", readers.join_next()).await {
         let error = error.unwrap();
