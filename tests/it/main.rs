@@ -3,7 +3,9 @@
 mod auto_traits;
 mod bodies;
 mod broken_streams;
+mod cancellation;
 mod clients;
+mod cold_starts;
 mod composition;
 mod fakes;
 mod leases;
@@ -11,6 +13,7 @@ mod protection;
 mod readiness;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
+mod resolvers;
 mod stopped_streams;
 mod support;
 mod upgrades;
