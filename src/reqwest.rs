@@ -22,8 +22,13 @@ impl HoldLease for Response {
         let url = self.url().clone();
         let (mut head, body) = http::Response::<Body>::from(self).into_parts();
         let body = Body::wrap(lease_body(&mut head, body, lease));
-        if let Ok(with_url) = http::Response::builder().url(url).body(()) {
-            head.extensions.extend(with_url.into_parts().0.extensions);
+        let mut builder = http::Response::builder();
+        if let Some(extensions) = builder.extensions_mut() {
+            // There is room in them, which spares us a map of our own.
+            *extensions = std::mem::take(&mut head.extensions);
+        }
+        if let Ok(with_url) = builder.url(url).body(()) {
+            head.extensions = with_url.into_parts().0.extensions;
         }
         http::Response::from_parts(head, body).into()
     }

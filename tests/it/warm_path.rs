@@ -153,6 +153,9 @@ async fn a_warm_request_of_reqwest_allocates_little_for_the_layer() {
         let body = reqwest::Body::wrap(Script::new([Step::Data("a"), Step::Data("b")]));
         let response = http::Response::builder()
             .header("content-type", "text/plain")
+            .header("transfer-encoding", "chunked")
+            // As the connection, which each real response tells of.
+            .extension("something")
             .body(body);
         std::future::ready(response.map(reqwest::Response::from))
     });
