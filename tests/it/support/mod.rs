@@ -212,7 +212,8 @@ impl Fixture {
 
     /// Everything of this fixture that runs: servers, wrappers and grandchildren.
     pub(crate) fn alive(&self) -> Vec<Pid> {
-        let mut alive = processes_with(&self.folder.display().to_string());
+        // With its end, or the first folder would be that of the tenth too.
+        let mut alive = processes_with(&format!("{}/", self.folder.display()));
         let grandchildren = self.grandchildren();
         let still = processes_with("--grandchild");
         alive.extend(grandchildren.iter().filter(|pid| still.contains(pid)));
