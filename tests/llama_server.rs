@@ -204,6 +204,11 @@ async fn a_server_that_is_killed_breaks_its_chats_and_the_next_one_is_whole() {
         .await
         .expect_err("a chat that ends as if it were whole");
     assert_eq!(llama.leases(), 0);
+    // Its connections are gone a moment before it is.
+    eventually("its death is known", || {
+        llama.service.status().phase != Phase::Ready
+    })
+    .await;
 
     let response = send(&llama.reqwest, llama.reqwest_chat(5)).await.unwrap();
     assert_whole(&within("the stream", response.text()).await.unwrap(), 5);
