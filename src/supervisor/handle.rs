@@ -10,13 +10,13 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
-use tracing::debug;
 
 use super::{
     core::Core,
     journal::Record,
     lease::Lease,
     shared::{Attached, Grant, Shared, Snapshot},
+    trace,
 };
 use crate::{
     config::Settings,
@@ -80,14 +80,10 @@ impl LocalService {
             return Ok(lease);
         }
         let begun = Instant::now();
-        let grant = self.ask(false).await?;
+        let granted = self.ask(false).await;
         let waited = begun.elapsed();
-        debug!(
-            service = self.name(),
-            waited_ms = waited.as_millis(),
-            "waited"
-        );
-        match grant {
+        trace::waited(self.name(), waited, granted.as_ref().err());
+        match granted? {
             Some(grant) => Ok(Lease::new(self.clone(), grant.accept(), waited)),
             None => Err(self.error(ErrorKind::ShutDown {})),
         }
