@@ -406,6 +406,11 @@ impl<B: Backend> Supervisor<B> {
         let after = self.facts.age(self.shared.now());
         self.trace.exited(exit, after, phase == Phase::Stopping);
         self.facts.died(exit, output);
+        if phase == Phase::Ready {
+            // Nobody waits for an answer, and yet the next one may have to tell of it.
+            let error = self.error(&Failure::Exited(exited));
+            self.facts.remember(&error);
+        }
         self.take(Event::Exited(exited));
         for mourner in self.mourners.drain(..) {
             let _ = mourner.send(false);
