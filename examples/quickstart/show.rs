@@ -46,8 +46,8 @@ pub(crate) fn follow_events() {
 pub(crate) fn phase(name: &str, detail: &str) {
     end_of_tokens();
     let at = screen().begun.elapsed().as_millis();
-    text(format!("{at:>6} ms  {name:<9}  {detail}").trim_end());
-    text("\n");
+    let line = format!("{at:>6} ms  {name:<9}  {detail}");
+    text(&format!("{}\n", line.trim_end()));
 }
 
 /// A piece of the answer.

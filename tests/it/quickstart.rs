@@ -77,7 +77,16 @@ impl Run {
     }
 
     fn wait_for(&mut self, text: &str) {
-        while !self.shown().contains(text) {
+        self.wait_until(text, |shown| shown.contains(text));
+    }
+
+    fn wait_for_line(&mut self, text: &str) {
+        let ended = |shown: &str| shown.split_once(text).is_some_and(|it| it.1.contains('\n'));
+        self.wait_until(text, ended);
+    }
+
+    fn wait_until(&mut self, text: &str, is_shown: impl Fn(&str) -> bool) {
+        while !is_shown(&self.shown()) {
             let chunk = self.chunks.recv_timeout(PATIENCE);
             let Ok(chunk) = chunk else {
                 panic!("{text:?} was never shown:\n{}", self.shown());
@@ -88,8 +97,7 @@ impl Run {
 
     /// What it has started.
     fn server(&mut self) -> Server {
-        self.wait_for(" as process ");
-        self.wait_for("\n");
+        self.wait_for_line(" as process ");
         let pid = self.number_behind(" as process ");
         let pid = Pid::from_raw(pid).expect("a pid");
         Server {
