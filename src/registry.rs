@@ -69,6 +69,29 @@ struct Entries {
     is_shut_down: bool,
 }
 
+impl Entries {
+    /// Says which handle it replaces.
+    fn insert(&mut self, service: &LocalService) -> Result<Option<LocalService>, Error> {
+        if self.is_shut_down {
+            return Err(service.error(ErrorKind::ShutDown {}));
+        }
+        let former = self
+            .services
+            .iter_mut()
+            .find(|other| is_same(other, service));
+        if let Some(former) = former {
+            return Ok(Some(std::mem::replace(former, service.clone())));
+        }
+        self.services.push(service.clone());
+        Ok(None)
+    }
+}
+
+/// Whether both are the same process by the same name.
+fn is_same(one: &LocalService, other: &LocalService) -> bool {
+    one.name() == other.name() && Arc::ptr_eq(one.core(), other.core())
+}
+
 impl Registry {
     /// An empty registry. Its services live at least as long as a clone of it.
     #[must_use]
@@ -111,6 +134,10 @@ impl Registry {
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) with every field that cannot work, and
     /// [`ShutDown`](ErrorKind::ShutDown) after [`shutdown`](Self::shutdown) or
     /// [`drain`](Self::drain).
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a configuration is used up, so that nobody changes it and expects an effect"
+    )]
     pub fn service(
         &self,
         name: impl Into<String>,
@@ -119,26 +146,10 @@ impl Registry {
     ) -> Result<LocalService, Error> {
         let name = name.into();
         let settings = Arc::new(config.validate(&name, base_url.as_ref())?);
-        if self.entries().is_shut_down {
-            return Err(Error::new(&name, ErrorKind::ShutDown {}));
-        }
         let core = HOST.core(&settings, self.inner.runtime.as_ref());
         let service = LocalService::attach(name, settings, core);
-        let mut entries = self.entries();
-        let same = |other: &LocalService| {
-            other.name() == service.name() && Arc::ptr_eq(other.core(), service.core())
-        };
-        let former = entries.services.iter_mut().find(|other| same(other));
-        let former = match former {
-            Some(entry) => Some(std::mem::replace(entry, service.clone())),
-            None => {
-                entries.services.push(service.clone());
-                None
-            }
-        };
-        drop(entries);
-        // Outside of the lock: it may be the last handle.
-        drop(former);
+        // Dropped outside of the lock: the former one may be the last handle of its process.
+        let _former = self.entries().insert(&service)?;
         Ok(service)
     }
 
@@ -159,13 +170,10 @@ impl Registry {
     ///
     /// Once polled, it goes on without the future.
     pub async fn retire(&self, service: &LocalService) {
-        let same = |other: &LocalService| {
-            other.name() == service.name() && Arc::ptr_eq(other.core(), service.core())
-        };
         let retired: Vec<_> = self
             .entries()
             .services
-            .extract_if(.., |other| same(other))
+            .extract_if(.., |other| is_same(other, service))
             .collect();
         retired
             .iter()

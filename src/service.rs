@@ -24,10 +24,12 @@ pub struct EnsureLocalService<S, R = LocalService> {
     preload: Option<Preload>,
 }
 
-/// A start that `poll_ready` waits for.
+type Start = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + Sync>>;
+
+/// What `poll_ready` waits for.
 struct Preload {
     service: LocalService,
-    start: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + Send + Sync>>>,
+    start: Option<Start>,
     /// A failed start is an error of the next response, never one of readiness: many layers take
     /// that for the end of the service.
     failed: Option<Error>,
@@ -109,13 +111,11 @@ where
             .preload
             .as_mut()
             .and_then(|preload| preload.failed.take());
-        match failed {
-            Some(error) => ResponseFuture::failed(error),
-            None => {
-                let service = self.resolver.resolve(&request);
-                ResponseFuture::new(service, self.inner.clone(), request)
-            }
+        if let Some(error) = failed {
+            return ResponseFuture::failed(error);
         }
+        let service = self.resolver.resolve(&request);
+        ResponseFuture::new(service, self.inner.clone(), request)
     }
 }
 

@@ -89,11 +89,11 @@ impl Claims {
 
     /// Tells everybody at these endpoints where they stand now.
     fn tell(queues: &HashMap<Endpoint, VecDeque<Arc<Claimant>>>, endpoints: &[Endpoint]) {
-        let queued = endpoints
+        let affected = endpoints
             .iter()
             .filter_map(|endpoint| queues.get(endpoint))
             .flatten();
-        for claimant in queued {
+        for claimant in affected {
             let standing = Self::standing(queues, claimant);
             claimant
                 .standing

@@ -20,7 +20,7 @@ use super::{
     claim::Claims,
     runtime,
     shared::{Attached, Grant, Shared},
-    state::Ask,
+    state::{Ask, Want},
     task::{Command, Supervisor},
 };
 use crate::error::{Error, ErrorKind};
@@ -89,7 +89,7 @@ impl Core {
         self.tell(Command::Handles);
     }
 
-    /// Waits for a lease, or only for the service to be ready.
+    /// Waits for what is wanted.
     ///
     /// # Cancel safety
     ///
@@ -98,14 +98,14 @@ impl Core {
         &self,
         handle: u64,
         from: &Attached,
-        preload: bool,
+        want: Want,
     ) -> Result<Option<Grant>, Error> {
         let settings = &from.settings;
         // The task may have ended with its runtime, or by a panic: the next one runs on our thread.
         for _ in 0..2 {
             let ask = Ask {
                 handle,
-                preload,
+                want,
                 swap_timeout: settings.swap_timeout,
                 max_waiters: settings.max_waiters,
             };

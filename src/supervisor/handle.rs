@@ -16,6 +16,7 @@ use super::{
     journal::Record,
     lease::Lease,
     shared::{Attached, Grant, Shared, Snapshot},
+    state::Want,
     trace,
 };
 use crate::{
@@ -80,7 +81,7 @@ impl LocalService {
             return Ok(lease);
         }
         let begun = Instant::now();
-        let granted = self.ask(false).await;
+        let granted = self.ask(Want::Lease).await;
         let waited = begun.elapsed();
         trace::waited(self.name(), waited, granted.as_ref().err());
         match granted? {
@@ -122,7 +123,7 @@ impl LocalService {
     ///
     /// Dropping the future leaves the start to itself.
     pub async fn start(&self) -> Result<(), Error> {
-        self.ask(true).await.map(drop)
+        self.ask(Want::Start).await.map(drop)
     }
 
     /// Whether a lease could be taken.
@@ -133,17 +134,17 @@ impl LocalService {
 
     /// Without a lease, and without forgiving earlier failures.
     pub(crate) async fn wait_until_ready(&self) -> Result<(), Error> {
-        self.acquire().await.map(drop)
+        self.ask(Want::Readiness).await.map(drop)
     }
 
-    async fn ask(&self, preload: bool) -> Result<Option<Grant>, Error> {
+    async fn ask(&self, want: Want) -> Result<Option<Grant>, Error> {
         let Handle {
             id, attached, core, ..
         } = &*self.handle;
         if self.is_shut_down() {
             return Err(self.error(ErrorKind::ShutDown {}));
         }
-        let answer = core.ask(*id, attached, preload).await;
+        let answer = core.ask(*id, attached, want).await;
         answer.map_err(|error| error.named(self.name()))
     }
 

@@ -16,7 +16,7 @@ use super::{
     claim::{Claims, Ticket},
     report::Facts,
     shared::{Attached, Grant, Shared},
-    state::{Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, State},
+    state::{Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, State, Want},
     trace::Trace,
     word::Word,
 };
@@ -63,7 +63,7 @@ pub(crate) enum Command {
     },
 }
 
-/// `None` for a preload, which wants no lease.
+/// `None` for those who want no lease.
 pub(crate) type Answer = oneshot::Sender<Result<Option<Grant>, Error>>;
 pub(crate) type Stopped = oneshot::Sender<Result<(), Error>>;
 
@@ -78,7 +78,7 @@ pub(crate) struct Supervisor<B: Backend> {
     /// Closed once the last handle is gone.
     is_open: bool,
     state: State,
-    answers: HashMap<u64, (Answer, bool)>,
+    answers: HashMap<u64, (Answer, Want)>,
     stops: Vec<Stopped>,
     ticket: Option<Ticket>,
     probe: Option<Pending<(Sight, Duration)>>,
@@ -197,7 +197,7 @@ impl<B: Backend> Supervisor<B> {
         match command {
             Command::Ask { waiter, ask, reply } => {
                 self.remember(ask.handle);
-                self.answers.insert(waiter, (reply, ask.preload));
+                self.answers.insert(waiter, (reply, ask.want));
                 let word = self.shared.leases.word();
                 let (suspect, leases) = (word.is_suspect(), word.count());
                 self.take(Event::Asked {
@@ -460,8 +460,8 @@ impl<B: Backend> Supervisor<B> {
 
     fn grant(&mut self, waiters: &[u64]) {
         for waiter in waiters {
-            if let Some((answer, preload)) = self.answers.remove(waiter) {
-                let grant = (!preload).then(|| Grant::new(&self.shared));
+            if let Some((answer, want)) = self.answers.remove(waiter) {
+                let grant = (want == Want::Lease).then(|| Grant::new(&self.shared));
                 // Who has gone meanwhile drops it, and with it the lease.
                 drop(answer.send(Ok(grant)));
             }

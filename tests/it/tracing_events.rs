@@ -82,7 +82,10 @@ impl Ear {
 
     fn find(&self, name: &str) -> Option<Told> {
         let heard = self.heard();
-        let found = heard.told.iter().find(|it| it.fields.get("message") == name);
+        let found = heard
+            .told
+            .iter()
+            .find(|it| it.fields.get("message") == name);
         found.cloned()
     }
 
@@ -208,12 +211,20 @@ async fn a_failed_start_is_a_warning_with_the_error() {
 
     assert_eq!(
         ear.of_runs(),
-        ["probing", "starting", "started", "exited", "failed", "stopped"]
+        [
+            "probing", "starting", "started", "exited", "failed", "stopped"
+        ]
     );
     let exited = ear.told("exited");
-    assert_eq!((exited.level, exited.fields.get("code")), (Level::WARN, "3"));
+    assert_eq!(
+        (exited.level, exited.fields.get("code")),
+        (Level::WARN, "3")
+    );
     let failed = ear.told("failed");
-    assert_eq!((failed.level, failed.fields.get("error")), (Level::WARN, &*error));
+    assert_eq!(
+        (failed.level, failed.fields.get("error")),
+        (Level::WARN, &*error)
+    );
     assert_eq!(ear.told("waited").fields.get("error"), error);
 }
 
@@ -240,8 +251,8 @@ async fn a_server_that_was_there_is_ready_as_external_and_released() {
 
 #[tokio::test]
 async fn a_crash_loop_that_nobody_saw_begin_says_what_it_died_of() {
-    let config =
-        LocalServiceConfig::new("/bin/sh").args(["-c", "echo out of memory >&2; sleep 0.2; exit 9"]);
+    let config = LocalServiceConfig::new("/bin/sh")
+        .args(["-c", "echo out of memory >&2; sleep 0.2; exit 9"]);
     let base_url = format!("http://127.0.0.1:{}/v1", free_port());
     let service = Registry::new().service("unseen", base_url, config);
     let service = service.expect("a configuration that works");
@@ -256,7 +267,10 @@ async fn a_crash_loop_that_nobody_saw_begin_says_what_it_died_of() {
         .await;
     }
     let error = service.acquire().await.expect_err("a back-off");
-    assert!(matches!(error.kind(), ErrorKind::CrashLoop { failures: 2, .. }));
+    assert!(matches!(
+        error.kind(),
+        ErrorKind::CrashLoop { failures: 2, .. }
+    ));
     assert!(error.to_string().contains("exited with code 9"), "{error}");
     assert_eq!(error.output_tail(), Some("out of memory\n"));
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Action, Ask, Claim, End, Event, Exited, Leases, Reason, Stage, State, Time, stop::Ending,
+    Action, Ask, Claim, End, Event, Exited, Leases, Reason, Stage, State, Time, Want, stop::Ending,
 };
 use crate::{
     config::Policy,
@@ -324,7 +324,7 @@ impl World {
         let swap_timeout = 30 * MS;
         let ask = Ask {
             handle: 0,
-            preload: false,
+            want: Want::Lease,
             swap_timeout,
             max_waiters: None,
         };

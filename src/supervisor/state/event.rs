@@ -59,15 +59,24 @@ pub(crate) enum Event {
     Tick,
 }
 
-/// What a caller wants.
+/// What a caller asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Ask {
     /// The handle asked: its probe is used.
     pub(crate) handle: u64,
-    /// `start()` wants no lease, and clears the back-off.
-    pub(crate) preload: bool,
+    pub(crate) want: Want,
     pub(crate) swap_timeout: Duration,
     pub(crate) max_waiters: Option<usize>,
+}
+
+/// What a caller gets when the server is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Want {
+    Lease,
+    /// No lease; whoever waits to be ready only wants to know.
+    Readiness,
+    /// No lease either, and whatever failed before is forgiven: somebody decided to start it.
+    Start,
 }
 
 /// What became of the claim on the endpoint.

@@ -44,7 +44,7 @@ mod stop;
 use std::{collections::BTreeMap, time::Duration};
 
 pub(crate) use self::event::{
-    Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, Time,
+    Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, Time, Want,
 };
 use self::{ready::Ready, start::Loading, stop::Stopping};
 use super::backoff;
@@ -228,7 +228,7 @@ impl State {
     }
 
     fn asked(&mut self, waiter: u64, ask: &Ask, suspect: bool, leases: usize) {
-        if ask.preload {
+        if ask.want == Want::Start {
             self.forgive();
         }
         self.asker = ask.handle;

@@ -193,14 +193,14 @@ impl State {
         if let Some(closing) = &ready.closing {
             let reason = closing.reason;
             return if leases.out == 0 {
-                self.leave(reason)
+                self.leave(reason);
             };
         }
         if ready.check.as_ref().is_some_and(|check| check.condemned) {
             return if leases.out == 0 {
-                self.act(Action::CloseIfIdle)
+                self.act(Action::CloseIfIdle);
             } else {
-                self.end_check()
+                self.end_check();
             };
         }
         if self.waiters.is_empty() {

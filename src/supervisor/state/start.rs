@@ -143,7 +143,7 @@ impl State {
             // A proxy says that what is behind it is down.
             Sight::Status(502 | 504) => self.spawn(false, false),
             Sight::Status(503) | Sight::Silent | Sight::Broken => {
-                self.wait_for_stranger(sight, took)
+                self.wait_for_stranger(sight, took);
             }
             Sight::Status(_) | Sight::Garbled | Sight::Stranger(_) => {
                 // It may be one handle's credentials that are wrong; another's may do.
@@ -151,9 +151,9 @@ impl State {
                 self.fail_those_of(handle, &Failure::Occupied { sight });
                 self.failed = true;
                 if self.waiters.is_empty() {
-                    self.rest()
+                    self.rest();
                 } else {
-                    self.probe(Duration::ZERO)
+                    self.probe(Duration::ZERO);
                 }
             }
         }

@@ -93,7 +93,7 @@ impl State {
         while stopping.step_ends <= now {
             match stopping.step {
                 Step::Terminated if stopping.half.is_zero() => {
-                    stopping.step = Step::TerminatedAgain
+                    stopping.step = Step::TerminatedAgain;
                 }
                 Step::Terminated => {
                     stopping.step = Step::TerminatedAgain;
