@@ -19,8 +19,12 @@ use crate::{
 pin_project! {
     /// A response body that keeps the local server running until it ends, fails, or is dropped.
     ///
-    /// Everything comes through unchanged. It ends with our [`Error`](crate::Error) if the server is stopped under
-    /// it, or dies under a body that nothing but the end of its connection delimits.
+    /// Frames, trailers, size hint and end come through unchanged, errors as [`BoxError`]. It ends with
+    /// an [`Error`](crate::Error) of this crate if the server is stopped under it, or dies under a body
+    /// that nothing but the end of its connection delimits (HTTP/1.0 style).
+    ///
+    /// The lease ends with the last frame, an error, or the body itself, whichever comes first: read it
+    /// to its end or drop it. A body that is kept and not read keeps the server running.
     pub struct LeasedBody<B> {
         #[pin]
         inner: B,

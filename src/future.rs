@@ -20,8 +20,22 @@ use crate::{
 pin_project! {
     /// Makes sure that the server runs, then sends the request.
     ///
-    /// Nothing happens before it is first polled. Dropping it at any time is harmless: a start goes
-    /// on by itself, and a lease is given back.
+    /// Nothing happens before it is first polled. It needs no runtime, beyond what the wrapped client
+    /// needs.
+    ///
+    /// # Errors
+    ///
+    /// What kept the server from being ready, as an [`Error`] of this crate; that the server was
+    /// stopped under the request ([`Stopped`](crate::ErrorKind::Stopped)); or the wrapped client's own
+    /// error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it at any time is harmless: a start goes on by itself, and a lease is given back.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
     pub struct ResponseFuture<S, Req>
     where
         S: Service<Req>,

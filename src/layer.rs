@@ -6,8 +6,39 @@ use crate::{service::EnsureLocalService, supervisor::LocalService};
 
 /// Makes sure that the local server a request is for runs, before the request is sent.
 ///
-/// See the [crate's documentation](crate) for what happens step by step, and for where to put it
-/// among other layers.
+/// It wraps every client that is a `Service<Req> + Clone` and whose response [can hold a
+/// lease](crate::HoldLease). See the [crate's documentation](crate) for what happens step by step, and
+/// for where to put it among other layers.
+///
+/// All that it starts and counts is in the [`LocalService`]: layers and their services may be made and
+/// cloned at will.
+///
+/// # Example
+///
+/// Two servers behind one client, told apart by a header:
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, service_fn};
+/// use tower_local_service::{BoxError, EnsureLocalServiceLayer, LocalService};
+///
+/// fn layered(chat: LocalService, images: LocalService) {
+///     let client = service_fn(|_: Request<String>| async {
+///         Ok::<_, BoxError>(Response::new(String::new()))
+///     });
+///     let choose = move |request: &Request<String>| {
+///         match request.headers().get("x-server")?.as_bytes() {
+///             b"chat" => Some(chat.clone()),
+///             b"images" => Some(images.clone()),
+///             _ => None, // passes through
+///         }
+///     };
+///     let client = ServiceBuilder::new()
+///         .layer(EnsureLocalServiceLayer::new(choose))
+///         .service(client);
+/// #   drop(client);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct EnsureLocalServiceLayer<R = LocalService> {
     resolver: R,
@@ -26,6 +57,10 @@ pub enum EnsureOn {
     /// In `poll_ready`, for `LoadShed`, `Balance`, and callers who want back-pressure: the service is
     /// not ready until the server is. Whoever asks for readiness starts the server, whether or not a
     /// request follows: `Balance` starts every endpoint that it has.
+    ///
+    /// No lease is taken by that: if the server is gone again when the request comes, the response
+    /// future starts it anew. A start that fails is the error of the next response, never one of
+    /// readiness.
     PollReady,
 }
 

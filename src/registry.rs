@@ -52,6 +52,21 @@ impl Host {
 /// [`LocalService::new`] puts its services into the [global](Self::global) one, which is what most
 /// programs need. Which process a service is does not depend on its registry: the same command on the
 /// same endpoint is one process, in however many registries.
+///
+/// # Example
+///
+/// A host that lets answers come to their end before it goes:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_local_service::Registry;
+///
+/// async fn end() {
+///     Registry::global().drain(Duration::from_secs(30)).await;
+/// }
+/// ```
+///
+/// A host that just ends need not do anything: its servers end with it, at once.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
@@ -196,7 +211,8 @@ impl Registry {
         self.end(Some(Duration::ZERO)).await;
     }
 
-    /// As [`shutdown`](Self::shutdown), after all leases have ended, or the limit has passed.
+    /// As [`shutdown`](Self::shutdown), but each process is stopped when its last lease has ended, or the
+    /// limit has passed. Zero is `shutdown`.
     ///
     /// # Cancel safety
     ///

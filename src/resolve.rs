@@ -9,6 +9,9 @@ use crate::{config::same_origin, supervisor::LocalService};
 /// Implemented by [`LocalService`] (every request is for it), by what
 /// [`for_its_origin`](LocalService::for_its_origin) returns, and by every
 /// `Fn(&Req) -> Option<LocalService>`.
+///
+/// It is asked once for each request, before that is sent, and should be quick: the next request on
+/// the same thread waits for it.
 pub trait Resolve<Req> {
     /// The service that has to run for the request; `None` passes it through, untouched.
     fn resolve(&self, request: &Req) -> Option<LocalService>;

@@ -29,11 +29,12 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// In the extensions of a response whose request waited for a start.
+/// In the extensions of a response whose request waited for the server: for a start, for another
+/// service to leave the port, or for the server to be looked at again. Warm responses have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ColdStart {
-    /// How long the request waited.
+    /// How long the request waited before it was sent.
     pub waited: Duration,
 }
 

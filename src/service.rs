@@ -17,7 +17,11 @@ use crate::{
 /// A client whose requests make sure that the local server they are for runs.
 ///
 /// Made by [`EnsureLocalServiceLayer`](crate::EnsureLocalServiceLayer). The wrapped client is cloned
-/// for each request, so a clone of it should be cheap: those of reqwest and hyper-util are.
+/// for each request, so a clone of it should be cheap: those of reqwest and hyper-util are. The clone is
+/// made ready by the response future, once the server runs; the original never is.
+///
+/// Its error is [`BoxError`]: an [`Error`] of this crate, which [`Error::find_in`] finds, or the
+/// client's own error, not wrapped.
 pub struct EnsureLocalService<S, R = LocalService> {
     inner: S,
     resolver: R,

@@ -12,9 +12,11 @@ use crate::error::Error;
 pub enum Phase {
     /// Nothing runs, and nothing keeps the next request from starting it.
     Stopped,
-    /// A request or [`start`](crate::LocalService::start) asked for it, and it is not ready yet.
+    /// A request or [`start`](crate::LocalService::start) asked for it, and it is not ready yet. While
+    /// its process loads, it has an origin ([`Owned`](Origin::Owned)) and a pid; before that, it waits for its
+    /// endpoint or looks at what is there.
     Starting,
-    /// It answers its health URL.
+    /// It answers its health URL, and requests are sent.
     Ready,
     /// Its process is being stopped.
     Stopping,
@@ -41,17 +43,19 @@ pub struct Status {
     pub phase: Phase,
     /// Who started the server; `None` while there is none.
     pub origin: Option<Origin>,
-    /// The process, if it is ours.
+    /// The process, while one of ours runs.
     pub pid: Option<u32>,
-    /// Uses in progress.
+    /// Uses in progress: responses whose bodies have not ended, and leases held by hand, under
+    /// whatever name of the service.
     pub leases: usize,
-    /// Requests that wait for it.
+    /// Requests that wait for it, under whatever name of the service.
     pub waiters: usize,
-    /// How long it has been ready.
+    /// How long it has been ready; `None` while it is not.
     pub up_for: Option<Duration>,
-    /// How long it has been ready without a lease.
+    /// How long it has been ready without a lease; `None` while one is out. At
+    /// [`idle_stop`](crate::LocalServiceConfig::idle_stop) the process is stopped.
     pub idle_for: Option<Duration>,
-    /// How often its process was started.
+    /// How often its process was started in this program.
     pub starts: u64,
     /// What went wrong last, in the current start or run or the one before it.
     pub last_error: Option<Error>,

@@ -30,7 +30,7 @@ pub(crate) use self::{
 /// How one local server is started, probed and stopped.
 ///
 /// Nothing is checked here: `LocalService::new` refuses what cannot work, all of it at once, and
-/// says for each field what to write instead.
+/// says for each field what to write instead. No time may be longer than a year.
 ///
 /// It is read from a file, too, in the shape of `OpenClaw`'s `localService`: keys in camel case
 /// (`readyTimeoutMs`), times in milliseconds, unknown keys refused. It is never written to one,

@@ -114,6 +114,7 @@ fn warn_once(shell: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
+            target: "tower_local_service",
             shell,
             "no shell to guard local services with: they outlive this program if it is killed or \
              aborts; install a POSIX shell at this path"

@@ -210,6 +210,7 @@ fn warn_if_deaf(pid: u32) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if os::deaf_to_term(pid) && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
+            target: "tower_local_service",
             pid,
             "SIGTERM is blocked or ignored in local services, as in this program when it started \
              them: they will be killed after `stopTimeoutMs` instead of ending in peace"

@@ -10,7 +10,6 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
-use tracing::debug;
 
 use super::{
     core::Core,
@@ -18,6 +17,7 @@ use super::{
     lease::Lease,
     shared::{Attached, Grant, Shared, Snapshot},
     state::Want,
+    trace,
 };
 use crate::{
     config::Settings,
@@ -81,20 +81,18 @@ impl LocalService {
             return Ok(lease);
         }
         let begun = Instant::now();
-        let grant = self.ask(Want::Lease).await?;
+        let granted = self.ask(Want::Lease).await;
         let waited = begun.elapsed();
-        debug!(
-            service = self.name(),
-            waited_ms = waited.as_millis(),
-            "waited"
-        );
-        match grant {
+        trace::waited(self.name(), waited, granted.as_ref().err());
+        match granted? {
             Some(grant) => Ok(Lease::new(self.clone(), grant.accept(), waited)),
             None => Err(self.error(ErrorKind::ShutDown {})),
         }
     }
 
-    /// Takes a lease if the server is ready, without waiting, probing or starting anything.
+    /// Takes a lease if the server is ready, without waiting, probing or starting anything. `None` also
+    /// when it was so long silent ([`recheck`](crate::LocalServiceConfig::recheck)) that the next use
+    /// has to ask first whether it still lives.
     #[must_use]
     pub fn try_acquire(&self) -> Option<Lease> {
         let run = self.take()?;
@@ -170,7 +168,7 @@ impl LocalService {
         stopped.map_err(|error| error.named(self.name()))
     }
 
-    /// What it is doing.
+    /// What it is doing, as of now: counters are live, times are ages. Never waits.
     #[must_use]
     pub fn status(&self) -> Status {
         let snapshot = self.shared().snapshot.borrow().clone();
@@ -195,7 +193,7 @@ impl LocalService {
         }
     }
 
-    /// Follows the changes of its phase.
+    /// Follows the changes of its phase, from now on.
     #[must_use]
     pub fn watch(&self) -> StatusWatch {
         StatusWatch {
@@ -204,7 +202,8 @@ impl LocalService {
         }
     }
 
-    /// What has happened lately, oldest first; for bug reports.
+    /// What has happened lately, oldest first: up to 256 events, in which probes that saw the same are
+    /// one. For bug reports.
     #[must_use]
     pub fn journal(&self) -> Vec<Record> {
         self.shared().journal.records(self.shared().now())
@@ -255,6 +254,21 @@ impl Drop for Handle {
 }
 
 /// Follows the phase of a [`LocalService`].
+///
+/// # Example
+///
+/// ```
+/// use tower_local_service::{LocalService, Phase};
+///
+/// async fn until_it_rests(service: &LocalService) {
+///     // The watch first, so that no change is missed between the two.
+///     let mut watch = service.watch();
+///     let mut status = service.status();
+///     while !matches!(status.phase, Phase::Stopped | Phase::Failed) {
+///         status = watch.changed().await;
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StatusWatch {
     service: LocalService,

@@ -26,6 +26,7 @@ mod runtime;
 mod shared;
 mod state;
 mod task;
+mod trace;
 mod wakers;
 mod word;
 

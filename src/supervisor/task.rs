@@ -11,19 +11,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-    time::{Instant, sleep, sleep_until},
-};
-use tracing::{Span, debug, info, info_span, warn};
-
 use super::{
     backend::{Backend, Process},
     claim::{Claims, Ticket},
     report::Facts,
     shared::{Attached, Grant, Shared},
     state::{Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, State, Want},
+    trace::Trace,
     word::Word,
 };
 use crate::{
@@ -32,6 +26,11 @@ use crate::{
     probe::Sight,
     process::{Exit, Listener, port_taken},
     status::{Origin, Phase},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
 };
 
 /// What callers tell the task.
@@ -95,7 +94,7 @@ pub(crate) struct Supervisor<B: Backend> {
     /// The handle that was asked last, kept for when it is gone.
     last: Attached,
     facts: Facts,
-    span: Span,
+    trace: Trace,
     finished: bool,
 }
 
@@ -138,8 +137,8 @@ impl<B: Backend> Supervisor<B> {
             exit_told: false,
             confirmations: JoinSet::new(),
             mourners: Vec::new(),
-            span: Span::none(),
             facts: Facts::default(),
+            trace: Trace::none(),
             last: first,
             finished: false,
         }
@@ -187,6 +186,10 @@ impl<B: Backend> Supervisor<B> {
             Woken::Spawned(spawned) => self.spawned(spawned),
             Woken::Idle => {
                 let looked = self.look();
+                let is_idle = matches!(looked, Event::Looked(Leases { out: 0, .. }));
+                if is_idle && self.state.phase() == Phase::Ready {
+                    self.trace.idle();
+                }
                 self.take(looked);
             }
             Woken::Deadline => self.take(Event::Tick),
@@ -242,6 +245,10 @@ impl<B: Backend> Supervisor<B> {
         if !self.state.is_probing() {
             self.probe = None;
         }
+        let rests = matches!(self.state.phase(), Phase::Stopped | Phase::Failed);
+        if rests && self.process.is_none() {
+            self.trace.over();
+        }
         self.publish();
         self.outbox.drain(..).for_each(|send| send());
     }
@@ -250,6 +257,8 @@ impl<B: Backend> Supervisor<B> {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Claim => {
+                self.trace.over();
+                self.trace = Trace::begin(&self.last.name, self.shared.leases.word().run());
                 self.facts.begin(self.shared.now());
                 self.ticket = Some(self.claims.claim(&self.last.name, &self.endpoints));
             }
@@ -304,6 +313,9 @@ impl<B: Backend> Supervisor<B> {
 
     fn begin_probe(&mut self, handle: u64, after: Duration) {
         let target = self.attached(handle).settings.target.clone();
+        if after.is_zero() && self.process.is_none() && self.state.phase() == Phase::Starting {
+            self.trace.probing(&target);
+        }
         let backend = self.backend.clone();
         self.probe = Some(Box::pin(async move {
             if !after.is_zero() {
@@ -354,8 +366,6 @@ impl<B: Backend> Supervisor<B> {
 
     fn begin_spawn(&mut self) -> Option<Event> {
         let Attached { name, settings } = self.last.clone();
-        let run = self.shared.leases.word().run();
-        self.span = info_span!(parent: None, "local_service", service = %name, run);
         self.facts.begin(self.shared.now());
         self.exit_told = false;
         let problems = self.backend.problems(&settings, &name);
@@ -364,8 +374,7 @@ impl<B: Backend> Supervisor<B> {
                 .spawn_failed(Error::new(&name, ErrorKind::InvalidConfig { problems }));
             return Some(Event::SpawnFailed { invalid: true });
         }
-        self.span
-            .in_scope(|| info!(command = %settings.launch.command.display(), "starting"));
+        self.trace.starting(&settings.launch);
         self.spawn = Some(Box::pin(self.backend.spawn(&settings, &name)));
         None
     }
@@ -377,7 +386,7 @@ impl<B: Backend> Supervisor<B> {
                 let pid = process.pid();
                 self.process = Some(process);
                 self.facts.spawned(pid);
-                self.span.in_scope(|| debug!(pid, "started"));
+                self.trace.started(pid);
                 self.take(Event::Spawned);
             }
             Err(reason) => {
@@ -397,15 +406,15 @@ impl<B: Backend> Supervisor<B> {
             served: self.shared.leases.word().has_served(),
             port_taken: port_taken(&output),
         };
-        let after_ms = millis(self.facts.age(self.shared.now()));
-        self.span.in_scope(|| {
-            if self.state.phase() == Phase::Stopping {
-                info!(code = exit.code, signal = exit.signal, "exited")
-            } else {
-                warn!(code = exit.code, signal = exit.signal, after_ms, "exited")
-            }
-        });
+        let phase = self.state.phase();
+        let after = self.facts.age(self.shared.now());
+        self.trace.exited(exit, after, phase == Phase::Stopping);
         self.facts.died(exit, output);
+        if phase == Phase::Ready {
+            // Nobody waits for an answer, and yet the next one may have to tell of it.
+            let error = self.error(&Failure::Exited(exited));
+            self.facts.remember(&error);
+        }
         self.take(Event::Exited(exited));
         for mourner in self.mourners.drain(..) {
             let _ = mourner.send(false);
@@ -426,8 +435,7 @@ impl<B: Backend> Supervisor<B> {
 
     fn terminate(&mut self, reason: Reason) {
         if self.facts.begin_stop() {
-            self.span
-                .in_scope(|| info!(reason = reason.as_str(), "stopping"));
+            self.trace.stopping(reason.as_str());
         }
         if let Some(process) = &mut self.process {
             process.terminate();
@@ -436,29 +444,19 @@ impl<B: Backend> Supervisor<B> {
 
     fn open(&mut self, origin: Origin) {
         let now = self.shared.now();
-        let run = self.shared.leases.open(now);
+        self.shared.leases.open(now);
         self.facts.ready(now);
-        if origin == Origin::External {
-            let service = &*self.last.name;
-            self.span = info_span!(parent: None, "local_service", service, run);
-        }
-        let took_ms = millis(self.facts.age(now));
-        self.span
-            .in_scope(|| info!(external = origin == Origin::External, took_ms, "ready"));
+        self.trace.ready(origin, self.facts.age(now));
     }
 
     fn reopen(&mut self, origin: Origin) {
         self.shared.leases.update(Word::reopen);
         if origin == Origin::External {
-            self.span
-                .in_scope(|| warn!("another program answers at its URL, and is used instead"));
+            self.trace.replaced();
         }
     }
 
     fn end(&mut self, end: End) {
-        if end == End::Idle {
-            self.span.in_scope(|| debug!("idle"));
-        }
         // A run that never became ready has no leases, but its number is used up all the same.
         self.shared.end_run(self.facts.ended(end));
         self.facts.over();
@@ -477,7 +475,7 @@ impl<B: Backend> Supervisor<B> {
     fn fail(&mut self, waiters: &[u64], failure: &Failure) {
         let error = self.error(failure);
         if failure.is_news() {
-            self.span.in_scope(|| warn!(error = %error, "failed"));
+            self.trace.failed(&error);
             self.facts.remember(&error);
         }
         for waiter in waiters {
@@ -600,8 +598,4 @@ async fn due(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

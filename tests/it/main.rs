@@ -10,11 +10,13 @@ mod composition;
 mod fakes;
 mod leases;
 mod protection;
+mod quickstart;
 mod readiness;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 mod resolvers;
 mod stopped_streams;
 mod support;
+mod tracing_events;
 mod upgrades;
 mod warm_path;

@@ -246,6 +246,7 @@ fn check_nul(field: &str, text: &[u8], refusals: &mut Refusals<'_>) {
 fn warn_of_files(launch: &Launch, service: &str) {
     for Problem { field, remedy, .. } in file_problems(launch, service) {
         tracing::warn!(
+            target: "tower_local_service",
             service,
             field,
             "the local service could not be started now: `{field}` {remedy}"

@@ -307,9 +307,10 @@ impl State {
         }
     }
 
+    /// A failed start is told even if nobody waits any more: the next request wants to know of it.
     fn fail_all(&mut self, failure: Failure) {
         let waiters: Vec<_> = std::mem::take(&mut self.waiters).into_keys().collect();
-        if !waiters.is_empty() {
+        if !waiters.is_empty() || failure.is_news() {
             self.act(Action::Fail(waiters, failure));
         }
     }

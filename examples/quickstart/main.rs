@@ -1,0 +1,176 @@
+//! Asks a local server that nobody has started, and shows what becomes of it.
+//!
+//! ```text
+//! cargo run --example quickstart
+//! cargo run --example quickstart -- --server /path/to/llama-server --model /path/to/model.gguf
+//! ```
+//!
+//! Without `--server` it starts itself as the server: a small one that speaks as much of the `OpenAI`
+//! API as is needed here, and pretends to load a model first.
+
+mod choice;
+mod server;
+mod show;
+mod stream;
+
+use std::{
+    env,
+    process::{self, ExitCode},
+    time::Duration,
+};
+
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tower::{Layer, ServiceExt};
+use tower_local_service::{
+    BoxError, EnsureLocalServiceLayer, Error, LocalService, LocalServiceConfig, Origin, Phase,
+    Registry, body::LeasedBody,
+};
+
+use choice::{Choice, Server};
+
+/// What a program has to do to have its server started: this is all of it.
+async fn ask(server: &Server) -> Result<Response<LeasedBody<Incoming>>, BoxError> {
+    let config = LocalServiceConfig::new(&server.command)
+        .args(&server.args)
+        .idle_stop(Duration::from_secs(1));
+    let service = LocalService::new("quickstart", &server.base_url, config)?;
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let client = EnsureLocalServiceLayer::new(service).layer(client);
+    let request = Request::post(format!("{}/chat/completions", server.base_url))
+        .header("content-type", "application/json")
+        .body(Full::from(QUESTION))?;
+    client.oneshot(request).await
+}
+
+const QUESTION: &str = r#"{
+    "model": "quickstart",
+    "messages": [{ "role": "user", "content": "Who started you?" }],
+    "max_tokens": 64,
+    "stream": true
+}"#;
+
+/// By the convention of shells: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let done = match Choice::read(env::args_os().skip(1)) {
+        Ok(Choice::Help) => {
+            show::text(choice::USAGE);
+            Ok(())
+        }
+        Ok(Choice::Serve(port)) => server::run(port).map_err(|error| error.to_string()),
+        Ok(Choice::Ask(server)) => return run(&server),
+        Err(mistake) => Err(mistake),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(mistake) => fail(&mistake),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(server: &Server) -> ExitCode {
+    // From here on, Ctrl-C is ours to answer.
+    let mut ctrl_c = match signal(SignalKind::interrupt()) {
+        Ok(ctrl_c) => ctrl_c,
+        Err(error) => return fail(&format!("signals cannot be listened to: {error}")),
+    };
+    show::follow_events();
+    tokio::select! {
+        biased;
+        _ = ctrl_c.recv() => interrupted(ctrl_c).await,
+        shown = show_answer(server) => match shown {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                Registry::global().shutdown().await;
+                fail(&sentence(&error))
+            }
+        },
+    }
+}
+
+async fn show_answer(server: &Server) -> Result<(), BoxError> {
+    let response = ask(server).await?;
+    let (status, body) = (response.status(), response.into_body());
+    if status != StatusCode::OK {
+        let body = body.collect().await?.to_bytes();
+        return Err(refusal(status, &String::from_utf8_lossy(&body)).into());
+    }
+    show::phase("streaming", "");
+    stream::each_token(body, show::token).await?;
+    show::end_of_tokens();
+    show_end().await
+}
+
+/// The body has ended, so nobody uses the server any more.
+async fn show_end() -> Result<(), BoxError> {
+    let services = Registry::global().services();
+    let service = services.first().ok_or("the service has gone")?;
+    let mut watch = service.watch();
+    let mut status = service.status();
+    if status.origin == Some(Origin::External) {
+        show::phase("idle", "the server was there before, and is left as it is");
+        return Ok(());
+    }
+    if status.leases == 0 {
+        show::phase("idle", "nobody uses it: one second more, and it is stopped");
+    }
+    while !matches!(status.phase, Phase::Stopped | Phase::Failed) {
+        status = watch.changed().await;
+    }
+    match status.last_error {
+        Some(error) if status.phase == Phase::Failed => Err(error.into()),
+        _ => {
+            show::phase("stopped", "nothing is left of it");
+            Ok(())
+        }
+    }
+}
+
+/// The answer was dropped, and with it the connection; what runs is stopped in order.
+async fn interrupted(mut ctrl_c: Signal) -> ExitCode {
+    show::end_of_tokens();
+    let registry = Registry::global();
+    let services = registry.services();
+    tokio::select! {
+        () = registry.shutdown() => {}
+        // Who asks twice does not want to wait: the end of this process is the end of the server.
+        _ = ctrl_c.recv() => process::exit(INTERRUPTED.into()),
+    }
+    if services.iter().any(|service| service.status().starts > 0) {
+        show::phase("stopped", "interrupted; nothing is left of it");
+    }
+    ExitCode::from(INTERRUPTED)
+}
+
+fn refusal(status: StatusCode, body: &str) -> String {
+    let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!(
+        "the server answered the question with status {status}: {body}; check with its manual that \
+         it has /v1/chat/completions, and what its arguments have to be for that"
+    )
+}
+
+/// What went wrong, and what to do next, in one line.
+fn sentence(error: &BoxError) -> String {
+    if let Some(error) = Error::find_in(&**error) {
+        return error.to_string();
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    show::end_of_tokens();
+    show::mistake(sentence);
+    ExitCode::FAILURE
+}

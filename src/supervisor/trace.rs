@@ -1,0 +1,113 @@
+//! What `tracing` hears of a service. The crate's documentation lists every name that is used here.
+
+use std::time::Duration;
+
+use tracing::{
+    Span, debug,
+    field::{Empty, display},
+    info, info_span, warn,
+};
+
+use crate::{
+    config::{Launch, Target},
+    error::Error,
+    process::Exit,
+    status::Origin,
+};
+
+/// Events have this target and not their module's, which may change in any release.
+const TARGET: &str = "tower_local_service";
+
+/// The span of a run, from the first look at the endpoint to when nothing is left.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    span: Span,
+    /// Whose server it turned out to be.
+    origin: Option<Origin>,
+}
+
+impl Trace {
+    /// Between two runs.
+    pub(crate) fn none() -> Self {
+        Self {
+            span: Span::none(),
+            origin: None,
+        }
+    }
+
+    /// A span without parent: whoever asks first is not whom the run is for.
+    pub(crate) fn begin(service: &str, run: u64) -> Self {
+        let span =
+            info_span!(target: TARGET, parent: None, "local_service", service, run, pid = Empty);
+        Self { span, origin: None }
+    }
+
+    pub(crate) fn probing(&self, target: &Target) {
+        let path = target.path_and_query.split('?').next();
+        debug!(target: TARGET, parent: &self.span, host = target.authority, path, "probing");
+    }
+
+    pub(crate) fn starting(&self, launch: &Launch) {
+        let command = launch.command.display();
+        info!(target: TARGET, parent: &self.span, %command, "starting");
+    }
+
+    pub(crate) fn started(&mut self, pid: u32) {
+        self.origin = Some(Origin::Owned);
+        self.span.record("pid", pid);
+        debug!(target: TARGET, parent: &self.span, pid, "started");
+    }
+
+    pub(crate) fn ready(&mut self, origin: Origin, took: Duration) {
+        self.origin = Some(origin);
+        let (external, took_ms) = (origin == Origin::External, millis(took));
+        info!(target: TARGET, parent: &self.span, external, took_ms, "ready");
+    }
+
+    /// The process died of a taken port, and who took it answers well.
+    pub(crate) fn replaced(&mut self) {
+        self.origin = Some(Origin::External);
+        warn!(target: TARGET, parent: &self.span, "replaced");
+    }
+
+    pub(crate) fn idle(&self) {
+        debug!(target: TARGET, parent: &self.span, "idle");
+    }
+
+    pub(crate) fn stopping(&self, reason: &str) {
+        info!(target: TARGET, parent: &self.span, reason, "stopping");
+    }
+
+    pub(crate) fn exited(&self, exit: Exit, after: Duration, is_expected: bool) {
+        let (code, signal, after_ms) = (exit.code, exit.signal, millis(after));
+        if is_expected {
+            info!(target: TARGET, parent: &self.span, code, signal, after_ms, "exited");
+        } else {
+            warn!(target: TARGET, parent: &self.span, code, signal, after_ms, "exited");
+        }
+    }
+
+    pub(crate) fn failed(&self, error: &Error) {
+        warn!(target: TARGET, parent: &self.span, %error, "failed");
+    }
+
+    /// Nothing is left of the run, or nothing of ours.
+    pub(crate) fn over(&mut self) {
+        match self.origin {
+            Some(Origin::Owned) => debug!(target: TARGET, parent: &self.span, "stopped"),
+            Some(Origin::External) => debug!(target: TARGET, parent: &self.span, "released"),
+            None => {}
+        }
+        *self = Self::none();
+    }
+}
+
+/// A request had to wait; told where the request is, and not in the span of the run.
+pub(crate) fn waited(service: &str, waited: Duration, error: Option<&Error>) {
+    let (waited_ms, error) = (millis(waited), error.map(display));
+    debug!(target: TARGET, service, waited_ms, error, "waited");
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

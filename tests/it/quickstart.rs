@@ -1,0 +1,282 @@
+//! The example that the README begins with, as its users run it.
+
+use std::{
+    env,
+    io::Read,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process_group};
+use tokio::time::Instant;
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const ANSWER: &str = "Nobody did, until you asked. Your request found no server here, started me as \
+                      a process of its own, and waited until I was ready. Once nobody uses me any \
+                      more, I am stopped.";
+
+/// Built by `cargo test` beside the tests.
+fn example() -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    let profile = test.ancestors().nth(2).expect("the folder of the profile");
+    let example = profile.join("examples").join("quickstart");
+    assert!(
+        example.exists(),
+        "build it with `cargo build --examples`: {}",
+        example.display()
+    );
+    example
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(example());
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// The example while it runs.
+struct Run {
+    child: Child,
+    begun: Instant,
+    chunks: Receiver<Vec<u8>>,
+    shown: Vec<u8>,
+}
+
+impl Run {
+    fn start() -> Self {
+        let mut child = command(&[])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example");
+        let mut stdout = child.stdout.take().expect("its output");
+        let (sender, chunks) = mpsc::channel();
+        thread::spawn(move || {
+            let mut chunk = [0; 1024];
+            while let Ok(length @ 1..) = stdout.read(&mut chunk) {
+                if sender.send(chunk[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            child,
+            begun: Instant::now(),
+            chunks,
+            shown: Vec::new(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.shown).into_owned()
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        self.wait_until(text, |shown| shown.contains(text));
+    }
+
+    fn wait_for_line(&mut self, text: &str) {
+        let ended = |shown: &str| shown.split_once(text).is_some_and(|it| it.1.contains('\n'));
+        self.wait_until(text, ended);
+    }
+
+    fn wait_until(&mut self, text: &str, is_shown: impl Fn(&str) -> bool) {
+        while !is_shown(&self.shown()) {
+            let chunk = self.chunks.recv_timeout(PATIENCE);
+            let Ok(chunk) = chunk else {
+                panic!("{text:?} was never shown:\n{}", self.shown());
+            };
+            self.shown.extend(chunk);
+        }
+    }
+
+    /// What it has started.
+    fn server(&mut self) -> Server {
+        self.wait_for_line(" as process ");
+        let pid = self.number_behind(" as process ");
+        let pid = Pid::from_raw(pid).expect("a pid");
+        Server {
+            group: getpgid(Some(pid)).expect("the group of a process that runs"),
+            port: self.number_behind("127.0.0.1:").try_into().expect("a port"),
+        }
+    }
+
+    fn number_behind(&self, text: &str) -> i32 {
+        let shown = self.shown();
+        let (_, rest) = shown.split_once(text).expect("the text");
+        let end = rest.find(|it: char| !it.is_ascii_digit());
+        rest[..end.expect("an end")].parse().expect("a number")
+    }
+
+    fn interrupt(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::INT).expect("a process that runs");
+    }
+
+    /// Its exit code, how long it ran, and all that it has shown.
+    fn end(mut self) -> (Option<i32>, Duration, String) {
+        loop {
+            match self.chunks.recv_timeout(PATIENCE) {
+                Ok(chunk) => self.shown.extend(chunk),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it hangs:\n{}", self.shown()),
+            }
+        }
+        let status = self.child.wait().expect("its status");
+        (status.code(), self.begun.elapsed(), self.shown())
+    }
+}
+
+impl Drop for Run {
+    /// A test that fails leaves nothing behind; the example's guardian does the rest.
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+struct Server {
+    /// Of the process and its guardian.
+    group: Pid,
+    port: u16,
+}
+
+impl Server {
+    /// The group is asked for and not the process: a pid alone may be somebody else's by now.
+    fn assert_gone(&self) {
+        let group = test_kill_process_group(self.group);
+        assert!(group.is_err(), "something is left of what was started");
+        let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        assert!(connected.is_err(), "something listens on its port");
+    }
+}
+
+/// The phases that were shown, in order, and the rest.
+fn phases(shown: &str) -> (Vec<&str>, String) {
+    let phase = |line: &str| line.trim_start().split_once(" ms  ").is_some();
+    let (phases, rest): (Vec<_>, Vec<_>) = shown.lines().partition(|line| phase(line));
+    let names = phases.iter().map(|line| {
+        let (_, line) = line.split_once(" ms  ").expect("a phase");
+        line.split(' ').next().unwrap_or_default()
+    });
+    (names.collect(), rest.join("\n").trim().to_owned())
+}
+
+#[test]
+fn the_quickstart_shows_all_phases_and_the_answer_and_leaves_nothing() {
+    let mut run = Run::start();
+    let server = run.server();
+    let (code, took, shown) = run.end();
+    let (phases, answer) = phases(&shown);
+    let wanted = [
+        "probing",
+        "starting",
+        "loading",
+        "ready",
+        "streaming",
+        "idle",
+        "stopped",
+    ];
+    assert_eq!(phases, wanted, "{shown}");
+    assert_eq!(answer, ANSWER);
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    server.assert_gone();
+}
+
+#[test]
+fn the_quickstart_shows_the_answer_token_by_token() {
+    let mut run = Run::start();
+    run.wait_for("Nobody did, ");
+    assert!(!run.shown().contains("I am stopped."), "{}", run.shown());
+    run.wait_for("I am stopped.");
+}
+
+#[test]
+fn the_quickstart_leaves_nothing_when_it_is_interrupted_while_the_server_loads() {
+    let mut run = Run::start();
+    let server = run.server();
+    run.interrupt();
+    let (code, _, shown) = run.end();
+    let (phases, answer) = phases(&shown);
+    assert_eq!(phases, ["probing", "starting", "loading", "stopped"]);
+    assert_eq!(answer, "");
+    assert_eq!(code, Some(130));
+    server.assert_gone();
+}
+
+#[test]
+fn the_quickstart_leaves_nothing_when_it_is_interrupted_in_the_middle_of_the_answer() {
+    let mut run = Run::start();
+    let server = run.server();
+    run.wait_for("Nobody did, ");
+    run.interrupt();
+    let (code, _, shown) = run.end();
+    let (phases, answer) = phases(&shown);
+    assert_eq!(phases[3..], ["ready", "streaming", "stopped"], "{shown}");
+    assert!(!answer.contains("I am stopped."), "{answer}");
+    assert_eq!(code, Some(130));
+    server.assert_gone();
+}
+
+/// One sentence that says this, and nothing that only a programmer understands.
+fn assert_mistake(output: &Output, says: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    for part in says {
+        assert!(error.contains(part), "{part:?} is not in {error:?}");
+    }
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(!error.contains("panicked") && !error.contains(" { "));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_wrong_path_of_a_server_is_told_in_one_sentence() {
+    let output = command(&["--server", "/nowhere/llama-server"]).output();
+    let output = output.expect("the example");
+    assert_mistake(
+        &output,
+        &[
+            "/nowhere/llama-server",
+            "does not exist",
+            "correct the path",
+        ],
+    );
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("starting"));
+}
+
+#[test]
+fn a_missing_model_is_told_in_one_sentence() {
+    let args = ["--server", "/bin/sh", "--model", "/nowhere/none.gguf"];
+    let output = command(&args).output().expect("the example");
+    assert_mistake(
+        &output,
+        &["/nowhere/none.gguf", "does not exist", "correct the path"],
+    );
+}
+
+#[test]
+fn a_taken_port_is_told_in_one_sentence() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = taken.local_addr().expect("its number").port().to_string();
+    let output = command(&["--server", "/bin/sh", "--port", &port]).output();
+    assert_mistake(
+        &output.expect("the example"),
+        &[&port, "is taken", "leave --port out"],
+    );
+}
+
+#[test]
+fn a_server_that_ends_at_once_is_told_with_its_code_and_output() {
+    let script = "echo no such gpu >&2; exit 3";
+    let output = command(&["--server", "/bin/sh", "-c", script]).output();
+    assert_mistake(
+        &output.expect("the example"),
+        &["exited with code 3", "no such gpu"],
+    );
+}
