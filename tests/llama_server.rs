@@ -4,12 +4,17 @@
 //! LLAMA_SERVER=$(.ci/llama-server) cargo test --all-features --test llama_server -- --ignored
 //! ```
 #![cfg(feature = "reqwest")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 #[path = "it/clients.rs"]
 #[allow(dead_code, reason = "the tests beside it need the rest")]
 mod clients;
 #[path = "it/support/mod.rs"]
-#[allow(unused_imports, reason = "the tests beside it need the rest")]
+#[allow(
+    unused_imports,
+    clippy::pedantic,
+    reason = "the tests beside it need the rest, and are linted with it"
+)]
 mod support;
 
 use std::{env, time::Duration};

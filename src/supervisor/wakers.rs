@@ -1,7 +1,6 @@
 //! Who wants to be woken when a run is over: many tasks, none of which allocates for it.
 
 use std::{
-    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
 };
@@ -62,7 +61,7 @@ impl Place {
         if waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
             return;
         }
-        let former = mem::replace(waker, Some(cx.waker().clone()));
+        let former = waker.replace(cx.waker().clone());
         // The last waker of a task takes the task with it, and that may give a place back.
         drop(places);
         drop(former);
@@ -127,7 +126,8 @@ mod tests {
     }
 
     /// Keeps a place of the wakers that it waits in, as a task keeps its body.
-    struct Task(Mutex<Option<Place>>);
+    #[expect(dead_code, reason = "that it is dropped is its use")]
+    struct Task(Place);
 
     impl Wake for Task {
         fn wake(self: Arc<Self>) {}
@@ -137,7 +137,7 @@ mod tests {
     fn the_last_waker_of_a_task_may_take_another_place_with_it() {
         let wakers = Arc::new(Wakers::default());
         let place = wakers.place();
-        let task = Arc::new(Task(Mutex::new(Some(wakers.place())))).into();
+        let task = Arc::new(Task(wakers.place())).into();
         place.wait(&Context::from_waker(&task));
         drop(task);
         drop(place);

@@ -1,4 +1,5 @@
 //! The crate against real servers, through real sockets.
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod auto_traits;
 mod bodies;
@@ -9,9 +10,9 @@ mod cold_starts;
 mod composition;
 mod fakes;
 mod leases;
+mod poll_ready;
 mod protection;
 mod quickstart;
-mod readiness;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 mod resolvers;

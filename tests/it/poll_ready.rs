@@ -68,8 +68,8 @@ async fn a_call_has_no_effect_before_its_future_is_polled() {
     let response = client.call(());
     let answer = async {
         let (request, reply) = handle.next_request().await.unwrap();
+        let () = request;
         reply.send_response(Answer::default());
-        request
     };
     let (response, ()) = within("an answer", async { tokio::join!(response, answer) }).await;
     response.unwrap();
