@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Action, Ask, Claim, End, Event, Exited, Leases, Reason, Stage, State, Time, stop::Ending,
-};
+use super::{Action, Ask, Claim, End, Event, Exited, Leases, Reason, Stage, State, Time};
 use crate::{
     config::Policy,
     probe::Sight,

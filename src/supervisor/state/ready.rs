@@ -238,12 +238,12 @@ impl State {
         let Stage::Ready(ready) = &self.stage else {
             return;
         };
-        let reason = if ready.check.is_some() {
+        let condemned = ready.check.as_ref().is_some_and(|check| check.condemned);
+        self.leave(if condemned {
             Reason::Unhealthy
         } else {
             Reason::Idle
-        };
-        self.leave(reason);
+        });
     }
 
     pub(super) fn close_for_rival(&mut self) {
@@ -260,7 +260,14 @@ impl State {
             return;
         };
         ready.check = None;
-        ready.closing = Some(Closing { reason, until });
+        ready.closing = Some(match ready.closing.take() {
+            // It is retired for good, and in time, whoever wants the endpoint meanwhile.
+            Some(closing) if closing.reason == Reason::Retired => Closing {
+                until: [closing.until, until].into_iter().flatten().min(),
+                ..closing
+            },
+            _ => Closing { reason, until },
+        });
         self.act(Action::Close);
     }
 
@@ -276,6 +283,8 @@ impl State {
             .is_some_and(|closing| closing.reason == Reason::Swap)
         {
             ready.closing = None;
+            // To reopen is to trust: a silence that goes on is told again.
+            ready.suspect = false;
             self.act(Action::Reopen(Origin::Owned));
             self.grant_all();
             self.act(Action::Look);
