@@ -193,7 +193,13 @@ impl<B: Backend> Supervisor<B> {
     fn commanded(&mut self, command: Command) {
         match command {
             Command::Ask { waiter, ask, reply } => {
-                self.remember(ask.handle);
+                let Some(attached) = self.shared.handles().get(&ask.handle).cloned() else {
+                    // Shut down since it was asked; what that sent away is not to come back.
+                    let error = Error::new(&self.last.name, ErrorKind::ShutDown {});
+                    drop(reply.send(Err(error)));
+                    return;
+                };
+                self.last = attached;
                 self.answers.insert(waiter, (reply, ask.preload));
                 let word = self.shared.leases.word();
                 let (suspect, leases) = (word.is_suspect(), word.count());
@@ -286,9 +292,8 @@ impl<B: Backend> Supervisor<B> {
 
     fn look(&self) -> Event {
         let leases = &self.shared.leases;
-        leases.update(Word::look);
         // The word first: the times were written before it said that nothing is out.
-        let out = leases.word().count();
+        let out = leases.look();
         let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
         Event::Looked(Leases {
             out,
@@ -321,7 +326,7 @@ impl<B: Backend> Supervisor<B> {
         let took = took + looked.elapsed();
         // Its end is told first, and decides what the answer was worth.
         let corpse = !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive());
-        if corpse && sight == Sight::Wanted {
+        if corpse {
             return;
         }
         let leases = self.shared.leases.word().count();
@@ -515,10 +520,6 @@ impl<B: Backend> Supervisor<B> {
                 });
             }
         }
-    }
-
-    fn remember(&mut self, handle: u64) {
-        self.last = self.attached(handle);
     }
 
     fn attached(&self, handle: u64) -> Attached {

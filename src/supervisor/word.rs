@@ -219,6 +219,12 @@ impl LeaseCount {
         before.is_some_and(Word::wakes)
     }
 
+    /// How many leases are out; if any, the last to end wakes the supervisor.
+    pub(crate) fn look(&self) -> usize {
+        // What it was: a lease taken since would end without waking anybody.
+        self.update(Word::look).count()
+    }
+
     /// Makes the next caller ask the supervisor, if that run goes on.
     pub(crate) fn suspect(&self, run: u64) {
         self.change(|word| (word.run() == run).then(|| word.suspect()));
