@@ -26,6 +26,8 @@ mod runtime;
 mod shared;
 mod state;
 mod task;
+#[cfg(test)]
+mod tests;
 mod word;
 
 pub(crate) use self::{claim::Claims, core::Core, lease::Watch, local::Local, word::Outcome};
