@@ -117,7 +117,6 @@ impl<B: Backend> Supervisor<B> {
         first: Attached,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
-        let policy = shared.policy().unwrap_or(first.settings.policy);
         Self {
             shared,
             backend,
@@ -125,7 +124,7 @@ impl<B: Backend> Supervisor<B> {
             endpoints: first.settings.endpoints.clone(),
             commands,
             is_open: true,
-            state: State::new(policy),
+            state: State::new(first.settings.policy),
             answers: HashMap::new(),
             stops: Vec::new(),
             ticket: None,
@@ -143,6 +142,8 @@ impl<B: Backend> Supervisor<B> {
     }
 
     pub(crate) async fn run(mut self) {
+        // An event like any other, so that a journal begins with it.
+        self.policy_changed();
         while !self.finished {
             let woken = self.wait().await;
             self.woken(woken);
@@ -223,12 +224,14 @@ impl<B: Backend> Supervisor<B> {
                 self.stops.push(reply);
                 self.take(Event::RetireAsked { limit });
             }
-            Command::Handles => {
-                if let Some(policy) = self.shared.policy() {
-                    self.take(Event::PolicyChanged(policy));
-                }
-            }
+            Command::Handles => self.policy_changed(),
             Command::Confirm { run, reply } => self.confirm(run, reply),
+        }
+    }
+
+    fn policy_changed(&mut self) {
+        if let Some(policy) = self.shared.policy() {
+            self.take(Event::PolicyChanged(policy));
         }
     }
 
