@@ -28,7 +28,7 @@ pub(super) struct Ready {
     /// We have made the next request come to us.
     suspect: bool,
     check: Option<Check>,
-    next_check: Time,
+    pub(super) next_check: Time,
     closing: Option<Closing>,
 }
 
@@ -57,19 +57,19 @@ impl Ready {
 
     #[cfg(test)]
     pub(super) fn times(&mut self) -> impl Iterator<Item = &mut Time> {
-        let closing = self
-            .closing
-            .as_mut()
-            .and_then(|closing| closing.until.as_mut());
-        // Not `proven_at`: that an exit is no failed start is also told by `served`.
-        [&mut self.next_check]
-            .into_iter()
-            .chain(&mut self.quiet_at)
-            .chain(closing)
+        // Not `proven_at` and `next_check`, which are longer than anything that is tried.
+        let closing = self.closing.as_mut();
+        let until = closing.and_then(|closing| closing.until.as_mut());
+        self.quiet_at.iter_mut().chain(until)
     }
 
     pub(super) fn is_checking(&self) -> bool {
         self.check.as_ref().is_some_and(|check| !check.condemned)
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        let closing = self.closing.as_ref();
+        closing.is_some_and(|closing| closing.reason == Reason::Retired)
     }
 
     /// Leases protect what we started; another's server is not ours to harm.

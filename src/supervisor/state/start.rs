@@ -41,6 +41,8 @@ impl Loading {
 
     #[cfg(test)]
     pub(super) fn times(&mut self) -> impl Iterator<Item = &mut Time> {
+        // Nothing but what an error tells depends on it.
+        self.last = Sight::Refused;
         [&mut self.since, &mut self.ready_by]
             .into_iter()
             .chain(&mut self.alone_since)

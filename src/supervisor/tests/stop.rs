@@ -250,6 +250,22 @@ async fn a_retired_run_ends_at_its_limit_whatever_leases_are_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retired_run_that_dies_of_a_taken_port_does_not_go_on_as_anothers() {
+    let fake = Fake::new();
+    fake.script().output = "Address already in use".to_owned();
+    let service = ready(&fake, config()).await;
+    let lease = service.acquire().await.unwrap();
+    let retired = service.core().retire(None);
+    sleep(SEC).await;
+    fake.script().elsewhere = Sight::Wanted;
+    fake.exit(1);
+    let retired = tokio::time::timeout(60 * SEC, retired).await;
+    retired.expect("it is over").unwrap().unwrap();
+    assert!(service.try_acquire().is_none());
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_who_wants_the_endpoint_does_not_lift_the_limit_of_a_retirement() {
     let (fake, other) = (Fake::new(), Fake::new());
     let claims = Arc::default();
