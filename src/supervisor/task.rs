@@ -118,7 +118,6 @@ impl<B: Backend> Supervisor<B> {
         first: Attached,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
-        let policy = shared.policy().unwrap_or(first.settings.policy);
         Self {
             shared,
             backend,
@@ -126,7 +125,7 @@ impl<B: Backend> Supervisor<B> {
             endpoints: first.settings.endpoints.clone(),
             commands,
             is_open: true,
-            state: State::new(policy),
+            state: State::new(first.settings.policy),
             answers: HashMap::new(),
             stops: Vec::new(),
             outbox: Vec::new(),
@@ -145,6 +144,8 @@ impl<B: Backend> Supervisor<B> {
     }
 
     pub(crate) async fn run(mut self) {
+        // An event like any other, so that a journal begins with it.
+        self.policy_changed();
         while !self.finished {
             let woken = self.wait().await;
             self.woken(woken);
@@ -199,7 +200,13 @@ impl<B: Backend> Supervisor<B> {
     fn commanded(&mut self, command: Command) {
         match command {
             Command::Ask { waiter, ask, reply } => {
-                self.remember(ask.handle);
+                let Some(attached) = self.shared.handles().get(&ask.handle).cloned() else {
+                    // Shut down since it was asked; what that sent away is not to come back.
+                    let error = Error::new(&self.last.name, ErrorKind::ShutDown {});
+                    drop(reply.send(Err(error)));
+                    return;
+                };
+                self.last = attached;
                 self.answers.insert(waiter, (reply, ask.want));
                 let word = self.shared.leases.word();
                 let (suspect, leases) = (word.is_suspect(), word.count());
@@ -223,12 +230,14 @@ impl<B: Backend> Supervisor<B> {
                 self.stops.push(reply);
                 self.take(Event::RetireAsked { limit });
             }
-            Command::Handles => {
-                if let Some(policy) = self.shared.policy() {
-                    self.take(Event::PolicyChanged(policy));
-                }
-            }
+            Command::Handles => self.policy_changed(),
             Command::Confirm { run, reply } => self.confirm(run, reply),
+        }
+    }
+
+    fn policy_changed(&mut self) {
+        if let Some(policy) = self.shared.policy() {
+            self.take(Event::PolicyChanged(policy));
         }
     }
 
@@ -300,9 +309,8 @@ impl<B: Backend> Supervisor<B> {
 
     fn look(&self) -> Event {
         let leases = &self.shared.leases;
-        leases.update(Word::look);
         // The word first: the times were written before it said that nothing is out.
-        let out = leases.word().count();
+        let out = leases.look();
         let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
         Event::Looked(Leases {
             out,
@@ -338,7 +346,7 @@ impl<B: Backend> Supervisor<B> {
         let took = took + looked.elapsed();
         // Its end is told first, and decides what the answer was worth.
         let corpse = !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive());
-        if corpse && sight == Sight::Wanted {
+        if corpse {
             return;
         }
         let leases = self.shared.leases.word().count();
@@ -523,10 +531,6 @@ impl<B: Backend> Supervisor<B> {
                 });
             }
         }
-    }
-
-    fn remember(&mut self, handle: u64) {
-        self.last = self.attached(handle);
     }
 
     fn attached(&self, handle: u64) -> Attached {

@@ -248,7 +248,10 @@ impl State {
         match &mut self.stage {
             Stage::Stopped => self.claim(),
             Stage::Claiming { due, .. } => *due = (*due).min(since + swap_timeout),
-            Stage::Loading(loading) => loading.abandon_at = None,
+            Stage::Loading(loading) => {
+                loading.alone_since = None;
+                loading.set_times(&self.policy);
+            }
             Stage::Ready(_) => self.asked_while_ready(suspect, leases),
             _ => {}
         }
@@ -276,9 +279,14 @@ impl State {
     }
 
     fn policy_changed(&mut self, policy: Policy) {
-        self.policy = policy;
+        let former = std::mem::replace(&mut self.policy, policy);
         match &mut self.stage {
-            Stage::Loading(loading) => loading.set_ready_timeout(policy.ready_timeout),
+            Stage::Looking { until, .. } => {
+                if let Some(until) = until {
+                    *until = *until - former.ready_timeout + policy.ready_timeout;
+                }
+            }
+            Stage::Loading(loading) => loading.set_times(&policy),
             Stage::Ready(_) => self.act(Action::Look),
             _ => {}
         }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Action, Claim, End, Failure, Origin, Reason, Stage, State, Time, stop::Ending};
-use crate::probe::{Sight, pause};
+use crate::{
+    config::Policy,
+    probe::{Sight, pause},
+};
 
 /// The spawn is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +26,9 @@ pub(super) struct Loading {
     pub(super) respawned: bool,
     /// Somebody else was seen on its port.
     pub(super) stranger: bool,
-    pub(super) abandon_at: Option<Time>,
+    /// Since when nobody waits for it.
+    pub(super) alone_since: Option<Time>,
+    abandon_at: Option<Time>,
     ready_by: Time,
     last: Sight,
 }
@@ -36,13 +41,21 @@ impl Loading {
 
     #[cfg(test)]
     pub(super) fn times(&mut self) -> impl Iterator<Item = &mut Time> {
+        // Nothing but what an error tells depends on it.
+        self.last = Sight::Refused;
         [&mut self.since, &mut self.ready_by]
             .into_iter()
+            .chain(&mut self.alone_since)
             .chain(&mut self.abandon_at)
     }
 
-    pub(super) fn set_ready_timeout(&mut self, limit: Duration) {
-        self.ready_by = self.since + limit;
+    /// Sets its times to what they are by now.
+    pub(super) fn set_times(&mut self, policy: &Policy) {
+        self.ready_by = self.since + policy.ready_timeout;
+        self.abandon_at = self
+            .alone_since
+            .zip(policy.abandon_grace)
+            .map(|(since, grace)| since + grace);
     }
 }
 
@@ -98,11 +111,13 @@ impl State {
         if !self.waiters.is_empty() {
             return;
         }
-        let grace = self.policy.abandon_grace;
         match &mut self.stage {
             Stage::Claiming { .. } => self.rest(),
             Stage::Looking { .. } if self.rival => self.rest(),
-            Stage::Loading(loading) => loading.abandon_at = grace.map(|grace| self.now + grace),
+            Stage::Loading(loading) => {
+                loading.alone_since = Some(self.now);
+                loading.set_times(&self.policy);
+            }
             _ => {}
         }
     }
@@ -214,21 +229,18 @@ impl State {
         if let Some(reason) = spawning.unwanted {
             return self.stop_run(reason, End::Stopped, spawning.port_was_free);
         }
-        let alone = self.waiters.is_empty();
-        let abandon_at = self
-            .policy
-            .abandon_grace
-            .filter(|_| alone)
-            .map(|grace| self.now + grace);
-        self.stage = Stage::Loading(Loading {
+        let mut loading = Loading {
             since: self.now,
             port_was_free: spawning.port_was_free,
             respawned: spawning.respawned,
             stranger: false,
-            abandon_at,
-            ready_by: self.now + self.policy.ready_timeout,
+            alone_since: self.waiters.is_empty().then_some(self.now),
+            abandon_at: None,
+            ready_by: Time::MAX,
             last: Sight::Refused,
-        });
+        };
+        loading.set_times(&self.policy);
+        self.stage = Stage::Loading(loading);
         self.probe(Duration::ZERO);
     }
 

@@ -183,7 +183,8 @@ impl State {
             Stage::Ready(ready) if ready.origin == Origin::Owned => {
                 let unproven = !exited.served && self.now < ready.proven_at;
                 let port_was_free = ready.port_was_free;
-                if exited.port_taken {
+                // Retired, it is not to go on as another's.
+                if exited.port_taken && !ready.is_retired() {
                     self.act(Action::Close);
                     return self.bury(Ending::DiedReady { unproven });
                 }
