@@ -80,8 +80,6 @@ pub(crate) struct Supervisor<B: Backend> {
     state: State,
     answers: HashMap<u64, (Answer, Want)>,
     stops: Vec<Stopped>,
-    /// Answers that are on their way once the status tells what they are about.
-    outbox: Vec<Box<dyn FnOnce() + Send>>,
     ticket: Option<Ticket>,
     probe: Option<Pending<(Sight, Duration)>>,
     spawn: Option<Pending<Result<B::Process, String>>>,
@@ -128,7 +126,6 @@ impl<B: Backend> Supervisor<B> {
             state: State::new(first.settings.policy),
             answers: HashMap::new(),
             stops: Vec::new(),
-            outbox: Vec::new(),
             ticket: None,
             probe: None,
             spawn: None,
@@ -259,7 +256,6 @@ impl<B: Backend> Supervisor<B> {
             self.trace.over();
         }
         self.publish();
-        self.outbox.drain(..).for_each(|send| send());
     }
 
     /// Some actions are answered at once.
@@ -417,12 +413,7 @@ impl<B: Backend> Supervisor<B> {
         let phase = self.state.phase();
         let after = self.facts.age(self.shared.now());
         self.trace.exited(exit, after, phase == Phase::Stopping);
-        self.facts.died(exit, output);
-        if phase == Phase::Ready {
-            // Nobody waits for an answer, and yet the next one may have to tell of it.
-            let error = self.error(&Failure::Exited(exited));
-            self.facts.remember(&error);
-        }
+        self.facts.died(exited, output);
         self.take(Event::Exited(exited));
         for mourner in self.mourners.drain(..) {
             let _ = mourner.send(false);
@@ -468,14 +459,21 @@ impl<B: Backend> Supervisor<B> {
         // A run that never became ready has no leases, but its number is used up all the same.
         self.shared.end_run(self.facts.ended(end));
         self.facts.over();
+        if let Some(exited) = self.facts.death(end) {
+            // Nobody waits for an answer, and yet the next one may have to tell of it.
+            let error = self.error(&Failure::Exited(exited));
+            self.facts.remember(&error);
+        }
     }
 
     fn grant(&mut self, waiters: &[u64]) {
+        // Whoever is answered may look at the status at once.
+        self.publish();
         for waiter in waiters {
             if let Some((answer, want)) = self.answers.remove(waiter) {
                 let grant = (want == Want::Lease).then(|| Grant::new(&self.shared));
                 // Who has gone meanwhile drops it, and with it the lease.
-                self.outbox.push(Box::new(|| drop(answer.send(Ok(grant)))));
+                drop(answer.send(Ok(grant)));
             }
         }
     }
@@ -486,10 +484,10 @@ impl<B: Backend> Supervisor<B> {
             self.trace.failed(&error);
             self.facts.remember(&error);
         }
+        self.publish();
         for waiter in waiters {
             if let Some((answer, _)) = self.answers.remove(waiter) {
-                let error = error.clone();
-                self.outbox.push(Box::new(|| drop(answer.send(Err(error)))));
+                drop(answer.send(Err(error.clone())));
             }
         }
     }
@@ -507,9 +505,9 @@ impl<B: Backend> Supervisor<B> {
         } else {
             Err(self.error(&Failure::Unkillable))
         };
+        self.publish();
         for stop in self.stops.drain(..) {
-            let result = result.clone();
-            self.outbox.push(Box::new(|| drop(stop.send(result))));
+            drop(stop.send(result.clone()));
         }
     }
 
