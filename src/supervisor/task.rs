@@ -81,6 +81,8 @@ pub(crate) struct Supervisor<B: Backend> {
     state: State,
     answers: HashMap<u64, (Answer, bool)>,
     stops: Vec<Stopped>,
+    /// Answers that are on their way once the status tells what they are about.
+    outbox: Vec<Box<dyn FnOnce() + Send>>,
     ticket: Option<Ticket>,
     probe: Option<Pending<(Sight, Duration)>>,
     spawn: Option<Pending<Result<B::Process, String>>>,
@@ -128,6 +130,7 @@ impl<B: Backend> Supervisor<B> {
             state: State::new(policy),
             answers: HashMap::new(),
             stops: Vec::new(),
+            outbox: Vec::new(),
             ticket: None,
             probe: None,
             spawn: None,
@@ -240,6 +243,7 @@ impl<B: Backend> Supervisor<B> {
             self.probe = None;
         }
         self.publish();
+        self.outbox.drain(..).for_each(|send| send());
     }
 
     /// Some actions are answered at once.
@@ -461,7 +465,7 @@ impl<B: Backend> Supervisor<B> {
             if let Some((answer, preload)) = self.answers.remove(waiter) {
                 let grant = (!preload).then(|| Grant::new(&self.shared));
                 // Who has gone meanwhile drops it, and with it the lease.
-                drop(answer.send(Ok(grant)));
+                self.outbox.push(Box::new(|| drop(answer.send(Ok(grant)))));
             }
         }
     }
@@ -474,7 +478,8 @@ impl<B: Backend> Supervisor<B> {
         }
         for waiter in waiters {
             if let Some((answer, _)) = self.answers.remove(waiter) {
-                drop(answer.send(Err(error.clone())));
+                let error = error.clone();
+                self.outbox.push(Box::new(|| drop(answer.send(Err(error)))));
             }
         }
     }
@@ -493,7 +498,8 @@ impl<B: Backend> Supervisor<B> {
             Err(self.error(&Failure::Unkillable))
         };
         for stop in self.stops.drain(..) {
-            drop(stop.send(result.clone()));
+            let result = result.clone();
+            self.outbox.push(Box::new(|| drop(stop.send(result))));
         }
     }
 
