@@ -402,6 +402,11 @@ impl<B: Backend> Supervisor<B> {
             _ => warn!(code = exit.code, signal = exit.signal, after_ms, "exited"),
         });
         self.facts.died(exit, output);
+        if self.state.phase() == Phase::Ready && !exited.port_taken {
+            // Nobody waits for an answer that would say so; the status and a crash loop do.
+            let error = self.error(&Failure::Exited(exited));
+            self.facts.remember(&error);
+        }
         self.take(Event::Exited(exited));
         for mourner in self.mourners.drain(..) {
             let _ = mourner.send(false);
