@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use tower_local_service::{Origin, Phase};
 
 use crate::support::{
-    Fixture, ask, eventually, get, is_alive, kill, ms, now, send, signal, since, within,
+    Fixture, ask, eventually, get, is_alive, kill, ms, now, send, signal, since, waiting, within,
 };
 
 #[tokio::test]
@@ -58,14 +58,15 @@ async fn a_server_that_recovers_in_time_is_kept() {
     let service = fixture.configured("busy", fixture.config().probe_timeout(ms(200)));
     ask(&service, &fixture.url("/hello")).await.unwrap();
     let busy = fixture.starts()[0];
+    // Within a second of a look it is not looked at again.
+    tokio::time::sleep(ms(1100)).await;
     signal(busy, Signal::STOP);
-    assert!(
-        send(&service, &fixture.url("/hello"), ms(100))
-            .await
-            .is_err()
-    );
-    tokio::time::sleep(ms(1500)).await;
+    let failed = send(&service, &fixture.url("/hello"), ms(100)).await;
+    assert!(failed.is_err());
+    let waits = waiting(&service).await;
+    tokio::time::sleep(ms(1000)).await;
     signal(busy, Signal::CONT);
+    drop(within("it is trusted again", waits).await.unwrap());
     let (_, pid) = ask(&service, &fixture.url("/pid")).await.unwrap();
     assert_eq!(pid, busy.to_string());
     assert_eq!(fixture.starts().len(), 1);
@@ -83,8 +84,10 @@ async fn an_unhealthy_server_is_not_harmed_while_a_lease_is_out() {
     while since(begun) < ms(6500) {
         // An error before a head, again and again.
         drop(send(&service, &fixture.url("/hang"), ms(50)).await);
+        let asked = now();
         let (_, body) = ask(&service, &fixture.url("/hello")).await.unwrap();
         assert_eq!(body, "hello");
+        assert!(since(asked) < ms(2000), "nobody waits for a verdict");
         tokio::time::sleep(ms(100)).await;
     }
     assert!(is_alive(pid));
