@@ -79,10 +79,14 @@ impl World {
         if self.woken {
             steps.push(Step::Wake);
         }
-        if self.stops > 0 && !self.stop_waits && !self.handles_gone {
-            steps.push(Step::Stop);
-            steps.push(Step::Retire { limited: false });
-            steps.push(Step::Retire { limited: true });
+        if !self.stop_waits && !self.handles_gone {
+            if self.stops > 0 {
+                steps.push(Step::Stop);
+            }
+            if self.retirements > 0 {
+                steps.push(Step::Retire { limited: false });
+                steps.push(Step::Retire { limited: true });
+            }
         }
         let is_idle = self.clients.iter().all(|it| it.stands == Stands::Idle);
         if !self.handles_gone && is_idle {
@@ -330,7 +334,7 @@ impl World {
     }
 
     fn retire(&mut self, limited: bool) -> Result<(), Violation> {
-        self.stops -= 1;
+        self.retirements -= 1;
         self.stop_waits = true;
         let limit = limited.then_some(RETIRE_LIMIT);
         if self.process.is_some() {
