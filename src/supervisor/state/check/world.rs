@@ -83,6 +83,8 @@ pub(super) struct World {
     pub(super) finished: bool,
     /// The answer at hand is not that of our process.
     pub(super) impostor: bool,
+    /// Calls before the word is closed.
+    pub(super) racer: Option<usize>,
     pub(super) clock: Time,
     pub(super) crashes: u8,
     pub(super) strangers: u8,
@@ -177,6 +179,7 @@ impl World {
             handles_gone: false,
             finished: false,
             impostor: false,
+            racer: None,
             clock: NOW,
             crashes: bounds.crashes,
             strangers: bounds.strangers,
