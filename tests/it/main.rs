@@ -20,6 +20,7 @@ mod host_death;
 mod identity;
 mod idle;
 mod leases;
+mod mutants;
 mod output;
 mod poll_ready;
 mod protection;

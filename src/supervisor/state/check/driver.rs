@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::{Action, End, Event, Leases, Stage, Time};
+use super::super::{Action, End, Event, Leases, Reason, Stage, Time};
 use super::{
     Duration, Violation, ensure,
     world::{Endpoint, NOW, Stands, World},
@@ -54,9 +54,16 @@ impl World {
             }
             Action::Probe { .. } => self.probing = true,
             Action::Spawn => self.spawn()?,
-            Action::Terminate(_) => {
+            Action::Terminate(reason) => {
                 self.may_end()?;
+                let waited_for = !self.state.waiters.is_empty();
                 let process = self.process.as_mut().ok_or("TERM to nobody")?;
+                // Who comes during the stop waits for the next one.
+                let alone = process.terminated || !waited_for;
+                ensure(
+                    alone || reason != Reason::Abandoned,
+                    "abandoned while somebody waits",
+                )?;
                 process.terminated = true;
             }
             Action::Kill => {
@@ -80,6 +87,9 @@ impl World {
                 return Ok(Some(self.look()));
             }
             Action::CloseIfIdle => {
+                if let Some(index) = self.racer.take() {
+                    self.call(index);
+                }
                 let closed = self.word.close_if_idle();
                 let Some(word) = closed else {
                     return Ok(Some(self.look()));

@@ -3,7 +3,7 @@
 use super::super::{Ask, Claim, Event, Exited, Stage, Want};
 use super::{
     MS, Violation,
-    world::{Endpoint, NOW, Process, RETIRE_LIMIT, SWAP_TIMEOUT, Stands, World},
+    world::{CLIENTS, Client, Endpoint, NOW, Process, RETIRE_LIMIT, SWAP_TIMEOUT, Stands, World},
 };
 use crate::{
     probe::Sight,
@@ -45,6 +45,8 @@ pub(super) enum Step {
     },
     HandlesGone,
     Tick,
+    /// The same, and a client calls between the look at the leases and what follows from it.
+    TickAndCall(usize),
     /// The pause between two checks is over, or the one after failures.
     Pause,
 }
@@ -60,6 +62,7 @@ impl Step {
                 | Self::Stop
                 | Self::Retire { .. }
                 | Self::HandlesGone
+                | Self::TickAndCall(_)
         )
     }
 }
@@ -79,10 +82,14 @@ impl World {
         if self.woken {
             steps.push(Step::Wake);
         }
-        if self.stops > 0 && !self.stop_waits && !self.handles_gone {
-            steps.push(Step::Stop);
-            steps.push(Step::Retire { limited: false });
-            steps.push(Step::Retire { limited: true });
+        if !self.stop_waits && !self.handles_gone {
+            if self.stops > 0 {
+                steps.push(Step::Stop);
+            }
+            if self.retirements > 0 {
+                steps.push(Step::Retire { limited: false });
+                steps.push(Step::Retire { limited: true });
+            }
         }
         let is_idle = self.clients.iter().all(|it| it.stands == Stands::Idle);
         if !self.handles_gone && is_idle {
@@ -91,6 +98,11 @@ impl World {
         let is_due = self.state.deadline().is_some();
         if is_due {
             steps.push(Step::Tick);
+            if self.word.is_open() && self.word.count() == 0 {
+                let may_call = |index: &usize| self.may_call(*index);
+                let callers = (0..CLIENTS).filter(may_call);
+                steps.extend(callers.map(Step::TickAndCall));
+            }
         }
         if self.pauses_checks() || (!is_due && self.state.not_before > NOW) {
             steps.push(Step::Pause);
@@ -102,12 +114,15 @@ impl World {
         matches!(&self.state.stage, Stage::Ready(ready) if ready.next_check > NOW)
     }
 
+    fn may_call(&self, index: usize) -> bool {
+        let Client { rounds, stands } = self.clients[index];
+        stands == Stands::Idle && rounds > 0 && !self.handles_gone
+    }
+
     fn client_steps(&self, steps: &mut Vec<Step>) {
         for (index, client) in self.clients.iter().enumerate() {
             match client.stands {
-                Stands::Idle if client.rounds > 0 && !self.handles_gone => {
-                    steps.push(Step::Call(index));
-                }
+                Stands::Idle if self.may_call(index) => steps.push(Step::Call(index)),
                 Stands::Idle => {}
                 Stands::Asking => {
                     steps.extend([Step::Deliver(index), Step::GiveUp(index)]);
@@ -238,9 +253,12 @@ impl World {
                 self.handles_gone = true;
                 return self.feed(Event::HandlesGone);
             }
-            Step::Tick => {
-                let due = self.state.deadline().unwrap_or(NOW);
-                return self.feed_at(Event::Tick, due.max(NOW));
+            Step::Tick => return self.tick(),
+            Step::TickAndCall(index) => {
+                self.racer = Some(index);
+                let ticked = self.tick();
+                self.racer = None;
+                return ticked;
             }
             Step::Pause => {
                 if let Stage::Ready(ready) = &mut self.state.stage {
@@ -258,7 +276,12 @@ impl World {
         Ok(())
     }
 
-    fn call(&mut self, index: usize) {
+    fn tick(&mut self) -> Result<(), Violation> {
+        let due = self.state.deadline().unwrap_or(NOW);
+        self.feed_at(Event::Tick, due.max(NOW))
+    }
+
+    pub(super) fn call(&mut self, index: usize) {
         self.clients[index].rounds -= 1;
         self.clients[index].stands = match self.word.take() {
             Some(word) => {
@@ -330,7 +353,7 @@ impl World {
     }
 
     fn retire(&mut self, limited: bool) -> Result<(), Violation> {
-        self.stops -= 1;
+        self.retirements -= 1;
         self.stop_waits = true;
         let limit = limited.then_some(RETIRE_LIMIT);
         if self.process.is_some() {

@@ -33,8 +33,10 @@ pub(crate) struct Bounds {
     pub(crate) strangers: u8,
     /// Another service that wants the endpoint, or has it.
     pub(crate) rivals: u8,
-    /// `stop()`, or a retirement with or without a limit.
+    /// `stop()`.
     pub(crate) stops: u8,
+    /// A retirement, with or without a limit.
+    pub(crate) retirements: u8,
     /// A handle that is shut down while it waits.
     pub(crate) dismissals: u8,
     /// More states than that are too many for a test.
@@ -49,6 +51,7 @@ pub(crate) const PEACE: Bounds = Bounds {
     strangers: 0,
     rivals: 0,
     stops: 0,
+    retirements: 0,
     dismissals: 0,
     states: 2_000_000,
 };
@@ -81,7 +84,8 @@ pub(crate) fn explore(bounds: &Bounds) -> Result<usize, Found> {
                 return Err(Found { violation, path });
             }
             let (to, is_new) = visited.number(&next, from, Some(step));
-            if step.comes_by_itself() {
+            // Where nobody waits, nobody has to be answered.
+            if step.comes_by_itself() && visited.waits[from as usize] {
                 visited.by_itself.push((from, to));
             }
             if is_new {
@@ -141,25 +145,21 @@ impl Visited {
     }
 
     /// A state in which somebody waits, and from which no way leads to where nobody does.
-    fn stranded(&self) -> Option<u32> {
-        let mut before = vec![Vec::new(); self.from.len()];
-        for &(from, to) in &self.by_itself {
-            before[to as usize].push(from);
-        }
+    fn stranded(&mut self) -> Option<u32> {
+        self.by_itself.sort_unstable_by_key(|&(_, to)| to);
+        let steps = &self.by_itself;
         let mut answered: Vec<_> = self.waits.iter().map(|waits| !waits).collect();
-        let numbers = 0..u32::try_from(answered.len()).expect("as many as numbers");
-        let mut queue: Vec<_> = numbers
-            .clone()
-            .filter(|&it| answered[it as usize])
-            .collect();
+        let states = 0..u32::try_from(answered.len()).expect("as many as numbers");
+        let mut queue: Vec<_> = states.clone().filter(|&it| answered[it as usize]).collect();
         while let Some(state) = queue.pop() {
-            for &from in &before[state as usize] {
+            let first = steps.partition_point(|&(_, to)| to < state);
+            for &(from, _) in steps[first..].iter().take_while(|&&(_, to)| to == state) {
                 if !std::mem::replace(&mut answered[from as usize], true) {
                     queue.push(from);
                 }
             }
         }
-        numbers.into_iter().find(|&it| !answered[it as usize])
+        states.into_iter().find(|&it| !answered[it as usize])
     }
 }
 

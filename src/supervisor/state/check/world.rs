@@ -1,5 +1,7 @@
 //! A machine with its driver, its clients and all that may befall it, as one value.
 
+use std::hash::{Hash, Hasher};
+
 use super::super::{State, Time};
 use super::{Bounds, Duration, MS};
 use crate::{config::Policy, supervisor::word::Word};
@@ -57,7 +59,7 @@ pub(super) enum Endpoint {
     Ours { wanted: bool },
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) state: State,
     pub(super) word: Word,
@@ -81,12 +83,66 @@ pub(super) struct World {
     pub(super) finished: bool,
     /// The answer at hand is not that of our process.
     pub(super) impostor: bool,
+    /// Calls before the word is closed.
+    pub(super) racer: Option<usize>,
     pub(super) clock: Time,
     pub(super) crashes: u8,
     pub(super) strangers: u8,
     pub(super) rivals: u8,
     pub(super) stops: u8,
+    pub(super) retirements: u8,
     pub(super) dismissals: u8,
+}
+
+impl Hash for World {
+    /// Of all that differs between the steps: what is always the same would take a third of the
+    /// time.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let state = &self.state;
+        state.stage.hash(hasher);
+        state.waiters.hash(hasher);
+        (state.failures, state.not_before).hash(hasher);
+        self.word.hash(hasher);
+        for client in self.clients {
+            let Client { rounds, stands } = client;
+            let (stands, run) = match stands {
+                Stands::Idle => (0, 0),
+                Stands::Asking => (1, 0),
+                Stands::AskingAndLeaving => (2, 0),
+                Stands::Waiting => (3, 0),
+                Stands::Leaving => (4, 0),
+                Stands::LeavingAnswered => (5, 0),
+                Stands::Holding(run) => (6, run),
+            };
+            hasher.write_u64(run << 16 | stands << 8 | u64::from(rounds));
+        }
+        self.process.hash(hasher);
+        self.endpoint.hash(hasher);
+        (self.idle_since, self.alive_since, self.cut_from).hash(hasher);
+        let flags = [
+            state.rival,
+            state.abandoned,
+            state.failed,
+            self.spawning,
+            self.probing,
+            self.woken,
+            self.stop_waits,
+            self.cut,
+            self.handles_gone,
+            self.finished,
+        ];
+        let flags = flags.iter().fold(0, |all, &it| all << 1 | u64::from(it));
+        let left = [
+            self.crashes,
+            self.strangers,
+            self.rivals,
+            self.stops,
+            self.retirements,
+            self.dismissals,
+        ];
+        let all = left.iter().fold(flags, |all, &it| all << 8 | u64::from(it));
+        hasher.write_u64(all);
+    }
 }
 
 impl World {
@@ -123,11 +179,13 @@ impl World {
             handles_gone: false,
             finished: false,
             impostor: false,
+            racer: None,
             clock: NOW,
             crashes: bounds.crashes,
             strangers: bounds.strangers,
             rivals: bounds.rivals,
             stops: bounds.stops,
+            retirements: bounds.retirements,
             dismissals: bounds.dismissals,
         }
     }
