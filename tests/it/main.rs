@@ -1,1 +1,3 @@
 //! The crate against real servers, through real sockets.
+
+mod support;

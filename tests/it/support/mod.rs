@@ -1,0 +1,267 @@
+//! What all tests need: ports, servers of their own, waiting, and a look at what is left.
+#![allow(dead_code, reason = "each topic uses a part of it")]
+
+mod events;
+mod http;
+mod processes;
+mod waiting;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
+
+pub(crate) use self::{
+    events::Events,
+    http::{Answer, get, get_with},
+    processes::{Pid, group_of, is_alive, kill, processes_with, signal},
+    waiting::{PATIENCE, blocking_until, eventually, until, within},
+};
+
+/// A port that nobody listens on, and that no other test of this process gets.
+///
+/// It lies below the ephemeral range, from which the kernel takes the ports of clients: between the
+/// choice and the start of the server no connection of another test can take it.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() % 20_000;
+    loop {
+        let step = u32::from(NEXT.fetch_add(1, Relaxed));
+        let port = u16::try_from(12_000 + (first * 37 + step) % 20_000).expect("it is below 32768");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The binary of the server with faults.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fixture");
+
+/// A server of one test: its port, its arguments, and a folder for what it writes down.
+///
+/// Declare it before the services that run it: when it is dropped, nothing of it may be left, and
+/// what the services own goes with their last handle.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    port: u16,
+    folder: PathBuf,
+    args: Vec<String>,
+    audited: bool,
+}
+
+impl Fixture {
+    /// On a port of its own.
+    pub(crate) fn new() -> Self {
+        Self::on(free_port())
+    }
+
+    /// On that port: another identity if the flags differ, or the folder.
+    pub(crate) fn on(port: u16) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "local-service-it-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Relaxed)
+        );
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a folder for the test");
+        let fixture = Self {
+            port,
+            folder,
+            args: Vec::new(),
+            audited: true,
+        };
+        let (port, starts) = (port.to_string(), fixture.path("starts"));
+        let (requests, grandchildren) = (fixture.path("requests"), fixture.path("grandchildren"));
+        fixture
+            .with("--port", &port)
+            .with("--starts-file", &starts)
+            .with("--requests-file", &requests)
+            .with("--grandchild-file", &grandchildren)
+            .with("--max-life", "90000")
+    }
+
+    /// Adds a switch.
+    pub(crate) fn flag(mut self, name: &str) -> Self {
+        self.args.push(name.to_owned());
+        self
+    }
+
+    /// Adds a flag that takes a value.
+    pub(crate) fn with(self, name: &str, value: impl ToString) -> Self {
+        self.flag(name).flag(&value.to_string())
+    }
+
+    /// Notes each TERM that it gets; it ends at the first.
+    pub(crate) fn notes_signals(self) -> Self {
+        let signals = self.path("signals");
+        self.with("--signals-file", signals)
+    }
+
+    /// For tests that are about what is left.
+    pub(crate) fn unaudited(mut self) -> Self {
+        self.audited = false;
+        self
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1", self.port)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// A file in the folder of this fixture.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The fixture with its flags, and times that no test waits long for.
+    pub(crate) fn config(&self) -> LocalServiceConfig {
+        LocalServiceConfig::new(PROGRAM)
+            .args(self.args.clone())
+            .ready_timeout(Duration::from_secs(20))
+            .stop_timeout(Duration::from_secs(10))
+    }
+
+    /// A service that lives as long as its handles.
+    pub(crate) fn service(&self, name: &str) -> LocalService {
+        self.configured(name, self.config())
+    }
+
+    pub(crate) fn configured(&self, name: &str, config: LocalServiceConfig) -> LocalService {
+        self.try_configured(name, config)
+            .expect("a configuration that works")
+    }
+
+    pub(crate) fn try_configured(
+        &self,
+        name: &str,
+        config: LocalServiceConfig,
+    ) -> Result<LocalService, Error> {
+        Registry::new().service(name, self.base_url(), config)
+    }
+
+    /// Starts it beside the crate, as somebody else would, and waits until it listens.
+    pub(crate) fn run_outside(&self) -> Outside {
+        let outside = self.spawn_outside();
+        let connects = || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+        assert!(blocking_until(connects), "the fixture listens");
+        outside
+    }
+
+    /// The same without waiting.
+    pub(crate) fn spawn_outside(&self) -> Outside {
+        let mut command = Command::new(PROGRAM);
+        command.args(&self.args).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Outside(command.spawn().expect("the fixture starts"))
+    }
+
+    /// The pids of all starts, oldest first.
+    pub(crate) fn starts(&self) -> Vec<Pid> {
+        self.lines("starts")
+            .iter()
+            .filter_map(|line| line.parse().ok())
+            .collect()
+    }
+
+    pub(crate) fn grandchildren(&self) -> Vec<Pid> {
+        self.lines("grandchildren")
+            .iter()
+            .filter_map(|line| line.parse().ok())
+            .collect()
+    }
+
+    /// `METHOD path` of each request that it has read.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.lines("requests")
+    }
+
+    /// When each TERM came, on the clock that all processes share.
+    pub(crate) fn terms(&self) -> Vec<Duration> {
+        self.lines("signals")
+            .iter()
+            .filter_map(|line| line.strip_prefix("TERM ")?.parse().ok())
+            .map(Duration::from_nanos)
+            .collect()
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> std::io::Result<Answer> {
+        get(self.port, path).await
+    }
+
+    /// Everything of this fixture that runs: servers, wrappers and grandchildren.
+    pub(crate) fn alive(&self) -> Vec<Pid> {
+        let mut alive = processes_with(&self.folder.display().to_string());
+        let grandchildren = self.grandchildren();
+        let still = processes_with("--grandchild");
+        alive.extend(grandchildren.iter().filter(|pid| still.contains(pid)));
+        alive.sort_unstable();
+        alive.dedup();
+        alive
+    }
+
+    /// Waits until nothing of it runs; fails if something is left.
+    pub(crate) async fn is_gone(&self) {
+        eventually("nothing of the fixture is left", || self.alive().is_empty()).await;
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let failing = std::thread::panicking();
+        let gone = failing || !self.audited || blocking_until(|| self.alive().is_empty());
+        let left = self.alive();
+        for pid in &left {
+            kill(*pid);
+        }
+        drop(fs::remove_dir_all(&self.folder));
+        assert!(gone, "left behind: {left:?}");
+    }
+}
+
+/// A fixture that the crate did not start; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Outside(Child);
+
+impl Outside {
+    pub(crate) fn pid(&self) -> Pid {
+        self.0.id()
+    }
+
+    /// Still runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        is_alive(self.0.id())
+    }
+
+    pub(crate) fn end(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

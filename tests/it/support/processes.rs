@@ -1,0 +1,52 @@
+//! A look at the processes of this machine.
+
+use std::fs;
+
+use rustix::process::{Pid as RawPid, Signal, kill_process};
+
+pub(crate) type Pid = u32;
+
+/// Runs, or is stopped; a zombie is dead.
+pub(crate) fn is_alive(pid: Pid) -> bool {
+    stat(pid, 0).is_some_and(|state| state != "Z" && state != "X")
+}
+
+/// Its process group, which is the pid of its guardian.
+pub(crate) fn group_of(pid: Pid) -> Option<Pid> {
+    stat(pid, 2)?.parse().ok()
+}
+
+/// A field of what the kernel says of it, counted from the state.
+pub(crate) fn stat(pid: Pid, field: usize) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before the fields may hold anything, so they are counted from its end.
+    let (_, fields) = text.rsplit_once(')')?;
+    fields.split_whitespace().nth(field).map(str::to_owned)
+}
+
+/// All live processes with that text among their arguments.
+pub(crate) fn processes_with(text: &str) -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| has_argument(*pid, text) && is_alive(*pid))
+        .collect()
+}
+
+fn has_argument(pid: Pid, text: &str) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+}
+
+/// A process that a test started, or had started.
+pub(crate) fn signal(pid: Pid, signal: Signal) {
+    let raw = i32::try_from(pid).ok().and_then(RawPid::from_raw);
+    let _ = kill_process(raw.expect("a pid"), signal);
+}
+
+pub(crate) fn kill(pid: Pid) {
+    signal(pid, Signal::KILL);
+}
