@@ -27,7 +27,6 @@ pin_project! {
         // `None` once the body has ended, so that idleness is counted from there and not from
         // whenever the caller drops it.
         lease: Option<Lease>,
-        #[pin]
         stopped: Watch,
         // Nothing but the end of the connection delimits it.
         is_unbounded: bool,

@@ -46,7 +46,7 @@ pin_project! {
         // Waiting for the wrapped client to be ready.
         Readying { lease: Option<Lease>, call: Option<(S, Req)> },
         // Waiting for the response head.
-        Responding { #[pin] response: S::Future, lease: Option<Lease>, #[pin] stopped: Watch },
+        Responding { #[pin] response: S::Future, lease: Option<Lease>, stopped: Watch },
         Failed { error: Option<Error> },
     }
 }

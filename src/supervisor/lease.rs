@@ -2,16 +2,13 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use pin_project_lite::pin_project;
-use tokio::sync::{futures::OwnedNotified, oneshot};
+use tokio::sync::oneshot;
 
-use super::{handle::LocalService, shared::Ended, state::End, word::Outcome};
+use super::{handle::LocalService, shared::Ended, state::End, wakers::Place, word::Outcome};
 use crate::error::{Error, ErrorKind};
 
 /// One use of a [`LocalService`] in progress: while it is held, the process is stopped by nothing
@@ -131,46 +128,21 @@ impl fmt::Debug for Lease {
     }
 }
 
-pin_project! {
-    /// Wakes whoever waits for the server when its run is stopped under the lease.
-    #[derive(Default)]
-    pub(crate) struct Watch {
-        // Registered only once there is something to wait for: a warm request has its answer.
-        #[pin]
-        over: Option<OwnedNotified>,
-    }
+/// Wakes whoever waits for the server when its run is stopped under the lease.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    // Taken only once there is something to wait for.
+    place: Option<Place>,
 }
 
 impl Watch {
     /// Our error, if the run was stopped; otherwise wakes the task when it is.
-    pub(crate) fn poll_stopped(
-        self: Pin<&mut Self>,
-        lease: &Lease,
-        cx: &mut Context<'_>,
-    ) -> Poll<Error> {
-        let mut over = self.project().over;
-        loop {
-            if over.is_none() {
-                over.set(Some(lease.service.shared().over.clone().notified_owned()));
-            }
-            let Some(notified) = over.as_mut().as_pin_mut() else {
-                return Poll::Pending;
-            };
-            let woken = notified.poll(cx).is_ready();
-            if let Some(error) = lease.stopped() {
-                return Poll::Ready(error);
-            }
-            if !woken {
-                return Poll::Pending;
-            }
-            // Another run ended, or ours in peace.
-            over.set(None);
-        }
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
+    pub(crate) fn poll_stopped(&mut self, lease: &Lease, cx: &Context<'_>) -> Poll<Error> {
+        let place = self
+            .place
+            .get_or_insert_with(|| lease.service.shared().over.place());
+        // Before the look, so that no end falls between the two.
+        place.wait(cx);
+        lease.stopped().map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -26,6 +26,7 @@ mod runtime;
 mod shared;
 mod state;
 mod task;
+mod wakers;
 mod word;
 
 pub(crate) use self::{claim::Claims, core::Core, lease::Watch, local::Local, word::Outcome};

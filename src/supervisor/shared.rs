@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     journal::Journal,
     state::{End, Time},
+    wakers::Wakers,
     word::{LeaseCount, Outcome, Word},
 };
 use crate::{
@@ -32,7 +33,7 @@ pub(crate) struct Shared {
     /// The last lease has ended, and the supervisor wants to know.
     pub(crate) idle: Notify,
     /// A run is over: whoever reads from it looks at how it ended.
-    pub(crate) over: Arc<Notify>,
+    pub(crate) over: Arc<Wakers>,
     ends: Mutex<VecDeque<(u64, Ended)>>,
     pub(crate) snapshot: watch::Sender<Snapshot>,
     pub(crate) journal: Journal,
@@ -86,7 +87,7 @@ impl Shared {
             epoch: Instant::now(),
             leases: LeaseCount::new(),
             idle: Notify::new(),
-            over: Arc::new(Notify::new()),
+            over: Arc::default(),
             ends: Mutex::default(),
             snapshot: watch::Sender::new(Snapshot::new()),
             journal: Journal::default(),
@@ -136,7 +137,7 @@ impl Shared {
         ends.push_back((word.run(), ended));
         drop(ends);
         self.leases.update(Word::end);
-        self.over.notify_waiters();
+        self.over.wake_all();
     }
 
     pub(crate) fn handles(&self) -> MutexGuard<'_, BTreeMap<u64, Attached>> {

@@ -1,3 +1,4 @@
 //! The crate against real servers, through real sockets.
 
+mod auto_traits;
 mod support;
