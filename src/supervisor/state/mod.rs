@@ -85,11 +85,13 @@ enum Stage {
         since: Time,
         due: Time,
     },
-    /// Looking at what is there before we start. `until`: how long a stranger may load.
+    /// Looking at what is there before we start. `until`: how long a stranger may load. `respawned`:
+    /// ours has lost the port once already, so the next that loses it has failed.
     Looking {
         since: Time,
         until: Option<Time>,
         last: Sight,
+        respawned: bool,
     },
     Spawning(start::Spawning),
     /// Our process runs and is not ready.

@@ -78,13 +78,7 @@ impl State {
     pub(super) fn claim_answered(&mut self, claim: &Claim) {
         match (claim, &self.stage) {
             (Claim::Granted, Stage::Claiming { .. }) => {
-                let (since, last) = (self.now, Sight::Refused);
-                self.stage = Stage::Looking {
-                    since,
-                    until: None,
-                    last,
-                };
-                self.probe(Duration::ZERO);
+                self.look(false);
             }
             (Claim::Refused, Stage::Claiming { .. }) => {
                 self.fail_all(Failure::Held);
@@ -93,6 +87,25 @@ impl State {
             (Claim::Wanted | Claim::Lost, _) => self.rival_came(),
             (Claim::Unwanted, _) => self.rival_left(),
             _ => {}
+        }
+    }
+
+    fn look(&mut self, respawned: bool) {
+        self.stage = Stage::Looking {
+            since: self.now,
+            until: None,
+            last: Sight::Refused,
+            respawned,
+        };
+        self.probe(Duration::ZERO);
+    }
+
+    /// Somebody else got the port while ours was starting, and may be loading there.
+    pub(super) fn look_again(&mut self) {
+        if self.rival && self.waiters.is_empty() {
+            self.rest();
+        } else {
+            self.look(true);
         }
     }
 
@@ -152,11 +165,14 @@ impl State {
 
     /// What is there before we start decides.
     fn looked_at_what_is_there(&mut self, sight: Sight, took: Duration) {
+        let Stage::Looking { respawned, .. } = self.stage else {
+            return;
+        };
         match sight {
             Sight::Wanted => self.become_external(),
-            Sight::Refused => self.spawn(true, false),
+            Sight::Refused => self.spawn(true, respawned),
             // A proxy says that what is behind it is down.
-            Sight::Status(502 | 504) => self.spawn(false, false),
+            Sight::Status(502 | 504) => self.spawn(false, respawned),
             Sight::Status(503) | Sight::Silent | Sight::Broken => {
                 self.wait_for_stranger(sight, took);
             }
@@ -176,7 +192,10 @@ impl State {
 
     fn wait_for_stranger(&mut self, sight: Sight, took: Duration) {
         let ready_by = self.now + self.policy.ready_timeout;
-        let Stage::Looking { since, until, last } = &mut self.stage else {
+        let Stage::Looking {
+            since, until, last, ..
+        } = &mut self.stage
+        else {
             return;
         };
         until.get_or_insert(ready_by);
