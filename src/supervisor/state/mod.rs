@@ -281,10 +281,11 @@ impl State {
     fn policy_changed(&mut self, policy: Policy) {
         let former = std::mem::replace(&mut self.policy, policy);
         match &mut self.stage {
-            Stage::Looking { until, .. } => {
-                if let Some(until) = until {
-                    *until = *until - former.ready_timeout + policy.ready_timeout;
-                }
+            Stage::Looking {
+                until: Some(until), ..
+            } => {
+                let begun = until.saturating_sub(former.ready_timeout);
+                *until = begun + policy.ready_timeout;
             }
             Stage::Loading(loading) => loading.set_times(&policy),
             Stage::Ready(_) => self.act(Action::Look),

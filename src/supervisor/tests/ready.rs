@@ -160,8 +160,8 @@ async fn a_silent_server_is_replaced_after_three_probes_over_five_seconds() {
         let terms = fake.times(What::Term);
         assert_eq!(terms.len(), 1, "{sight}");
         assert!(terms[0] - begun >= 5 * SEC);
-        let probed: Vec<_> = fake.times(What::Probed)[probes..].to_vec();
-        let strikes = probed.iter().filter(|at| **at <= terms[0]).count();
+        let since: Vec<_> = fake.times(What::Probed)[probes..].to_vec();
+        let strikes = since.iter().filter(|at| **at <= terms[0]).count();
         // The stop itself looks whether the port is free.
         assert!((3..=4).contains(&strikes), "{sight}: {strikes}");
         fake.script().running = Sight::Wanted;
