@@ -204,25 +204,6 @@ async fn a_suspect_with_a_lease_out_is_not_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_taken_during_the_strikes_saves_the_process() {
-    let fake = Fake::new();
-    let service = ready(&fake, config()).await;
-    sleep(2 * SEC).await;
-    let held = service.acquire().await.unwrap();
-    fail_before_head(held.clone());
-    drop(held);
-    fake.script().running = Sight::Status(500);
-    let waiter = asks(&service);
-    sleep(3 * SEC).await;
-    // A lease can be cloned while nobody else gets one.
-    assert!(!waiter.is_finished());
-    waiter.abort();
-    fake.script().running = Sight::Wanted;
-    sleep(10 * SEC).await;
-    assert_eq!(fake.count(What::Term), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_external_server_is_rechecked_after_a_second() {
     let fake = Fake::new();
     fake.script().elsewhere = Sight::Wanted;
