@@ -135,16 +135,17 @@ mod tests {
             }
         }
         let ages: Vec<_> = journal.records(40 * SEC).iter().map(Record::age).collect();
-        let last = 99 * MS;
+        // The last of the hundred that began so many seconds ago.
+        let last = |seconds| (SEC * seconds).saturating_sub(99 * MS);
         let expected = [
             40 * SEC,
-            40 * SEC - last,
+            last(40),
             // The same thing after a while: it begins where the former ended.
-            30 * SEC - last,
+            last(30),
             20 * SEC,
-            20 * SEC - last,
+            last(20),
             10 * SEC,
-            10 * SEC - last,
+            last(10),
         ];
         assert_eq!(ages, expected);
     }

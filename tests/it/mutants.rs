@@ -3,8 +3,15 @@
 //! The machine is plain code without dependencies, so copies of it, one with each bug, are
 //! compiled side by side as modules of one program, which checks them all.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of a test are not seen as tests"
+)]
+
 use std::{
-    env, fs,
+    env,
+    fmt::Write,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -133,9 +140,9 @@ const MUTANTS: [Mutant; 12] = [
         name: "a waiter is answered twice",
         file: "supervisor/state/mod.rs",
         from: "std::mem::take(&mut self.waiters).into_keys().collect();\n        if !waiters.is_empty() \
-               {\n            self.act(Action::Fail(waiters",
-        to: "self.waiters.keys().copied().collect();\n        if !waiters.is_empty() \
-             {\n            self.act(Action::Fail(waiters",
+               || failure.is_news() {\n            self.act(Action::Fail(waiters",
+        to: "self.waiters.keys().copied().collect();\n        if !waiters.is_empty() || \
+             failure.is_news() {\n            self.act(Action::Fail(waiters",
         evil: "crashes",
         breaks: "somebody was answered twice",
     },
@@ -197,7 +204,7 @@ fn copy(to: &Path, mutant: Option<&Mutant>) {
         if let Some(mutant) = mutant.filter(|mutant| mutant.file == file) {
             text = replace_the_one(&text, mutant.from, mutant.to, file);
         }
-        let text = standalone(file, text).replace("crate::", &format!("crate::{module}::"));
+        let text = standalone(file, &text).replace("crate::", &format!("crate::{module}::"));
         write(&to.join(file), &text);
     }
     let modules = "pub mod config { mod policy; pub use self::policy::Policy; }\n\
@@ -208,7 +215,7 @@ fn copy(to: &Path, mutant: Option<&Mutant>) {
 }
 
 /// Without what only the crate around it has.
-fn standalone(file: &str, text: String) -> String {
+fn standalone(file: &str, text: &str) -> String {
     let text = text
         .replace("use serde::{Deserialize, Serialize};\n", "")
         .replace(", Serialize, Deserialize", "")
@@ -250,7 +257,8 @@ fn program() -> String {
     let mut modules = String::from("mod sound;\n");
     let mut checks = String::new();
     let mut check = |module: &str, name: &str, evil: &str| {
-        checks += &format!(
+        let written = write!(
+            checks,
             "scope.spawn(|| {{
                 use {module}::supervisor::state::check::{{Bounds, Found, PEACE, explore}};
                 match explore(&Bounds {{ rounds: 1, {evil}: 1, ..PEACE }}) {{
@@ -259,6 +267,7 @@ fn program() -> String {
                 }}
             }});\n"
         );
+        written.unwrap();
     };
     for evil in EVILS {
         check("sound", &format!("sound, {evil}"), evil);
@@ -266,7 +275,7 @@ fn program() -> String {
     for (nth, mutant) in MUTANTS.iter().enumerate() {
         let module = format!("mutant_{nth}");
         check(&module, &module, mutant.evil);
-        modules += &format!("mod {module};\n");
+        writeln!(modules, "mod {module};").unwrap();
     }
     format!("{modules}fn main() {{ std::thread::scope(|scope| {{ {checks} }}); }}\n")
 }
@@ -281,8 +290,8 @@ fn compile(folder: &Path) -> PathBuf {
         .arg(&program)
         .arg(folder.join("main.rs"))
         .output()
-        .unwrap_or_else(|error| panic!("this test needs a compiler, {rustc:?}: {error}"));
+        .unwrap_or_else(|error| panic!("this test needs a compiler, {}: {error}", rustc.display()));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{rustc:?}:\n{stderr}");
+    assert!(output.status.success(), "{}:\n{stderr}", rustc.display());
     program
 }

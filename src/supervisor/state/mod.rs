@@ -285,7 +285,10 @@ impl State {
         match &mut self.stage {
             Stage::Looking {
                 until: Some(until), ..
-            } => *until = until.saturating_sub(former.ready_timeout) + policy.ready_timeout,
+            } => {
+                let begun = until.saturating_sub(former.ready_timeout);
+                *until = begun + policy.ready_timeout;
+            }
             Stage::Loading(loading) => loading.set_times(&policy),
             Stage::Ready(_) => self.act(Action::Look),
             _ => {}

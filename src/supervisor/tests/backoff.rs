@@ -133,13 +133,14 @@ async fn a_crash_that_a_probe_sees_before_its_exit_is_told_counts_all_the_same()
         fake.begin_exit();
         let waiter = asks(&service);
         sleep(50 * MS).await;
+        // A lease of the next run would prove that good.
+        waiter.abort();
         fake.exit(1);
         fake.script().running = Sight::Wanted;
         sleep(50 * MS).await;
-        waiter.abort();
-        sleep(MS).await;
     }
     assert_eq!(fake.count(What::Term), 0, "it was dead");
+    retry_after(&service).await;
 }
 
 #[tokio::test(start_paused = true)]

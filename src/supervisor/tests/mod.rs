@@ -51,6 +51,7 @@ fn claimant(
 }
 
 /// One more handle of the same process.
+#[expect(clippy::needless_pass_by_value, reason = "it is built in the call")]
 fn attach(name: &str, core: &Arc<Core>, config: LocalServiceConfig) -> LocalService {
     let settings = config.validate(name, "http://127.0.0.1:8080/v1").unwrap();
     LocalService::attach(name.to_owned(), Arc::new(settings), core.clone())
@@ -64,8 +65,7 @@ fn asks(service: &LocalService) -> JoinHandle<Result<Lease, Error>> {
 
 /// A use whose response never got a head.
 fn fail_before_head(lease: Lease) {
-    let lease = lease.begin();
-    lease.suspect();
+    lease.begin().suspect();
 }
 
 /// A use whose response came to its head only.

@@ -54,34 +54,10 @@ impl World {
             }
             Action::Probe { .. } => self.probing = true,
             Action::Spawn => self.spawn()?,
-            Action::Terminate(reason) => {
-                self.may_end()?;
-                let waited_for = !self.state.waiters.is_empty();
-                let process = self.process.as_mut().ok_or("TERM to nobody")?;
-                // Who comes during the stop waits for the next one.
-                let alone = process.terminated || !waited_for;
-                ensure(
-                    alone || reason != Reason::Abandoned,
-                    "abandoned while somebody waits",
-                )?;
-                process.terminated = true;
-            }
-            Action::Kill => {
-                self.may_end()?;
-                let process = self.process.as_mut().ok_or("KILL to nobody")?;
-                ensure(process.terminated || process.dead, "KILL without TERM")?;
-                process.killed = true;
-            }
+            Action::Terminate(reason) => self.terminate(reason)?,
+            Action::Kill => self.kill()?,
             Action::Open(origin) => self.open(origin)?,
-            Action::Reopen(origin) => {
-                // That it has ended may be told a moment later.
-                let untold = self.process.is_some_and(|process| !process.told);
-                ensure(
-                    untold == (origin == Origin::Owned),
-                    "reopened on somebody else's answer",
-                )?;
-                self.word = self.word.reopen();
-            }
+            Action::Reopen(origin) => self.reopen(origin)?,
             Action::Close => {
                 self.word = self.word.close();
                 return Ok(Some(self.look()));
@@ -114,12 +90,7 @@ impl World {
                     self.answer(waiter, Stands::Idle)?;
                 }
             }
-            Action::Settled { killed } => {
-                let gone = self.process.is_none() && !self.spawning;
-                let others_wait = !self.state.waiters.is_empty();
-                ensure(gone || !killed || others_wait, "a stop was told too early")?;
-                self.stop_waits = false;
-            }
+            Action::Settled { killed } => self.settled(killed)?,
             Action::Finish => {
                 ensure(self.handles_gone, "the end with handles left")?;
                 let gone = self.process.is_none() && !self.spawning;
@@ -158,6 +129,47 @@ impl World {
         let limit_is_over = self.cut_from.is_some_and(|from| from <= self.clock);
         let may = process.dead || self.cut || limit_is_over;
         ensure(may || self.holders(process.run) == 0, "TERM under a lease")
+    }
+
+    fn terminate(&mut self, reason: Reason) -> Result<(), Violation> {
+        self.may_end()?;
+        let waited_for = !self.state.waiters.is_empty();
+        let process = self.process.as_mut().ok_or("TERM to nobody")?;
+        // Who comes during the stop waits for the next one.
+        let alone = process.terminated || !waited_for;
+        ensure(
+            alone || reason != Reason::Abandoned,
+            "abandoned while somebody waits",
+        )?;
+        process.terminated = true;
+        Ok(())
+    }
+
+    fn kill(&mut self) -> Result<(), Violation> {
+        self.may_end()?;
+        let process = self.process.as_mut().ok_or("KILL to nobody")?;
+        ensure(process.terminated || process.dead, "KILL without TERM")?;
+        process.killed = true;
+        Ok(())
+    }
+
+    fn reopen(&mut self, origin: Origin) -> Result<(), Violation> {
+        // That it has ended may be told a moment later.
+        let untold = self.process.is_some_and(|process| !process.told);
+        ensure(
+            untold == (origin == Origin::Owned),
+            "reopened on somebody else's answer",
+        )?;
+        self.word = self.word.reopen();
+        Ok(())
+    }
+
+    fn settled(&mut self, killed: bool) -> Result<(), Violation> {
+        let gone = self.process.is_none() && !self.spawning;
+        let others_wait = !self.state.waiters.is_empty();
+        ensure(gone || !killed || others_wait, "a stop was told too early")?;
+        self.stop_waits = false;
+        Ok(())
     }
 
     fn open(&mut self, origin: Origin) -> Result<(), Violation> {
@@ -229,7 +241,7 @@ impl World {
     /// Sets the clock back, and with it all times that somebody remembers; and makes states one
     /// that differ in nothing that matters.
     pub(super) fn set_back(&mut self) {
-        let elapsed = self.clock - NOW;
+        let elapsed = self.clock.saturating_sub(NOW);
         self.clock = NOW;
         for time in [&mut self.idle_since, &mut self.alive_since] {
             shift(time, elapsed);
@@ -271,7 +283,9 @@ impl World {
                 // They say when to look again, and what an error tells.
                 *since = NOW;
                 *last = Sight::Refused;
-                until.iter_mut().for_each(|until| shift(until, elapsed));
+                if let Some(until) = until {
+                    shift(until, elapsed);
+                }
             }
             Stage::Loading(loading) => loading.times().for_each(|time| shift(time, elapsed)),
             Stage::Ready(ready) => ready.times().for_each(|time| shift(time, elapsed)),

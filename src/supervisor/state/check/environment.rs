@@ -260,20 +260,22 @@ impl World {
                 self.racer = None;
                 return ticked;
             }
-            Step::Pause => {
-                if let Stage::Ready(ready) = &mut self.state.stage {
-                    ready.next_check = NOW;
-                } else {
-                    self.clock = self.state.not_before;
-                    self.set_back();
-                }
-            }
+            Step::Pause => self.pause(),
             Step::Granted | Step::Refused | Step::Wanted | Step::Lost | Step::Unwanted => {
                 return self.claim_answered(step);
             }
             _ => return self.process_does(step),
         }
         Ok(())
+    }
+
+    fn pause(&mut self) {
+        if let Stage::Ready(ready) = &mut self.state.stage {
+            ready.next_check = NOW;
+        } else {
+            self.clock = self.state.not_before;
+            self.set_back();
+        }
     }
 
     fn tick(&mut self) -> Result<(), Violation> {

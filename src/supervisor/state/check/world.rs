@@ -41,6 +41,7 @@ pub(super) enum Stands {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Process {
     /// What leases of its run bear.
     pub(super) run: u64,
@@ -60,6 +61,7 @@ pub(super) enum Endpoint {
 }
 
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct World {
     pub(super) state: State,
     pub(super) word: Word,
