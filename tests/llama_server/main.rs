@@ -1,9 +1,16 @@
-//! The crate against a real llama-server.
+//! The crate against a real llama-server. `.ci/llama-server` prints the path of one:
 //!
-//! ```text
+//! ```sh
 //! LLAMA_SERVER=$(.ci/llama-server) cargo test --all-features --test llama_server -- --ignored
 //! ```
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+#[cfg(feature = "reqwest")]
+mod answers;
+#[cfg(feature = "reqwest")]
+#[path = "../it/clients.rs"]
+#[allow(dead_code, reason = "the tests beside it need the rest")]
+mod clients;
 mod credentials;
 mod llama;
 mod model_files;
@@ -14,6 +21,5 @@ mod router;
 mod stopping;
 mod successors;
 #[path = "../it/support/mod.rs"]
-#[allow(unused_imports, reason = "it serves the other integration tests too")]
 mod support;
 mod wrapper;

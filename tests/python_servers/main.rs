@@ -9,6 +9,5 @@ mod http_1_0;
 #[path = "../real/mod.rs"]
 mod real;
 #[path = "../it/support/mod.rs"]
-#[allow(unused_imports, reason = "it serves the other integration tests too")]
 mod support;
 mod uvicorn;

@@ -279,7 +279,12 @@ impl World {
                 shift(since, elapsed);
                 shift(due, elapsed);
             }
-            Stage::Looking { since, until, last } => {
+            Stage::Looking {
+                since,
+                until,
+                last,
+                respawned: _,
+            } => {
                 // They say when to look again, and what an error tells.
                 *since = NOW;
                 *last = Sight::Refused;
