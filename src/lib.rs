@@ -260,22 +260,36 @@ compile_error!(
     "tower-local-service needs Unix: process groups and a guardian shell keep servers from outliving their host"
 );
 
+#[cfg(unix)]
 pub mod body;
+#[cfg(unix)]
 mod config;
+#[cfg(unix)]
 mod error;
+#[cfg(unix)]
 pub mod future;
+#[cfg(unix)]
 mod layer;
+#[cfg(unix)]
 mod probe;
+#[cfg(unix)]
 mod process;
+#[cfg(unix)]
 mod registry;
-#[cfg(feature = "reqwest")]
+#[cfg(all(unix, feature = "reqwest"))]
 mod reqwest;
+#[cfg(unix)]
 mod resolve;
+#[cfg(unix)]
 mod response;
+#[cfg(unix)]
 mod service;
+#[cfg(unix)]
 mod status;
+#[cfg(unix)]
 mod supervisor;
 
+#[cfg(unix)]
 pub use self::{
     config::{InheritEnv, LocalServiceConfig},
     error::{Error, ErrorKind, Problem},

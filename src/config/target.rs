@@ -40,14 +40,18 @@ impl Target {
             timeout,
         })
     }
+
+    /// The URL as it may be shown: without its query, which may hold a key.
+    pub(crate) fn shown(&self) -> String {
+        let path = self.path_and_query.split('?').next().unwrap_or_default();
+        format!("http://{}{path}", self.authority)
+    }
 }
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path_and_query.split('?').next();
         f.debug_struct("Target")
-            .field("authority", &self.authority)
-            .field("path", &path.unwrap_or_default())
+            .field("url", &self.shown())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("wanted", &self.wanted)
             .field("timeout", &self.timeout)

@@ -2,6 +2,25 @@
 
 /// What kept the local service from being used.
 ///
+/// The text of the [`Error`](crate::Error) has the facts of the case and the next step. For programs,
+/// and to look up:
+///
+/// | kind | status | what happened | what to do |
+/// |---|---|---|---|
+/// | [`InvalidConfig`](Self::InvalidConfig) | 500 | the configuration cannot work, or a file that it names is missing | correct each field in `problems`; the next request looks again |
+/// | [`Spawn`](Self::Spawn) | 502 | the system refused to run `command` | repair what `reason` says: most often a script's interpreter, a limit or memory |
+/// | [`Exited`](Self::Exited) | 502 | the process ended by itself | read [`output_tail`](crate::Error::output_tail): a missing model, a bad flag, a taken port; or run the command by hand |
+/// | [`HealthRejected`](Self::HealthRejected) | 502 | the health URL answered 401 or 403 | set `healthHeaders`, or a `healthUrl` that needs no key |
+/// | [`ReadyTimeout`](Self::ReadyTimeout) | 504 | not ready within `readyTimeoutMs` | by `last_probe`: make ports agree (refused), correct `healthUrl` (404), or give it more time (503) |
+/// | [`Occupied`](Self::Occupied) | 503 | something else has the address | end it, give the service a port of its own, or wait for the other service to be free |
+/// | [`CrashLoop`](Self::CrashLoop) | 503 | the last starts failed | repair what the [source](std::error::Error::source) says; the next start comes after [`retry_after`](crate::Error::retry_after), or with [`start`](crate::LocalService::start) |
+/// | [`Overloaded`](Self::Overloaded) | 503 | more requests wait than `maxWaiters` | send it again later, or raise `maxWaiters` |
+/// | [`Stopped`](Self::Stopped) | 503 | the run was stopped while it was in use | send the request again: that starts the service anew |
+/// | [`Unkillable`](Self::Unkillable) | 503 | the process survived SIGKILL | find out what it hangs on (a device, a network file system), and end it by hand |
+/// | [`ShutDown`](Self::ShutDown) | 503 | the service is retired, or its registry shut down | create the service again, in a registry that is in use |
+///
+/// The status is what a gateway would answer: [`status_code`](crate::Error::status_code).
+///
 /// "Counted" below means that the failure adds to a row of failed starts: the next start is tried at
 /// once, the one after that 1 s later, then 2 s, … 60 s. A response that comes to the end of its body
 /// ends the row, as do a run of 60 s, [`start`](crate::LocalService::start) and [`stop`](crate::LocalService::stop).

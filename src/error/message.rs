@@ -16,10 +16,14 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         return write_problems(f, &inner.service, problems);
     }
     write_fact(f, inner)?;
-    if let Some(output) = &inner.output {
+    if let Some(output) = inner.output() {
         write!(f, "; last output: {}", last_lines(output))?;
     }
-    write!(f, "; {}", remedy(&inner.kind))
+    write!(f, "; {}", remedy(inner))?;
+    if let ErrorKind::CrashLoop { .. } = inner.kind {
+        f.write_str("; `start()` tries again without the wait")?;
+    }
+    Ok(())
 }
 
 fn write_problems(f: &mut fmt::Formatter<'_>, service: &str, problems: &[Problem]) -> fmt::Result {
@@ -47,12 +51,21 @@ fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         ErrorKind::ReadyTimeout { last_probe } => {
             f.write_str("did not become ready")?;
             after.map_or(Ok(()), |after| write!(f, " within {after}"))?;
-            write!(f, ", its last probe saw: {last_probe}")
+            f.write_str(", its last probe")?;
+            if let Some(url) = &inner.health_url {
+                write!(f, " of {url}")?;
+            }
+            write!(f, " saw: {last_probe}")
         }
         ErrorKind::HealthRejected { status } => {
-            write!(f, "answers its health URL with status {status}")
+            f.write_str("answers its health URL")?;
+            write_health_url(f, inner)?;
+            write!(f, " with status {status}")
         }
-        ErrorKind::Occupied { by } => write!(f, "finds its address taken by {by}"),
+        ErrorKind::Occupied { by } => {
+            write!(f, "finds its address taken by {by}")?;
+            write_health_url(f, inner)
+        }
         ErrorKind::CrashLoop { failures } => write_crash_loop(f, *failures, inner),
         ErrorKind::Overloaded { waiters } => {
             write!(f, "has {waiters} requests waiting for it already")
@@ -63,6 +76,13 @@ fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         }
         ErrorKind::Unkillable { pid: None } => f.write_str("has a process that survived SIGKILL"),
         ErrorKind::ShutDown {} => f.write_str("is retired, or its registry is shut down"),
+    }
+}
+
+fn write_health_url(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
+    match &inner.health_url {
+        Some(url) => write!(f, " ({url})"),
+        None => Ok(()),
     }
 }
 
@@ -93,7 +113,16 @@ fn write_crash_loop(f: &mut fmt::Formatter<'_>, failures: u32, inner: &Inner) ->
 }
 
 /// What to do next.
-fn remedy(kind: &ErrorKind) -> &'static str {
+fn remedy(inner: &Inner) -> &'static str {
+    match (inner.remedy, &inner.cause) {
+        (Some(remedy), _) => remedy,
+        // What makes it fail again and again is to be repaired.
+        (None, Some(cause)) => remedy(&cause.inner),
+        (None, None) => remedy_of_kind(&inner.kind),
+    }
+}
+
+fn remedy_of_kind(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidConfig { .. } => "correct the configuration",
         ErrorKind::Spawn { reason } => spawn_remedy(reason),
@@ -110,9 +139,7 @@ fn remedy(kind: &ErrorKind) -> &'static str {
             "end what has the address, wait for it (`swapTimeoutMs` is how long), give the service \
              a port of its own, or set `healthUrl` or `healthStatus` if that is the wanted server"
         }
-        ErrorKind::CrashLoop { .. } => {
-            "repair what makes it fail; `start()` tries again without the wait"
-        }
+        ErrorKind::CrashLoop { .. } => "repair what makes it fail",
         ErrorKind::Overloaded { .. } => "try again later, or raise `maxWaiters`",
         ErrorKind::Stopped {} => "send the request again, which starts the service anew",
         ErrorKind::Unkillable { .. } => {
@@ -204,12 +231,12 @@ pub(super) fn last_lines(output: &str) -> String {
     }
 }
 
-/// A duration for people: `12 ms`, `120 s`.
+/// A duration for people: `12 ms`, `3 s`, `120 s`.
 struct Rounded(Duration);
 
 impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < Duration::from_secs(10) {
+        if self.0 < Duration::from_secs(10) && self.0.subsec_millis() != 0 {
             write!(f, "{} ms", self.0.as_millis())
         } else {
             write!(f, "{} s", self.0.as_secs())

@@ -15,7 +15,8 @@ pub use self::kind::{ErrorKind, Problem};
 ///
 /// One failed start fails every request that waited for it, so the error is cheap to clone.
 /// `Display` names the service, the fact and the remedy, and shows the last lines that the
-/// process wrote; its wording may change in any release: match on [`kind`](Self::kind) instead.
+/// process wrote; so does `Debug`, which is what `unwrap` and a `main` that returns the error print.
+/// The wording may change in any release: match on [`kind`](Self::kind) instead.
 ///
 /// Neither `Display` nor `Debug` shows a value of `env`, a header value or an API key.
 #[derive(Clone)]
@@ -30,6 +31,10 @@ struct Inner {
     after: Option<Duration>,
     output: Option<String>,
     retry_after: Option<Duration>,
+    // What was probed.
+    health_url: Option<String>,
+    // What to do next, where more is known than the kind.
+    remedy: Option<&'static str>,
     // What led to this one: a crash loop tells the failure that it is about.
     cause: Option<Error>,
 }
@@ -43,6 +48,8 @@ impl Error {
                 after: None,
                 output: None,
                 retry_after: None,
+                health_url: None,
+                remedy: None,
                 cause: None,
             }),
         }
@@ -61,6 +68,16 @@ impl Error {
     /// How long it takes until another try makes sense.
     pub(crate) fn retry_in(self, retry_after: Duration) -> Self {
         self.with(|inner| inner.retry_after = Some(retry_after))
+    }
+
+    /// The URL that was probed. Without its query, which may hold a secret.
+    pub(crate) fn health_url(self, url: String) -> Self {
+        self.with(|inner| inner.health_url = Some(url))
+    }
+
+    /// What to do next, where more is known of the case than its kind.
+    pub(crate) fn remedy(self, remedy: &'static str) -> Self {
+        self.with(|inner| inner.remedy = Some(remedy))
     }
 
     /// The failure that led to this one.
@@ -136,10 +153,7 @@ impl Error {
     /// Where the failure is about an earlier one, as in a crash loop, it is the output of that.
     #[must_use]
     pub fn output_tail(&self) -> Option<&str> {
-        let Inner { output, cause, .. } = &*self.inner;
-        output
-            .as_deref()
-            .or_else(|| cause.as_ref().and_then(Self::output_tail))
+        self.inner.output()
     }
 
     /// Finds this error in another one or among its sources.
@@ -167,6 +181,14 @@ impl Error {
     }
 }
 
+impl Inner {
+    /// Its own, or that of the failure which led to it.
+    fn output(&self) -> Option<&str> {
+        let of_cause = || self.cause.as_ref()?.inner.output();
+        self.output.as_deref().or_else(of_cause)
+    }
+}
+
 /// What is inside of an error.
 fn inside<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a (dyn error::Error + 'static)> {
     // An I/O error that holds another one passes for that: its source is the source of what it
@@ -182,12 +204,17 @@ fn inside<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a (dyn error:
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // For people, who see this in the panic of an `unwrap`; `{:#?}` shows the parts.
+        if !f.alternate() {
+            return message::write(f, &self.inner);
+        }
         let inner = &*self.inner;
         f.debug_struct("Error")
             .field("service", &inner.service)
             .field("kind", &inner.kind)
             .field("after", &inner.after)
             .field("retry_after", &inner.retry_after)
+            .field("health_url", &inner.health_url)
             .field("output", &inner.output.as_deref().map(message::last_lines))
             .field("cause", &inner.cause)
             .finish()

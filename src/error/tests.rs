@@ -148,6 +148,19 @@ fn every_kind_has_its_status() {
 }
 
 #[test]
+fn the_table_in_the_documentation_has_every_kind_with_its_status() {
+    let table = include_str!("kind.rs").lines();
+    let rows: Vec<_> = table.filter(|line| line.starts_with("/// | [`")).collect();
+    for (error, status, ..) in kinds() {
+        let kind = format!("{:?}", error.kind());
+        let name: String = kind.chars().take_while(char::is_ascii_alphabetic).collect();
+        let row = format!("/// | [`{name}`](Self::{name}) | {status} | ");
+        assert!(rows.iter().any(|it| it.starts_with(&row)), "{row}");
+    }
+    assert_eq!(rows.len(), kinds().len());
+}
+
+#[test]
 fn what_the_system_says_decides_the_remedy_of_a_failed_spawn() {
     for (code, remedy) in [
         (Errno::NOENT, "interpreter"),
@@ -206,7 +219,7 @@ fn a_message_shows_the_end_of_the_output_and_the_tail_all_of_it() {
     let error = exited(Some(1), None).output(long);
     let shown = format!("; last output: …{};", "ö".repeat(300));
     assert!(error.to_string().contains(&shown), "{error}");
-    assert!(format!("{error:?}").len() < 1000);
+    assert!(format!("{error:#?}").len() < 1000);
 }
 
 #[test]
@@ -223,6 +236,59 @@ fn a_crash_loop_knows_its_cause_and_its_end() {
     assert_eq!(error.output_tail(), Some("no such model"));
     let cause = Error::find_in(error.source().unwrap()).unwrap();
     assert_eq!(cause.kind(), exited(Some(1), None).kind());
+}
+
+#[test]
+fn a_crash_loop_shows_the_output_and_the_remedy_of_its_cause() {
+    let words = crash_loop().to_string();
+    let rest = words.split_once("for 3500 ms; last output: no such model; ");
+    let (_, rest) = rest.unwrap_or_else(|| panic!("{words}"));
+    assert!(rest.starts_with("run the command by hand"), "{words}");
+    assert!(rest.ends_with("; `start()` tries again without the wait"));
+    let unknown = error(ErrorKind::CrashLoop { failures: 1 }).to_string();
+    assert!(unknown.contains("failed 1 time in a row"), "{unknown}");
+    assert!(unknown.contains("repair what makes it fail"), "{unknown}");
+}
+
+#[test]
+fn a_missing_model_is_told_with_the_servers_own_words() {
+    let output = "load_model: failed to load model, '/models/none.gguf'\ncleaning up before exit\n";
+    let text = exited(Some(1), None)
+        .after(Duration::from_secs(3))
+        .output(output.to_owned())
+        .to_string();
+    let fact = "exited with code 1, 3 s after its start; last output: load_model: failed to load \
+                model, '/models/none.gguf' | cleaning up before exit; run the command by hand";
+    assert!(text.contains(fact), "{text}");
+}
+
+#[test]
+fn what_unwrap_prints_is_the_message_and_the_parts_are_there_for_who_wants_them() {
+    for (error, ..) in kinds() {
+        assert_eq!(format!("{error:?}"), error.to_string());
+        let parts = format!("{error:#?}");
+        assert!(parts.contains("service: \"llama\""), "{parts}");
+        assert!(parts.contains("kind: "), "{parts}");
+    }
+}
+
+#[test]
+fn what_was_probed_is_told() {
+    let url = || "http://127.0.0.1:8080/v1/models".to_owned();
+    for (error, fact) in [
+        (
+            ready_timeout(),
+            "last probe of http://127.0.0.1:8080/v1/models saw:",
+        ),
+        (occupied(), "(http://127.0.0.1:8080/v1/models); "),
+        (
+            error(ErrorKind::HealthRejected { status: 401 }),
+            "its health URL (http://127.0.0.1:8080/v1/models) with status 401",
+        ),
+    ] {
+        let text = error.health_url(url()).to_string();
+        assert!(text.contains(fact), "{text}");
+    }
 }
 
 #[test]

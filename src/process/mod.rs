@@ -70,6 +70,10 @@ pub(crate) struct Process {
 }
 
 /// Who listens on a port.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "only Linux lets us see who listens")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listener {
     /// A process of this run.

@@ -496,7 +496,7 @@ impl<B: Backend> Supervisor<B> {
         let holder = || self.ticket.as_ref().and_then(Ticket::holder);
         let output = || self.output();
         self.facts
-            .error(&self.last.name, failure, self.shared.now(), holder, output)
+            .error(&self.last, failure, self.shared.now(), holder, output)
     }
 
     fn settled(&mut self, killed: bool) {

@@ -39,6 +39,7 @@ fn sh(script: &str) -> Launch {
 }
 
 /// This test binary again, as a program that runs one of its `#[ignore]`d fixtures.
+#[cfg(target_os = "linux")]
 fn fixture(name: &str) -> Launch {
     let mut launch = command(
         env::current_exe().unwrap(),

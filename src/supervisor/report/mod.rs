@@ -1,9 +1,13 @@
 //! The facts of a run, as errors, status and events tell them.
 
+mod remedy;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use super::{
-    shared::{Ended, Snapshot},
+    shared::{Attached, Ended, Snapshot},
     state::{End, Exited, Failure, Time},
 };
 use crate::{
@@ -92,17 +96,18 @@ impl Facts {
         snapshot.last_error.clone_from(&self.last_error);
     }
 
-    /// `holder` names who has the endpoint, `output` is what the process wrote so far.
+    /// `asked` is the handle whose probe was used, `holder` names who has the endpoint, `output` is
+    /// what the process wrote so far.
     pub(crate) fn error(
         &self,
-        service: &str,
+        asked: &Attached,
         failure: &Failure,
         now: Time,
         holder: impl Fn() -> Option<String>,
         output: impl Fn() -> String,
     ) -> Error {
-        let error = |kind| Error::new(service, kind);
-        let of_run = |kind| error(kind).after(self.age(now));
+        let error = |kind| Error::new(&asked.name, kind);
+        let probed = |kind| error(kind).health_url(asked.settings.target.shown());
         match failure {
             Failure::Spawn => match &self.spawn_failed {
                 Some(error) => error.clone(),
@@ -110,49 +115,61 @@ impl Facts {
                     reason: "it could not be started".to_owned(),
                 }),
             },
-            Failure::Exited(exited) => {
-                let last_words = self.last_words.clone().unwrap_or_default();
-                of_run(ErrorKind::Exited {
-                    code: exited.code,
-                    signal: exited.signal,
-                })
-                .output(last_words)
-            }
+            Failure::Exited(exited) => self.exited(asked, *exited, now),
             Failure::ReadyTimeout { limit, last } => {
                 let last_probe = last.to_string();
-                error(ErrorKind::ReadyTimeout { last_probe })
+                probed(ErrorKind::ReadyTimeout { last_probe })
                     .after(*limit)
                     .output(output())
+                    .remedy(remedy::of_timeout(*last, self.pid.is_some()))
             }
-            Failure::Rejected { status } => {
-                of_run(ErrorKind::HealthRejected { status: *status }).output(output())
-            }
+            Failure::Rejected { status } => probed(ErrorKind::HealthRejected { status: *status })
+                .after(self.age(now))
+                .output(output()),
             Failure::Held => {
                 let by = holder().map_or_else(
                     || "another program".to_owned(),
                     |name| format!("local service `{name}`"),
                 );
-                error(ErrorKind::Occupied { by })
+                error(ErrorKind::Occupied { by }).remedy(remedy::HELD)
             }
-            Failure::Occupied { sight } => error(ErrorKind::Occupied {
-                by: occupant(*sight),
-            }),
+            Failure::Occupied { sight } => {
+                let by = occupant(*sight);
+                probed(ErrorKind::Occupied { by }).remedy(remedy::of_occupied(*sight))
+            }
             Failure::CrashLoop {
                 failures,
                 retry_after,
-            } => {
-                let failures = *failures;
-                let crash_loop = error(ErrorKind::CrashLoop { failures }).retry_in(*retry_after);
-                match &self.last_error {
-                    Some(last) => crash_loop.cause(last.clone()),
-                    None => crash_loop,
-                }
-            }
+            } => self.crash_loop(asked, *failures, *retry_after),
             Failure::Overloaded { waiters } => {
                 error(ErrorKind::Overloaded { waiters: *waiters }).retry_in(Duration::from_secs(1))
             }
             Failure::Unkillable => error(ErrorKind::Unkillable { pid: self.pid }),
             Failure::ShutDown => error(ErrorKind::ShutDown {}),
+        }
+    }
+
+    fn exited(&self, asked: &Attached, exited: Exited, now: Time) -> Error {
+        let kind = ErrorKind::Exited {
+            code: exited.code,
+            signal: exited.signal,
+        };
+        let error = Error::new(&asked.name, kind)
+            .after(self.age(now))
+            .output(self.last_words.clone().unwrap_or_default());
+        if exited.port_taken {
+            error.remedy(remedy::PORT_TAKEN)
+        } else {
+            error
+        }
+    }
+
+    fn crash_loop(&self, asked: &Attached, failures: u32, retry_after: Duration) -> Error {
+        let error =
+            Error::new(&asked.name, ErrorKind::CrashLoop { failures }).retry_in(retry_after);
+        match &self.last_error {
+            Some(last) => error.cause(last.clone()),
+            None => error,
         }
     }
 }

@@ -1,0 +1,72 @@
+//! Where the other layers go: what each does during a cold start, outside and inside of ours.
+//!
+//! ```sh
+//! cargo run --example timeouts
+//! ```
+//!
+//! Every line is measured as it is printed: three requests at once to a server that does not run
+//! and takes a second to start, one to another server meanwhile, and one to the first server later.
+#![expect(clippy::print_stdout, reason = "it prints a table")]
+
+mod server;
+mod stacks;
+mod trial;
+
+use std::{env, thread};
+
+use tower_local_service::{BoxError, Registry};
+
+use self::trial::Trial;
+
+fn main() -> Result<(), BoxError> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    match &args[..] {
+        [] => measure(),
+        // The local server is this program once more.
+        [flag, port, fails_once @ ..] if flag == "--serve" => {
+            server::cold(port.parse()?, fails_once.first())?;
+            Ok(())
+        }
+        _ => Err("it takes no arguments".into()),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn measure() -> Result<(), BoxError> {
+    let other = server::listen(0)?;
+    let other_port = other.local_addr()?.port();
+    thread::spawn(move || server::serve(&other));
+
+    let registry = Registry::new();
+    row(
+        "",
+        "three requests at once",
+        "to another server meanwhile",
+        "2 s later",
+        "starts",
+    );
+    for (title, build) in stacks::ALL {
+        print(
+            title,
+            &trial::run(&registry, other_port, *build, false).await?,
+        );
+    }
+    println!("where the first start fails");
+    for (title, build) in stacks::FRAIL {
+        print(
+            title,
+            &trial::run(&registry, other_port, *build, true).await?,
+        );
+    }
+    registry.shutdown().await;
+    Ok(())
+}
+
+fn print(title: &str, trial: &Trial) {
+    let starts = trial.starts.to_string();
+    row(title, &trial.at_once, &trial.other, &trial.later, &starts);
+}
+
+fn row(title: &str, at_once: &str, other: &str, later: &str, starts: &str) {
+    println!("{title:<38}{at_once:<49}{other:<32}{later:<26}{starts}");
+}
