@@ -22,7 +22,7 @@ fn case(flags: &[&str]) -> Case {
         .iter()
         .fold(Fixture::on(ours.port()), |fixture, flag| fixture.flag(flag));
     let outside = stranger.run_outside();
-    let config = ours.config().ready_timeout(ms(600)).probe_timeout(ms(100));
+    let config = ours.config().ready_timeout(ms(1200)).probe_timeout(ms(500));
     let service = ours.configured("wanted", config);
     Case {
         service,
@@ -85,7 +85,7 @@ async fn an_unwanted_answer_is_told_at_once_and_nothing_is_started() {
         assert_occupied(&error, by);
         assert!(error.to_string().contains("healthUrl"), "{error}");
         assert!(
-            since(begun) < ms(500),
+            since(begun) < ms(1000),
             "it does not wait for another answer"
         );
         assert!(case.ours.starts().is_empty(), "{by}");
@@ -146,7 +146,9 @@ async fn a_server_that_loads_for_ever_is_given_up_and_left_alone() {
         let case = case(flags);
         let error = within(saw, case.service.acquire()).await.unwrap_err();
         match error.kind() {
-            ErrorKind::ReadyTimeout { last_probe, .. } => assert!(last_probe.contains(saw)),
+            ErrorKind::ReadyTimeout { last_probe, .. } => {
+                assert!(last_probe.contains(saw), "{flags:?}: {last_probe}");
+            }
             kind => panic!("{flags:?}: {kind:?}"),
         }
         assert!(case.ours.starts().is_empty(), "{flags:?}");

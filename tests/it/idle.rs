@@ -81,7 +81,7 @@ async fn no_request_fails_at_the_edge_of_the_idle_time() {
     let fixture = Fixture::new();
     let service = fixture.configured("edge", fixture.config().idle_stop(ms(2)));
     let url = fixture.url("/hello");
-    aim_at_the_edge(&service, &url, 1, 300).await;
+    aim_at_the_edge(&service, &url, 1, 150).await;
     let starts = fixture.starts().len();
     assert!(starts > 10, "the edge was met: {starts} starts");
 }
@@ -92,9 +92,9 @@ async fn no_request_fails_at_the_edge_where_several_clients_meet() {
     let service = fixture.configured("edges", fixture.config().idle_stop(ms(1)));
     let url = fixture.url("/hello");
     tokio::join!(
-        aim_at_the_edge(&service, &url, 2, 80),
-        aim_at_the_edge(&service, &url, 3, 80),
-        aim_at_the_edge(&service, &url, 4, 80),
+        aim_at_the_edge(&service, &url, 2, 40),
+        aim_at_the_edge(&service, &url, 3, 40),
+        aim_at_the_edge(&service, &url, 4, 40),
     );
     assert!(fixture.starts().len() > 3);
 }

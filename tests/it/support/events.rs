@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use tracing::{
@@ -35,6 +35,10 @@ impl Events {
 
     /// To be set as the default of a thread: `tracing::dispatcher::with_default`.
     pub(crate) fn dispatch(&self) -> Dispatch {
+        // Where there is only one dispatcher, `tracing` asks that of the thread which meets an event
+        // first. In another test that is none, and the event would be off for this one as well.
+        static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
+        LazyLock::force(&ANOTHER);
         Dispatch::new(Registry::default().with(self.clone()))
     }
 
