@@ -28,7 +28,7 @@ use tower_local_service::{EnsureLocalServiceLayer, EnsureOn, ErrorKind, LocalSer
 use crate::{
     clients::{Setup, get, hyper_client, kind, send, text},
     fakes::{Script, answers},
-    support::{Fixture, PROGRAM, eventually, is_alive, kill, within},
+    support::{Fixture, PROGRAM, eventually, kill, within},
 };
 
 fn layer(service: &LocalService) -> EnsureLocalServiceLayer {
@@ -118,13 +118,16 @@ async fn a_retry_outside_ensures_again() {
     let (counter, watched) = (tries.clone(), it.service.clone());
     let dying = tower::service_fn(move |()| {
         let first = counter.fetch_add(1, SeqCst) == 0;
-        let pid = watched.status().pid.expect("a server that runs");
+        let watched = watched.clone();
         async move {
             if !first {
                 return Ok(http::Response::new(Script::counted([])));
             }
-            kill(pid);
-            eventually("it is dead", || !is_alive(pid)).await;
+            kill(watched.status().pid.expect("a server that runs"));
+            eventually("its death is known", || {
+                watched.status().phase != Phase::Ready
+            })
+            .await;
             Err("connection reset")
         }
     });
