@@ -34,7 +34,10 @@ mod tests;
 
 use std::{fmt, sync::Arc, thread, time::Duration};
 
-use tokio::{runtime::Handle, time};
+use tokio::{
+    runtime::Handle,
+    time::{self, Instant},
+};
 
 pub(crate) use self::{
     exit::Exit,
@@ -60,6 +63,8 @@ pub(crate) struct Process {
     search: Search,
     tail: Arc<Tail>,
     pipes: Pipes,
+    // Until when somebody else's hold on the pipes is waited for.
+    settled_by: Option<Instant>,
     // Where strays are looked for.
     runtime: Handle,
 }
@@ -117,8 +122,15 @@ impl Process {
 
     /// Waits until everything that was written is in [`output`](Self::output), or for 50 ms where a
     /// process that outlives the service holds the pipes.
+    ///
+    /// # Cancel safety
+    ///
+    /// The 50 ms count from the first call, however often it is dropped and called again.
     pub(crate) async fn settle_output(&mut self) {
-        drop(time::timeout(SETTLE, self.pipes.ended()).await);
+        let by = *self
+            .settled_by
+            .get_or_insert_with(|| Instant::now() + SETTLE);
+        drop(time::timeout_at(by, self.pipes.ended()).await);
     }
 
     /// Who listens on this port of the loopback addresses.

@@ -135,6 +135,7 @@ impl Start {
             strays: Arc::new(Strays::new(cookie)),
             tail,
             pipes,
+            settled_by: None,
             runtime: self.runtime,
         }
     }

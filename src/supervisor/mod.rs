@@ -26,6 +26,8 @@ mod runtime;
 mod shared;
 mod state;
 mod task;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod wakers;
 mod word;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::{
     shared::{Ended, Snapshot},
-    state::{End, Failure, Time},
+    state::{End, Exited, Failure, Time},
 };
 use crate::{
     error::{Error, ErrorKind},
     probe::Sight,
-    process::Exit,
 };
 
 /// What the supervisor remembers for what it has to report; decides nothing.
@@ -20,7 +19,7 @@ pub(crate) struct Facts {
     begun: Time,
     ready_since: Option<Time>,
     pid: Option<u32>,
-    exit: Option<Exit>,
+    exit: Option<Exited>,
     /// The last words of the process that has ended.
     last_words: Option<String>,
     spawn_failed: Option<Error>,
@@ -56,9 +55,14 @@ impl Facts {
         self.ready_since = None;
     }
 
-    pub(crate) fn died(&mut self, exit: Exit, last_words: String) {
+    pub(crate) fn died(&mut self, exit: Exited, last_words: String) {
         self.exit = Some(exit);
         self.last_words = Some(last_words);
+    }
+
+    /// How it died, if that is how the run ended.
+    pub(crate) fn death(&self, end: End) -> Option<Exited> {
+        self.exit.filter(|_| end == End::Died)
     }
 
     pub(crate) fn ended(&self, end: End) -> Ended {

@@ -80,8 +80,6 @@ pub(crate) struct Supervisor<B: Backend> {
     state: State,
     answers: HashMap<u64, (Answer, Want)>,
     stops: Vec<Stopped>,
-    /// Answers that are on their way once the status tells what they are about.
-    outbox: Vec<Box<dyn FnOnce() + Send>>,
     ticket: Option<Ticket>,
     probe: Option<Pending<(Sight, Duration)>>,
     spawn: Option<Pending<Result<B::Process, String>>>,
@@ -118,7 +116,6 @@ impl<B: Backend> Supervisor<B> {
         first: Attached,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
-        let policy = shared.policy().unwrap_or(first.settings.policy);
         Self {
             shared,
             backend,
@@ -126,10 +123,9 @@ impl<B: Backend> Supervisor<B> {
             endpoints: first.settings.endpoints.clone(),
             commands,
             is_open: true,
-            state: State::new(policy),
+            state: State::new(first.settings.policy),
             answers: HashMap::new(),
             stops: Vec::new(),
-            outbox: Vec::new(),
             ticket: None,
             probe: None,
             spawn: None,
@@ -145,6 +141,8 @@ impl<B: Backend> Supervisor<B> {
     }
 
     pub(crate) async fn run(mut self) {
+        // An event like any other, so that a journal begins with it.
+        self.policy_changed();
         while !self.finished {
             let woken = self.wait().await;
             self.woken(woken);
@@ -199,7 +197,13 @@ impl<B: Backend> Supervisor<B> {
     fn commanded(&mut self, command: Command) {
         match command {
             Command::Ask { waiter, ask, reply } => {
-                self.remember(ask.handle);
+                let Some(attached) = self.shared.handles().get(&ask.handle).cloned() else {
+                    // Shut down since it was asked; what that sent away is not to come back.
+                    let error = Error::new(&self.last.name, ErrorKind::ShutDown {});
+                    drop(reply.send(Err(error)));
+                    return;
+                };
+                self.last = attached;
                 self.answers.insert(waiter, (reply, ask.want));
                 let word = self.shared.leases.word();
                 let (suspect, leases) = (word.is_suspect(), word.count());
@@ -223,12 +227,14 @@ impl<B: Backend> Supervisor<B> {
                 self.stops.push(reply);
                 self.take(Event::RetireAsked { limit });
             }
-            Command::Handles => {
-                if let Some(policy) = self.shared.policy() {
-                    self.take(Event::PolicyChanged(policy));
-                }
-            }
+            Command::Handles => self.policy_changed(),
             Command::Confirm { run, reply } => self.confirm(run, reply),
+        }
+    }
+
+    fn policy_changed(&mut self) {
+        if let Some(policy) = self.shared.policy() {
+            self.take(Event::PolicyChanged(policy));
         }
     }
 
@@ -250,7 +256,6 @@ impl<B: Backend> Supervisor<B> {
             self.trace.over();
         }
         self.publish();
-        self.outbox.drain(..).for_each(|send| send());
     }
 
     /// Some actions are answered at once.
@@ -300,9 +305,8 @@ impl<B: Backend> Supervisor<B> {
 
     fn look(&self) -> Event {
         let leases = &self.shared.leases;
-        leases.update(Word::look);
         // The word first: the times were written before it said that nothing is out.
-        let out = leases.word().count();
+        let out = leases.look();
         let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
         Event::Looked(Leases {
             out,
@@ -338,7 +342,7 @@ impl<B: Backend> Supervisor<B> {
         let took = took + looked.elapsed();
         // Its end is told first, and decides what the answer was worth.
         let corpse = !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive());
-        if corpse && sight == Sight::Wanted {
+        if corpse {
             return;
         }
         let leases = self.shared.leases.word().count();
@@ -409,12 +413,7 @@ impl<B: Backend> Supervisor<B> {
         let phase = self.state.phase();
         let after = self.facts.age(self.shared.now());
         self.trace.exited(exit, after, phase == Phase::Stopping);
-        self.facts.died(exit, output);
-        if phase == Phase::Ready {
-            // Nobody waits for an answer, and yet the next one may have to tell of it.
-            let error = self.error(&Failure::Exited(exited));
-            self.facts.remember(&error);
-        }
+        self.facts.died(exited, output);
         self.take(Event::Exited(exited));
         for mourner in self.mourners.drain(..) {
             let _ = mourner.send(false);
@@ -460,14 +459,21 @@ impl<B: Backend> Supervisor<B> {
         // A run that never became ready has no leases, but its number is used up all the same.
         self.shared.end_run(self.facts.ended(end));
         self.facts.over();
+        if let Some(exited) = self.facts.death(end) {
+            // Nobody waits for an answer, and yet the next one may have to tell of it.
+            let error = self.error(&Failure::Exited(exited));
+            self.facts.remember(&error);
+        }
     }
 
     fn grant(&mut self, waiters: &[u64]) {
+        // Whoever is answered may look at the status at once.
+        self.publish();
         for waiter in waiters {
             if let Some((answer, want)) = self.answers.remove(waiter) {
                 let grant = (want == Want::Lease).then(|| Grant::new(&self.shared));
                 // Who has gone meanwhile drops it, and with it the lease.
-                self.outbox.push(Box::new(|| drop(answer.send(Ok(grant)))));
+                drop(answer.send(Ok(grant)));
             }
         }
     }
@@ -478,10 +484,10 @@ impl<B: Backend> Supervisor<B> {
             self.trace.failed(&error);
             self.facts.remember(&error);
         }
+        self.publish();
         for waiter in waiters {
             if let Some((answer, _)) = self.answers.remove(waiter) {
-                let error = error.clone();
-                self.outbox.push(Box::new(|| drop(answer.send(Err(error)))));
+                drop(answer.send(Err(error.clone())));
             }
         }
     }
@@ -499,9 +505,9 @@ impl<B: Backend> Supervisor<B> {
         } else {
             Err(self.error(&Failure::Unkillable))
         };
+        self.publish();
         for stop in self.stops.drain(..) {
-            let result = result.clone();
-            self.outbox.push(Box::new(|| drop(stop.send(result))));
+            drop(stop.send(result.clone()));
         }
     }
 
@@ -523,10 +529,6 @@ impl<B: Backend> Supervisor<B> {
                 });
             }
         }
-    }
-
-    fn remember(&mut self, handle: u64) {
-        self.last = self.attached(handle);
     }
 
     fn attached(&self, handle: u64) -> Attached {

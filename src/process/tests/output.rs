@@ -25,6 +25,19 @@ async fn the_last_words_are_there_after_the_exit() {
 }
 
 #[tokio::test]
+async fn pipes_that_another_holds_are_not_waited_for_again_and_again() {
+    let mut process = start(sh("sleep 1000 & exit 3")).await;
+    within_limit(process.ended()).await;
+    let interrupted = async {
+        while time::timeout(Duration::from_millis(20), process.settle_output())
+            .await
+            .is_err()
+        {}
+    };
+    within_limit(interrupted).await;
+}
+
+#[tokio::test]
 async fn a_flood_without_a_line_end_is_drained_and_bounded() {
     let text = text_of("head -c 20000000 /dev/zero | tr '\\0' x; echo; echo done").await;
     assert!(text.len() <= 64 * 1024);

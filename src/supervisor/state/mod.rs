@@ -85,11 +85,13 @@ enum Stage {
         since: Time,
         due: Time,
     },
-    /// Looking at what is there before we start. `until`: how long a stranger may load.
+    /// Looking at what is there before we start. `until`: how long a stranger may load. `respawned`:
+    /// ours has lost the port once already, so the next that loses it has failed.
     Looking {
         since: Time,
         until: Option<Time>,
         last: Sight,
+        respawned: bool,
     },
     Spawning(start::Spawning),
     /// Our process runs and is not ready.
@@ -248,7 +250,10 @@ impl State {
         match &mut self.stage {
             Stage::Stopped => self.claim(),
             Stage::Claiming { due, .. } => *due = (*due).min(since + swap_timeout),
-            Stage::Loading(loading) => loading.abandon_at = None,
+            Stage::Loading(loading) => {
+                loading.alone_since = None;
+                loading.set_times(&self.policy);
+            }
             Stage::Ready(_) => self.asked_while_ready(suspect, leases),
             _ => {}
         }
@@ -276,9 +281,15 @@ impl State {
     }
 
     fn policy_changed(&mut self, policy: Policy) {
-        self.policy = policy;
+        let former = std::mem::replace(&mut self.policy, policy);
         match &mut self.stage {
-            Stage::Loading(loading) => loading.set_ready_timeout(policy.ready_timeout),
+            Stage::Looking {
+                until: Some(until), ..
+            } => {
+                let begun = until.saturating_sub(former.ready_timeout);
+                *until = begun + policy.ready_timeout;
+            }
+            Stage::Loading(loading) => loading.set_times(&policy),
             Stage::Ready(_) => self.act(Action::Look),
             _ => {}
         }

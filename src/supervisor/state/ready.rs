@@ -28,7 +28,7 @@ pub(super) struct Ready {
     /// We have made the next request come to us.
     suspect: bool,
     check: Option<Check>,
-    next_check: Time,
+    pub(super) next_check: Time,
     closing: Option<Closing>,
 }
 
@@ -57,19 +57,19 @@ impl Ready {
 
     #[cfg(test)]
     pub(super) fn times(&mut self) -> impl Iterator<Item = &mut Time> {
-        let closing = self
-            .closing
-            .as_mut()
-            .and_then(|closing| closing.until.as_mut());
-        // Not `proven_at`: that an exit is no failed start is also told by `served`.
-        [&mut self.next_check]
-            .into_iter()
-            .chain(&mut self.quiet_at)
-            .chain(closing)
+        // Not `proven_at` and `next_check`, which are longer than anything that is tried.
+        let closing = self.closing.as_mut();
+        let until = closing.and_then(|closing| closing.until.as_mut());
+        self.quiet_at.iter_mut().chain(until)
     }
 
     pub(super) fn is_checking(&self) -> bool {
         self.check.as_ref().is_some_and(|check| !check.condemned)
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        let closing = self.closing.as_ref();
+        closing.is_some_and(|closing| closing.reason == Reason::Retired)
     }
 
     /// Leases protect what we started; another's server is not ours to harm.
@@ -238,12 +238,12 @@ impl State {
         let Stage::Ready(ready) = &self.stage else {
             return;
         };
-        let reason = if ready.check.is_some() {
+        let condemned = ready.check.as_ref().is_some_and(|check| check.condemned);
+        self.leave(if condemned {
             Reason::Unhealthy
         } else {
             Reason::Idle
-        };
-        self.leave(reason);
+        });
     }
 
     pub(super) fn close_for_rival(&mut self) {
@@ -260,7 +260,14 @@ impl State {
             return;
         };
         ready.check = None;
-        ready.closing = Some(Closing { reason, until });
+        ready.closing = Some(match ready.closing.take() {
+            // It is retired for good, and in time, whoever wants the endpoint meanwhile.
+            Some(closing) if closing.reason == Reason::Retired => Closing {
+                until: [closing.until, until].into_iter().flatten().min(),
+                ..closing
+            },
+            _ => Closing { reason, until },
+        });
         self.act(Action::Close);
     }
 
@@ -276,6 +283,8 @@ impl State {
             .is_some_and(|closing| closing.reason == Reason::Swap)
         {
             ready.closing = None;
+            // To reopen is to trust: a silence that goes on is told again.
+            ready.suspect = false;
             self.act(Action::Reopen(Origin::Owned));
             self.grant_all();
             self.act(Action::Look);

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Action, Claim, End, Failure, Origin, Reason, Stage, State, Time, stop::Ending};
-use crate::probe::{Sight, pause};
+use crate::{
+    config::Policy,
+    probe::{Sight, pause},
+};
 
 /// The spawn is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +26,9 @@ pub(super) struct Loading {
     pub(super) respawned: bool,
     /// Somebody else was seen on its port.
     pub(super) stranger: bool,
-    pub(super) abandon_at: Option<Time>,
+    /// Since when nobody waits for it.
+    pub(super) alone_since: Option<Time>,
+    abandon_at: Option<Time>,
     ready_by: Time,
     last: Sight,
 }
@@ -36,13 +41,21 @@ impl Loading {
 
     #[cfg(test)]
     pub(super) fn times(&mut self) -> impl Iterator<Item = &mut Time> {
+        // Nothing but what an error tells depends on it.
+        self.last = Sight::Refused;
         [&mut self.since, &mut self.ready_by]
             .into_iter()
+            .chain(&mut self.alone_since)
             .chain(&mut self.abandon_at)
     }
 
-    pub(super) fn set_ready_timeout(&mut self, limit: Duration) {
-        self.ready_by = self.since + limit;
+    /// Sets its times to what they are by now.
+    pub(super) fn set_times(&mut self, policy: &Policy) {
+        self.ready_by = self.since + policy.ready_timeout;
+        self.abandon_at = self
+            .alone_since
+            .zip(policy.abandon_grace)
+            .map(|(since, grace)| since + grace);
     }
 }
 
@@ -65,13 +78,7 @@ impl State {
     pub(super) fn claim_answered(&mut self, claim: &Claim) {
         match (claim, &self.stage) {
             (Claim::Granted, Stage::Claiming { .. }) => {
-                let (since, last) = (self.now, Sight::Refused);
-                self.stage = Stage::Looking {
-                    since,
-                    until: None,
-                    last,
-                };
-                self.probe(Duration::ZERO);
+                self.look(false);
             }
             (Claim::Refused, Stage::Claiming { .. }) => {
                 self.fail_all(Failure::Held);
@@ -80,6 +87,25 @@ impl State {
             (Claim::Wanted | Claim::Lost, _) => self.rival_came(),
             (Claim::Unwanted, _) => self.rival_left(),
             _ => {}
+        }
+    }
+
+    fn look(&mut self, respawned: bool) {
+        self.stage = Stage::Looking {
+            since: self.now,
+            until: None,
+            last: Sight::Refused,
+            respawned,
+        };
+        self.probe(Duration::ZERO);
+    }
+
+    /// Somebody else got the port while ours was starting, and may be loading there.
+    pub(super) fn look_again(&mut self) {
+        if self.rival && self.waiters.is_empty() {
+            self.rest();
+        } else {
+            self.look(true);
         }
     }
 
@@ -98,11 +124,13 @@ impl State {
         if !self.waiters.is_empty() {
             return;
         }
-        let grace = self.policy.abandon_grace;
         match &mut self.stage {
             Stage::Claiming { .. } => self.rest(),
             Stage::Looking { .. } if self.rival => self.rest(),
-            Stage::Loading(loading) => loading.abandon_at = grace.map(|grace| self.now + grace),
+            Stage::Loading(loading) => {
+                loading.alone_since = Some(self.now);
+                loading.set_times(&self.policy);
+            }
             _ => {}
         }
     }
@@ -137,11 +165,14 @@ impl State {
 
     /// What is there before we start decides.
     fn looked_at_what_is_there(&mut self, sight: Sight, took: Duration) {
+        let Stage::Looking { respawned, .. } = self.stage else {
+            return;
+        };
         match sight {
             Sight::Wanted => self.become_external(),
-            Sight::Refused => self.spawn(true, false),
+            Sight::Refused => self.spawn(true, respawned),
             // A proxy says that what is behind it is down.
-            Sight::Status(502 | 504) => self.spawn(false, false),
+            Sight::Status(502 | 504) => self.spawn(false, respawned),
             Sight::Status(503) | Sight::Silent | Sight::Broken => {
                 self.wait_for_stranger(sight, took);
             }
@@ -161,7 +192,10 @@ impl State {
 
     fn wait_for_stranger(&mut self, sight: Sight, took: Duration) {
         let ready_by = self.now + self.policy.ready_timeout;
-        let Stage::Looking { since, until, last } = &mut self.stage else {
+        let Stage::Looking {
+            since, until, last, ..
+        } = &mut self.stage
+        else {
             return;
         };
         until.get_or_insert(ready_by);
@@ -214,21 +248,18 @@ impl State {
         if let Some(reason) = spawning.unwanted {
             return self.stop_run(reason, End::Stopped, spawning.port_was_free);
         }
-        let alone = self.waiters.is_empty();
-        let abandon_at = self
-            .policy
-            .abandon_grace
-            .filter(|_| alone)
-            .map(|grace| self.now + grace);
-        self.stage = Stage::Loading(Loading {
+        let mut loading = Loading {
             since: self.now,
             port_was_free: spawning.port_was_free,
             respawned: spawning.respawned,
             stranger: false,
-            abandon_at,
-            ready_by: self.now + self.policy.ready_timeout,
+            alone_since: self.waiters.is_empty().then_some(self.now),
+            abandon_at: None,
+            ready_by: Time::MAX,
             last: Sight::Refused,
-        });
+        };
+        loading.set_times(&self.policy);
+        self.stage = Stage::Loading(loading);
         self.probe(Duration::ZERO);
     }
 

@@ -183,7 +183,8 @@ impl State {
             Stage::Ready(ready) if ready.origin == Origin::Owned => {
                 let unproven = !exited.served && self.now < ready.proven_at;
                 let port_was_free = ready.port_was_free;
-                if exited.port_taken {
+                // Retired, it is not to go on as another's.
+                if exited.port_taken && !ready.is_retired() {
                     self.act(Action::Close);
                     return self.bury(Ending::DiedReady { unproven });
                 }
@@ -270,6 +271,14 @@ impl State {
             } if sight == Sight::Refused => {
                 self.spawn(true, true);
             }
+            // Another program was quicker with the same server, and waits for its model. What ours
+            // died of may not be in its output: a server that ends at once can lose its last words.
+            Ending::DiedLoading {
+                port_taken,
+                port_was_free,
+                respawned: false,
+                ..
+            } if (port_taken || port_was_free) && is_loading(sight) => self.look_again(),
             Ending::DiedLoading { exited, .. } => {
                 self.count_failure();
                 self.fail_all(Failure::Exited(exited));
@@ -287,4 +296,9 @@ impl State {
             }
         }
     }
+}
+
+/// Whether it may be a server on its way to ready.
+fn is_loading(sight: Sight) -> bool {
+    matches!(sight, Sight::Status(503) | Sight::Silent | Sight::Broken)
 }

@@ -1,6 +1,7 @@
 //! What all tests need: ports, servers of their own, waiting, and a look at what is left.
-#![allow(dead_code, reason = "each topic uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each topic uses a part of it")]
 
+mod client;
 mod events;
 mod http;
 mod processes;
@@ -17,10 +18,13 @@ use std::{
 use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
 
 pub(crate) use self::{
+    client::{ask, send},
     events::Events,
     http::{Answer, get, get_with},
-    processes::{Pid, group_of, is_alive, kill, processes_with, signal},
-    waiting::{PATIENCE, blocking_until, eventually, until, within},
+    processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal},
+    waiting::{
+        PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,
+    },
 };
 
 /// A port that nobody listens on, and that no other test of this process gets.
@@ -93,6 +97,10 @@ impl Fixture {
     }
 
     /// Adds a flag that takes a value.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers and texts alike, as they come"
+    )]
     pub(crate) fn with(self, name: &str, value: impl ToString) -> Self {
         self.flag(name).flag(&value.to_string())
     }
@@ -107,6 +115,10 @@ impl Fixture {
     pub(crate) fn unaudited(mut self) -> Self {
         self.audited = false;
         self
+    }
+
+    pub(crate) fn args(&self) -> &[String] {
+        &self.args
     }
 
     pub(crate) fn port(&self) -> u16 {

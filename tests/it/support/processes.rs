@@ -24,16 +24,22 @@ pub(crate) fn stat(pid: Pid, field: usize) -> Option<String> {
     fields.split_whitespace().nth(field).map(str::to_owned)
 }
 
+/// Who lives of a process group, its guardian among them.
+pub(crate) fn members_of(group: Pid) -> Vec<Pid> {
+    let is_member = |pid: &Pid| group_of(*pid) == Some(group) && is_alive(*pid);
+    all().filter(is_member).collect()
+}
+
 /// All live processes with that text among their arguments.
 pub(crate) fn processes_with(text: &str) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| has_argument(*pid, text) && is_alive(*pid))
+    all()
+        .filter(|pid| has_argument(*pid, text) && is_alive(*pid))
         .collect()
+}
+
+fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn has_argument(pid: Pid, text: &str) -> bool {

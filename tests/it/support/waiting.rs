@@ -1,8 +1,17 @@
 //! Waiting for what happens soon, with a limit for what never does.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
+use tower_local_service::{Error, Lease, LocalService};
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,7 +44,7 @@ pub(crate) fn blocking_until(mut condition: impl FnMut() -> bool) -> bool {
         if begun.elapsed() > PATIENCE {
             return false;
         }
-        std::thread::sleep(PAUSE);
+        thread::sleep(PAUSE);
     }
     true
 }
@@ -45,9 +54,54 @@ pub(crate) fn blocking_until(mut condition: impl FnMut() -> bool) -> bool {
 pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     async move {
-        match tokio::time::timeout(PATIENCE, future).await {
-            Ok(output) => output,
-            Err(_) => panic!("hangs: {what} ({place})"),
+        let in_time = tokio::time::timeout(PATIENCE, future).await;
+        in_time.unwrap_or_else(|_| panic!("hangs: {what} ({place})"))
+    }
+}
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The clock on which the fixture stamps what happens.
+pub(crate) fn now() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).expect("it counts from the boot");
+    Duration::new(seconds, u32::try_from(now.tv_nsec).expect("below a second"))
+}
+
+pub(crate) fn since(begun: Duration) -> Duration {
+    now().saturating_sub(begun)
+}
+
+/// Runs a future with no runtime at all.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
         }
     }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// An `acquire` that has been polled once, so that it waits already.
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send>>;
+
+/// Asks for a lease that is not to be had at once.
+pub(crate) async fn waiting(service: &LocalService) -> Waiting {
+    let service = service.clone();
+    let mut acquire: Waiting = Box::pin(async move { service.acquire().await });
+    let first = std::future::poll_fn(|cx| Poll::Ready(acquire.as_mut().poll(cx).is_ready()));
+    assert!(!first.await, "it has to be waited for");
+    acquire
 }

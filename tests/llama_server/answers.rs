@@ -1,21 +1,4 @@
-//! The crate against a real model server. `.ci/llama-server` prints the path of one:
-//!
-//! ```sh
-//! LLAMA_SERVER=$(.ci/llama-server) cargo test --all-features --test llama_server -- --ignored
-//! ```
-#![cfg(feature = "reqwest")]
-#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
-
-#[path = "it/clients.rs"]
-#[allow(dead_code, reason = "the tests beside it need the rest")]
-mod clients;
-#[path = "it/support/mod.rs"]
-#[allow(
-    unused_imports,
-    clippy::pedantic,
-    reason = "the tests beside it need the rest, and are linted with it"
-)]
-mod support;
+//! In good weather: started by a request, streamed to its end, stopped when idle.
 
 use std::{env, time::Duration};
 
@@ -23,8 +6,8 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Full};
 use tower_local_service::{EnsureLocalService, LocalService, LocalServiceConfig, Phase, Registry};
 
-use clients::{HyperClient, Request, chunk, ensured, hyper_client, send, text};
-use support::{eventually, free_port, is_alive, kill, within};
+use crate::clients::{HyperClient, Request, chunk, ensured, hyper_client, send, text};
+use crate::support::{eventually, free_port, is_alive, kill, within};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny.gguf");
 
@@ -237,7 +220,7 @@ async fn a_stop_ends_a_server_in_mid_answer() {
     assert!(!is_alive(pid));
     let error = within("the end", body.collect()).await.unwrap_err();
     let stopped = matches!(
-        clients::kind(&*error),
+        crate::clients::kind(&*error),
         Some(tower_local_service::ErrorKind::Stopped { .. })
     );
     assert!(stopped, "{error:?}");

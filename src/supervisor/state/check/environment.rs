@@ -1,0 +1,430 @@
+//! What may happen next: everything, in any order.
+
+use super::super::{Ask, Claim, Event, Exited, Stage, Want};
+use super::{
+    MS, Violation,
+    world::{CLIENTS, Client, Endpoint, NOW, Process, RETIRE_LIMIT, SWAP_TIMEOUT, Stands, World},
+};
+use crate::{
+    probe::Sight,
+    supervisor::word::{Outcome, Word},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Call(usize),
+    GiveUp(usize),
+    /// The question arrives.
+    Deliver(usize),
+    /// The word that it has given up arrives.
+    DeliverLeft(usize),
+    End(usize, Outcome),
+    /// A handle is shut down.
+    Dismiss(usize),
+    Probed {
+        sight: Sight,
+        /// It is not our process that answers.
+        evil: bool,
+    },
+    Spawned,
+    SpawnFailed,
+    Crash,
+    TellExit {
+        port_taken: bool,
+    },
+    Gone,
+    Granted,
+    Refused,
+    Wanted,
+    Lost,
+    Unwanted,
+    Wake,
+    Stop,
+    Retire {
+        limited: bool,
+    },
+    HandlesGone,
+    Tick,
+    /// The same, and a client calls between the look at the leases and what follows from it.
+    TickAndCall(usize),
+    /// The pause between two checks is over, or the one after failures.
+    Pause,
+}
+
+impl Step {
+    /// Whether it comes by itself, if one waits for long enough: leases end some day.
+    pub(super) fn comes_by_itself(self) -> bool {
+        !matches!(
+            self,
+            Self::Call(_)
+                | Self::GiveUp(_)
+                | Self::Dismiss(_)
+                | Self::Stop
+                | Self::Retire { .. }
+                | Self::HandlesGone
+                | Self::TickAndCall(_)
+        )
+    }
+}
+
+impl World {
+    pub(super) fn steps(&self, steps: &mut Vec<Step>) {
+        steps.clear();
+        if self.finished {
+            return;
+        }
+        self.client_steps(steps);
+        self.process_steps(steps);
+        self.claim_steps(steps);
+        if self.probing {
+            self.probe_steps(steps);
+        }
+        if self.woken {
+            steps.push(Step::Wake);
+        }
+        if !self.stop_waits && !self.handles_gone {
+            if self.stops > 0 {
+                steps.push(Step::Stop);
+            }
+            if self.retirements > 0 {
+                steps.push(Step::Retire { limited: false });
+                steps.push(Step::Retire { limited: true });
+            }
+        }
+        let is_idle = self.clients.iter().all(|it| it.stands == Stands::Idle);
+        if !self.handles_gone && is_idle {
+            steps.push(Step::HandlesGone);
+        }
+        let is_due = self.state.deadline().is_some();
+        if is_due {
+            steps.push(Step::Tick);
+            if self.word.is_open() && self.word.count() == 0 {
+                let may_call = |index: &usize| self.may_call(*index);
+                let callers = (0..CLIENTS).filter(may_call);
+                steps.extend(callers.map(Step::TickAndCall));
+            }
+        }
+        if self.pauses_checks() || (!is_due && self.state.not_before > NOW) {
+            steps.push(Step::Pause);
+        }
+    }
+
+    /// Too soon for another check of a run under suspicion.
+    fn pauses_checks(&self) -> bool {
+        matches!(&self.state.stage, Stage::Ready(ready) if ready.next_check > NOW)
+    }
+
+    fn may_call(&self, index: usize) -> bool {
+        let Client { rounds, stands } = self.clients[index];
+        stands == Stands::Idle && rounds > 0 && !self.handles_gone
+    }
+
+    fn client_steps(&self, steps: &mut Vec<Step>) {
+        for (index, client) in self.clients.iter().enumerate() {
+            match client.stands {
+                Stands::Idle if self.may_call(index) => steps.push(Step::Call(index)),
+                Stands::Idle => {}
+                Stands::Asking => {
+                    steps.extend([Step::Deliver(index), Step::GiveUp(index)]);
+                }
+                Stands::AskingAndLeaving => steps.push(Step::Deliver(index)),
+                Stands::Waiting => {
+                    steps.push(Step::GiveUp(index));
+                    if self.dismissals > 0 {
+                        steps.push(Step::Dismiss(index));
+                    }
+                }
+                Stands::Leaving | Stands::LeavingAnswered => steps.push(Step::DeliverLeft(index)),
+                Stands::Holding(_) => {
+                    steps.push(Step::End(index, Outcome::Completed));
+                    steps.push(Step::End(index, Outcome::Unanswered));
+                }
+            }
+        }
+    }
+
+    fn process_steps(&self, steps: &mut Vec<Step>) {
+        if self.spawning {
+            steps.push(Step::Spawned);
+            if self.crashes > 0 {
+                steps.push(Step::SpawnFailed);
+            }
+        }
+        let Some(process) = self.process else { return };
+        // TERM and even KILL may be ignored, for as long as it likes.
+        if !process.dead && (self.crashes > 0 || process.terminated || process.killed) {
+            steps.push(Step::Crash);
+        }
+        if process.dead && !process.told {
+            steps.push(Step::TellExit { port_taken: false });
+            if self.strangers > 0 && !process.terminated {
+                steps.push(Step::TellExit { port_taken: true });
+            }
+        }
+        if process.dead && process.told {
+            steps.push(Step::Gone);
+        }
+    }
+
+    fn claim_steps(&self, steps: &mut Vec<Step>) {
+        match self.endpoint {
+            Endpoint::NotOurs => {}
+            Endpoint::Asked => {
+                steps.push(Step::Granted);
+                if self.rivals > 0 {
+                    steps.push(Step::Refused);
+                }
+            }
+            Endpoint::Ours { wanted: false } => {
+                if self.rivals > 0 {
+                    steps.extend([Step::Wanted, Step::Lost]);
+                }
+            }
+            Endpoint::Ours { wanted: true } => steps.push(Step::Unwanted),
+        }
+    }
+
+    /// What a probe may see: with a process of ours anything, without one what others do.
+    fn probe_steps(&self, steps: &mut Vec<Step>) {
+        let mut see = |sight, evil| steps.push(Step::Probed { sight, evil });
+        see(Sight::Refused, false);
+        if self.process.is_some_and(|process| process.dead) {
+            // The driver drops whatever it was.
+            return;
+        }
+        if self.serves() {
+            see(Sight::Wanted, false);
+            see(Sight::Silent, false);
+            see(Sight::Status(401), false);
+        }
+        if self.strangers > 0 {
+            see(Sight::Status(503), true);
+            see(Sight::Status(404), true);
+            if !self.serves() {
+                see(Sight::Wanted, true);
+                see(Sight::Silent, true);
+            } else if self.state.wants_own_listener() {
+                see(Sight::Stranger(1), true);
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, step: Step) -> Result<(), Violation> {
+        match step {
+            Step::Call(index) => self.call(index),
+            Step::GiveUp(index) => {
+                let stands = &mut self.clients[index].stands;
+                *stands = match *stands {
+                    Stands::Asking => Stands::AskingAndLeaving,
+                    _ => Stands::Leaving,
+                };
+            }
+            Step::Deliver(index) => return self.deliver(index),
+            Step::DeliverLeft(index) => {
+                let waiter = self.waiter(index);
+                self.clients[index].stands = Stands::Idle;
+                return self.feed(Event::Left { waiter });
+            }
+            Step::End(index, outcome) => {
+                if let Stands::Holding(run) = self.clients[index].stands {
+                    self.clients[index].stands = Stands::Idle;
+                    self.give_back(run, outcome);
+                }
+            }
+            Step::Dismiss(index) => {
+                self.dismissals -= 1;
+                let handle = index as u64;
+                return self.feed(Event::Dismissed { handle });
+            }
+            Step::Probed { sight, evil } => return self.probed(sight, evil),
+            Step::Wake => {
+                self.woken = false;
+                let looked = self.look();
+                return self.feed(looked);
+            }
+            Step::Stop => {
+                self.stops -= 1;
+                self.stop_waits = true;
+                self.cut |= self.process.is_some() || self.spawning;
+                return self.feed(Event::StopAsked);
+            }
+            Step::Retire { limited } => return self.retire(limited),
+            Step::HandlesGone => {
+                self.handles_gone = true;
+                return self.feed(Event::HandlesGone);
+            }
+            Step::Tick => return self.tick(),
+            Step::TickAndCall(index) => {
+                self.racer = Some(index);
+                let ticked = self.tick();
+                self.racer = None;
+                return ticked;
+            }
+            Step::Pause => self.pause(),
+            Step::Granted | Step::Refused | Step::Wanted | Step::Lost | Step::Unwanted => {
+                return self.claim_answered(step);
+            }
+            _ => return self.process_does(step),
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self) {
+        if let Stage::Ready(ready) = &mut self.state.stage {
+            ready.next_check = NOW;
+        } else {
+            self.clock = self.state.not_before;
+            self.set_back();
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), Violation> {
+        let due = self.state.deadline().unwrap_or(NOW);
+        self.feed_at(Event::Tick, due.max(NOW))
+    }
+
+    pub(super) fn call(&mut self, index: usize) {
+        self.clients[index].rounds -= 1;
+        self.clients[index].stands = match self.word.take() {
+            Some(word) => {
+                self.word = word;
+                Stands::Holding(word.run())
+            }
+            None => Stands::Asking,
+        };
+    }
+
+    fn deliver(&mut self, index: usize) -> Result<(), Violation> {
+        let left = self.clients[index].stands == Stands::AskingAndLeaving;
+        self.clients[index].stands = if left {
+            Stands::Leaving
+        } else {
+            Stands::Waiting
+        };
+        let ask = Ask {
+            handle: index as u64,
+            want: Want::Lease,
+            swap_timeout: SWAP_TIMEOUT,
+            max_waiters: None,
+        };
+        self.feed(Event::Asked {
+            waiter: self.waiter(index),
+            ask,
+            suspect: self.word.is_suspect(),
+            leases: self.word.count(),
+        })
+    }
+
+    pub(super) fn give_back(&mut self, run: u64, outcome: Outcome) {
+        let before = self.word;
+        let Some(word) = before.give_back(run, outcome) else {
+            return;
+        };
+        self.word = word;
+        self.woken |= before.wakes();
+        if word.count() == 0 {
+            self.idle_since = self.clock;
+            if outcome > Outcome::Unanswered {
+                self.alive_since = self.clock;
+            }
+        }
+        if outcome == Outcome::Unanswered {
+            self.word = word.suspect();
+        }
+    }
+
+    fn probed(&mut self, sight: Sight, evil: bool) -> Result<(), Violation> {
+        self.probing = false;
+        self.strangers -= u8::from(evil);
+        if self
+            .process
+            .is_some_and(|process| process.dead && !process.told)
+        {
+            // Its end is told first.
+            return Ok(());
+        }
+        self.impostor = evil;
+        let leases = self.word.count();
+        let fed = self.feed(Event::Probed {
+            sight,
+            took: MS,
+            leases,
+        });
+        self.impostor = false;
+        fed
+    }
+
+    fn retire(&mut self, limited: bool) -> Result<(), Violation> {
+        self.retirements -= 1;
+        self.stop_waits = true;
+        let limit = limited.then_some(RETIRE_LIMIT);
+        if self.process.is_some() {
+            self.cut_from = limit.map(|limit| NOW + limit);
+        }
+        self.feed(Event::RetireAsked { limit })
+    }
+
+    fn process_does(&mut self, step: Step) -> Result<(), Violation> {
+        match (step, &mut self.process) {
+            (Step::Spawned, _) => {
+                self.spawning = false;
+                self.process = Some(Process {
+                    run: self.word.run(),
+                    dead: false,
+                    told: false,
+                    terminated: false,
+                    killed: false,
+                });
+                self.feed(Event::Spawned)
+            }
+            (Step::SpawnFailed, _) => {
+                self.spawning = false;
+                self.crashes -= 1;
+                self.feed(Event::SpawnFailed { invalid: false })
+            }
+            (Step::Crash, Some(process)) => {
+                process.dead = true;
+                let by_itself = !process.terminated && !process.killed;
+                self.crashes -= u8::from(by_itself);
+                Ok(())
+            }
+            (Step::TellExit { port_taken }, Some(process)) => {
+                process.told = true;
+                let served = self.word.has_served();
+                self.feed(Event::Exited(Exited {
+                    code: Some(1),
+                    signal: None,
+                    served,
+                    port_taken,
+                }))
+            }
+            _ => {
+                self.process = None;
+                self.cut = false;
+                self.cut_from = None;
+                self.feed(Event::Gone)
+            }
+        }
+    }
+
+    fn claim_answered(&mut self, step: Step) -> Result<(), Violation> {
+        let (endpoint, claim, costs) = match step {
+            Step::Granted => (Endpoint::Ours { wanted: false }, Claim::Granted, 0),
+            Step::Refused => (Endpoint::NotOurs, Claim::Refused, 1),
+            Step::Wanted => (Endpoint::Ours { wanted: true }, Claim::Wanted, 1),
+            Step::Lost => (Endpoint::Ours { wanted: true }, Claim::Lost, 1),
+            _ => (Endpoint::Ours { wanted: false }, Claim::Unwanted, 0),
+        };
+        self.endpoint = endpoint;
+        self.rivals -= costs;
+        self.feed(Event::Claim(claim))
+    }
+}
+
+impl Word {
+    /// A look, as the machine is told of it.
+    pub(super) fn looked(self) -> (Self, usize) {
+        let seen = self.look();
+        (seen, seen.count())
+    }
+}

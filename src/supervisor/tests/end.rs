@@ -1,0 +1,167 @@
+//! When nobody is left who could ask.
+
+use super::*;
+
+/// The task ends, and takes everything with it.
+async fn all_is_over(fake: &Fake) {
+    for _ in 0..10 {
+        if fake.is_forgotten() {
+            break;
+        }
+        sleep(5 * SEC).await;
+    }
+    assert!(fake.is_forgotten(), "the task goes on");
+    assert!(!fake.is_running(), "an orphan");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_never_asked_leaves_nothing() {
+    let fake = Fake::new();
+    drop(service(&fake, config()));
+    assert!(fake.is_forgotten());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_ends_a_look_at_a_stranger() {
+    let fake = Fake::new();
+    fake.script().elsewhere = Sight::Status(503);
+    let service = service(&fake, config());
+    let waiter = asks(&service);
+    sleep(SEC).await;
+    waiter.abort();
+    drop(service);
+    all_is_over(&fake).await;
+    assert_eq!(fake.count(What::Spawned), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_ends_a_wait_for_the_endpoint() {
+    let (fake, other) = (Fake::new(), Fake::new());
+    let claims = Arc::default();
+    let holder = claimant(&other, "holder", &claims, config());
+    let _stream = holder.acquire().await.unwrap();
+    let service = claimant(&fake, "server", &claims, config());
+    let waiter = asks(&service);
+    sleep(SEC).await;
+    waiter.abort();
+    drop(service);
+    all_is_over(&fake).await;
+    assert!(
+        holder.try_acquire().is_some(),
+        "nobody waits for it any more"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_ends_a_spawn_in_flight() {
+    let fake = Fake::new();
+    fake.script().spawn_takes = 5 * SEC;
+    let service = service(&fake, config());
+    let waiter = asks(&service);
+    sleep(SEC).await;
+    waiter.abort();
+    drop(service);
+    all_is_over(&fake).await;
+    assert_eq!(fake.count(What::Spawned), 1);
+    assert_eq!(fake.count(What::Term), 1, "it was given time to end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_ends_a_start() {
+    let fake = Fake::new();
+    fake.script().load_time = 60 * SEC;
+    let service = service(&fake, config());
+    let waiter = asks(&service);
+    sleep(SEC).await;
+    waiter.abort();
+    drop(service);
+    all_is_over(&fake).await;
+    assert_eq!(fake.count(What::Term), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_ends_a_ready_service() {
+    let fake = Fake::new();
+    let service = service(&fake, config());
+    service.start().await.unwrap();
+    drop(service);
+    all_is_over(&fake).await;
+    assert_eq!(fake.count(What::Term), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_keeps_the_service_that_it_is_of() {
+    let fake = Fake::new();
+    let service = service(&fake, config());
+    let lease = service.acquire().await.unwrap();
+    drop(service);
+    sleep(1000 * SEC).await;
+    assert!(fake.is_running());
+    assert_eq!(fake.count(What::Term), 0);
+    drop(lease);
+    all_is_over(&fake).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_leaves_an_external_server_alone() {
+    let fake = Fake::new();
+    fake.script().elsewhere = Sight::Wanted;
+    let service = service(&fake, config());
+    drop(service.acquire().await.unwrap());
+    drop(service);
+    all_is_over(&fake).await;
+    assert_eq!((fake.count(What::Term), fake.count(What::Kill)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_goes_on_when_the_last_handle_is_gone() {
+    let fake = Fake::new();
+    fake.script().heeds_term = None;
+    let service = service(&fake, config());
+    service.start().await.unwrap();
+    let stop = {
+        let service = service.clone();
+        Handle::current().spawn(async move { service.stop().await })
+    };
+    sleep(SEC).await;
+    stop.abort();
+    drop(service);
+    all_is_over(&fake).await;
+    assert_eq!((fake.count(What::Term), fake.count(What::Kill)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_is_waited_for_when_the_last_handle_is_gone() {
+    let fake = Fake::new();
+    let service = service(&fake, config());
+    service.start().await.unwrap();
+    fake.script().elsewhere = Sight::Broken;
+    drop(service);
+    sleep(SEC).await;
+    assert!(!fake.is_forgotten());
+    all_is_over(&fake).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_killed_is_waited_for_when_the_last_handle_is_gone() {
+    let fake = Fake::new();
+    fake.script().heeds_term = None;
+    fake.script().heeds_kill = false;
+    let service = service(&fake, config());
+    service.start().await.unwrap();
+    drop(service);
+    sleep(1000 * SEC).await;
+    assert!(!fake.is_forgotten());
+    fake.vanish();
+    all_is_over(&fake).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_ends_a_service_that_failed() {
+    let fake = Fake::new();
+    fake.script().spawn_error = Some("no");
+    let service = service(&fake, config());
+    service.acquire().await.unwrap_err();
+    drop(service);
+    all_is_over(&fake).await;
+}

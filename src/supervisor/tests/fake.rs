@@ -1,0 +1,347 @@
+//! A machine without processes and sockets: what happens on it is written down by the test.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    config::{Settings, Target},
+    error::Problem,
+    probe::Sight,
+    process::{Exit, Listener},
+    supervisor::backend::{Backend, Process},
+};
+
+/// The backend of a service under test; all clones are one machine.
+#[derive(Clone)]
+pub(super) struct Fake {
+    machine: Arc<Machine>,
+}
+
+struct Machine {
+    script: Mutex<Script>,
+    /// Something of a process has changed.
+    changed: Notify,
+}
+
+/// What is on the machine, and how it behaves.
+pub(super) struct Script {
+    /// What a probe sees while no process of ours runs.
+    pub(super) elsewhere: Sight,
+    /// What a probe sees until our process has run for `load_time`.
+    pub(super) loading: Sight,
+    pub(super) load_time: Duration,
+    /// What a probe sees then.
+    pub(super) running: Sight,
+    pub(super) probe_takes: Duration,
+    pub(super) spawn_takes: Duration,
+    pub(super) spawn_error: Option<&'static str>,
+    pub(super) problems: Vec<Problem>,
+    /// Which TERM ends the process, and how long after it; `None`: no TERM does.
+    pub(super) heeds_term: Option<(usize, Duration)>,
+    pub(super) heeds_kill: bool,
+    /// Something of its group is left when the process has ended, until KILL.
+    pub(super) leaves_others: bool,
+    pub(super) listener: Listener,
+    pub(super) output: String,
+    /// The process that runs, or whose group is not gone.
+    process: Option<Running>,
+    log: Vec<(Instant, What)>,
+    next_pid: u32,
+}
+
+struct Running {
+    pid: u32,
+    since: Instant,
+    terms: usize,
+    killed: bool,
+    /// It serves nobody any more, but the system has not told its exit yet.
+    dying: bool,
+    exit: Option<Exit>,
+    gone: bool,
+}
+
+/// Something that was done to the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Probed,
+    Spawned,
+    Term,
+    Kill,
+    /// The handle of the process was dropped, which kills what is left.
+    Dropped,
+}
+
+impl Fake {
+    /// A machine on which nothing listens and every start works at once.
+    pub(super) fn new() -> Self {
+        let script = Script {
+            elsewhere: Sight::Refused,
+            loading: Sight::Refused,
+            load_time: Duration::ZERO,
+            running: Sight::Wanted,
+            probe_takes: Duration::from_millis(1),
+            spawn_takes: Duration::ZERO,
+            spawn_error: None,
+            problems: Vec::new(),
+            heeds_term: Some((1, Duration::ZERO)),
+            heeds_kill: true,
+            leaves_others: false,
+            listener: Listener::Ours,
+            output: String::new(),
+            process: None,
+            log: Vec::new(),
+            next_pid: 1000,
+        };
+        let machine = Machine {
+            script: Mutex::new(script),
+            changed: Notify::new(),
+        };
+        Self {
+            machine: Arc::new(machine),
+        }
+    }
+
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+        let script = &self.machine.script;
+        script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process ends by itself.
+    pub(super) fn exit(&self, code: i32) {
+        self.end(None, with_code(code));
+    }
+
+    /// The process is being torn down: the system says so if asked, and tells nobody yet.
+    pub(super) fn begin_exit(&self) {
+        if let Some(process) = &mut self.script().process {
+            process.dying = true;
+        }
+    }
+
+    /// What survived KILL goes after all.
+    pub(super) fn vanish(&self) {
+        self.script().leaves_others = false;
+        self.end(None, with_signal(9));
+    }
+
+    fn end(&self, pid: Option<u32>, exit: Exit) {
+        let mut script = self.script();
+        let lingers = script.leaves_others;
+        if let Some(process) = &mut script.process
+            && pid.is_none_or(|pid| pid == process.pid)
+        {
+            process.exit.get_or_insert(exit);
+            process.gone |= process.killed || !lingers;
+        }
+        drop(script);
+        self.machine.changed.notify_waiters();
+    }
+
+    /// When it was done, each time.
+    pub(super) fn times(&self, what: What) -> Vec<Instant> {
+        let script = self.script();
+        let done = script.log.iter().filter(|(_, done)| *done == what);
+        done.map(|(at, _)| *at).collect()
+    }
+
+    pub(super) fn count(&self, what: What) -> usize {
+        self.times(what).len()
+    }
+
+    /// Whether a process runs, or anything of its group.
+    pub(super) fn is_running(&self) -> bool {
+        let script = self.script();
+        script.process.as_ref().is_some_and(|it| !it.gone)
+    }
+
+    /// Whether the service and its task are gone, and with them all that they had of the machine.
+    pub(super) fn is_forgotten(&self) -> bool {
+        Arc::strong_count(&self.machine) == 1
+    }
+
+    fn note(&self, what: What) {
+        self.script().log.push((Instant::now(), what));
+    }
+
+    fn sight(&self) -> Sight {
+        let script = self.script();
+        match &script.process {
+            Some(process) if process.gone => script.elsewhere,
+            Some(process) if process.exit.is_some() => Sight::Refused,
+            Some(process) if process.since.elapsed() < script.load_time => script.loading,
+            Some(_) => script.running,
+            None => script.elsewhere,
+        }
+    }
+}
+
+impl Backend for Fake {
+    type Process = FakeProcess;
+
+    fn problems(&self, _: &Settings, _: &str) -> Vec<Problem> {
+        self.script().problems.clone()
+    }
+
+    fn spawn(
+        &self,
+        _: &Settings,
+        _: &str,
+    ) -> impl Future<Output = Result<FakeProcess, String>> + Send + use<> {
+        let fake = self.clone();
+        async move {
+            let (takes, error) = {
+                let script = fake.script();
+                (script.spawn_takes, script.spawn_error)
+            };
+            sleep(takes).await;
+            if let Some(error) = error {
+                return Err(error.to_owned());
+            }
+            fake.note(What::Spawned);
+            let mut script = fake.script();
+            let free = script.process.as_ref().is_none_or(|it| it.gone);
+            assert!(free, "two processes at once");
+            let pid = script.next_pid;
+            script.next_pid += 1;
+            script.process = Some(Running {
+                pid,
+                since: Instant::now(),
+                terms: 0,
+                killed: false,
+                dying: false,
+                exit: None,
+                gone: false,
+            });
+            drop(script);
+            Ok(FakeProcess { fake, pid })
+        }
+    }
+
+    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<> {
+        let fake = self.clone();
+        async move {
+            fake.note(What::Probed);
+            let takes = fake.script().probe_takes;
+            sleep(takes).await;
+            match fake.sight() {
+                Sight::Silent => {
+                    sleep(target.timeout.saturating_sub(takes)).await;
+                    Sight::Silent
+                }
+                sight => sight,
+            }
+        }
+    }
+}
+
+pub(super) struct FakeProcess {
+    fake: Fake,
+    pid: u32,
+}
+
+impl FakeProcess {
+    /// Waits for something of the process.
+    async fn until<T>(&self, holds: impl Fn(&Running) -> Option<T>) -> T {
+        loop {
+            // Made before the look, so that no change between the two is missed.
+            let changed = self.fake.machine.changed.notified();
+            let held = self.fake.script().process.as_ref().and_then(&holds);
+            if let Some(held) = held {
+                return held;
+            }
+            changed.await;
+        }
+    }
+}
+
+fn with_code(code: i32) -> Exit {
+    Exit {
+        code: Some(code),
+        ..Exit::default()
+    }
+}
+
+fn with_signal(signal: i32) -> Exit {
+    Exit {
+        signal: Some(signal),
+        ..Exit::default()
+    }
+}
+
+impl Process for FakeProcess {
+    fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    async fn ended(&mut self) -> Exit {
+        self.until(|it| it.exit).await
+    }
+
+    async fn gone(&mut self) {
+        self.until(|it| it.gone.then_some(())).await;
+    }
+
+    fn is_alive(&mut self) -> bool {
+        let script = self.fake.script();
+        let process = script.process.as_ref();
+        process.is_some_and(|it| it.exit.is_none() && !it.dying)
+    }
+
+    fn terminate(&mut self) {
+        self.fake.note(What::Term);
+        let mut script = self.fake.script();
+        let heeds = script.heeds_term;
+        let Some(process) = &mut script.process else {
+            return;
+        };
+        process.terms += 1;
+        let ends = heeds.filter(|(which, _)| *which == process.terms);
+        drop(script);
+        if let Some((_, after)) = ends {
+            let (fake, pid) = (self.fake.clone(), self.pid);
+            drop(Handle::current().spawn(async move {
+                sleep(after).await;
+                fake.end(Some(pid), with_signal(15));
+            }));
+        }
+    }
+
+    fn kill(&mut self) {
+        self.fake.note(What::Kill);
+        let mut script = self.fake.script();
+        if !script.heeds_kill {
+            return;
+        }
+        if let Some(process) = &mut script.process {
+            process.killed = true;
+        }
+        drop(script);
+        self.fake.end(Some(self.pid), with_signal(9));
+    }
+
+    fn listener(&self, _: u16) -> Listener {
+        self.fake.script().listener
+    }
+
+    fn output(&self, _: &Settings) -> String {
+        self.fake.script().output.clone()
+    }
+}
+
+impl Drop for FakeProcess {
+    fn drop(&mut self) {
+        self.fake.note(What::Dropped);
+        if let Some(process) = &mut self.fake.script().process {
+            process.gone |= process.pid == self.pid;
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! P5: what is there before we start decides, and what answers after it must be ours.
+
+use std::time::Duration;
+
+use tower_local_service::{Error, ErrorKind, LocalService, Origin, Phase};
+
+use crate::support::{
+    Fixture, Outside, ask, eventually, get, is_alive, ms, now, since, waiting, within,
+};
+
+/// Somebody's server, and the service that wants its address; in the order in which they end.
+struct Case {
+    service: LocalService,
+    outside: Outside,
+    ours: Fixture,
+    stranger: Fixture,
+}
+
+fn case(flags: &[&str]) -> Case {
+    let ours = Fixture::new();
+    let stranger = flags
+        .iter()
+        .fold(Fixture::on(ours.port()), |fixture, flag| fixture.flag(flag));
+    let outside = stranger.run_outside();
+    let config = ours.config().ready_timeout(ms(600)).probe_timeout(ms(100));
+    let service = ours.configured("wanted", config);
+    Case {
+        service,
+        outside,
+        ours,
+        stranger,
+    }
+}
+
+fn assert_occupied(error: &Error, by: &str) {
+    match error.kind() {
+        ErrorKind::Occupied { by: what, .. } => assert!(what.contains(by), "{by}: {what}"),
+        kind => panic!("{by}: {kind:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_wanted_status_is_used() {
+    for status in ["200", "204"] {
+        let case = case(&["--health-status", status]);
+        drop(case.service.acquire().await.unwrap());
+        assert_eq!(case.service.status().origin, Some(Origin::External));
+        assert!(case.ours.starts().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_status_is_wanted_where_the_configuration_says_so() {
+    let case = case(&["--health-status", "404"]);
+    let config = case.ours.config().health_status([404]);
+    let service = case.ours.configured("four-o-four", config);
+    drop(service.acquire().await.unwrap());
+    assert_eq!(service.status().origin, Some(Origin::External));
+    assert!(case.ours.starts().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_followed_by_a_start() {
+    let fixture = Fixture::new();
+    let service = fixture.service("refused");
+    drop(service.acquire().await.unwrap());
+    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().pid, Some(fixture.starts()[0]));
+}
+
+#[tokio::test]
+async fn an_unwanted_answer_is_told_at_once_and_nothing_is_started() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["--health-status", "404"], "404"),
+        (&["--health-status", "500"], "500"),
+        (&["--health-status", "401"], "401"),
+        (&["--health-status", "403"], "403"),
+        (&["--redirect", "http://127.0.0.1:9/v1/models"], "302"),
+        (&["--garbage"], "not HTTP"),
+    ];
+    for (flags, by) in cases {
+        let case = case(flags);
+        let begun = now();
+        let error = within(by, case.service.acquire()).await.unwrap_err();
+        assert_occupied(&error, by);
+        assert!(error.to_string().contains("healthUrl"), "{error}");
+        assert!(
+            since(begun) < ms(500),
+            "it does not wait for another answer"
+        );
+        assert!(case.ours.starts().is_empty(), "{by}");
+        assert!(case.outside.is_alive(), "{by}");
+        assert_eq!(case.service.status().phase, Phase::Failed);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let target = Fixture::new();
+    let _running = target.run_outside();
+    let case = case(&["--redirect", &target.url("/v1/models")]);
+    assert_occupied(&case.service.acquire().await.unwrap_err(), "302");
+    assert!(target.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_of_somebody_else_that_loads_is_waited_for() {
+    let cases: [&[&str]; 4] = [
+        &["--loading", "300"],
+        &["--accept-and-hang", "--fault-for", "300"],
+        &["--drop-connections", "--fault-for", "300"],
+        &["--reset-connections", "--fault-for", "300"],
+    ];
+    for flags in cases {
+        let case = case(flags);
+        let config = case.ours.config().probe_timeout(ms(100));
+        let service = case.ours.configured("patient", config);
+        drop(within(flags[0], service.acquire()).await.unwrap());
+        assert_eq!(service.status().origin, Some(Origin::External), "{flags:?}");
+        assert!(case.ours.starts().is_empty(), "{flags:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_loading_server_that_goes_away_is_replaced_by_ours() {
+    let mut case = case(&["--health-status", "503"]);
+    let patient = case.ours.service("patient");
+    let waits = waiting(&patient).await;
+    eventually("it is looked at", || case.stranger.requests().len() > 2).await;
+    assert!(case.ours.starts().is_empty());
+    case.outside.end();
+    drop(within("our start", waits).await.unwrap());
+    assert_eq!(patient.status().origin, Some(Origin::Owned));
+    assert_eq!(case.ours.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_loads_for_ever_is_given_up_and_left_alone() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["--health-status", "503"], "status 503"),
+        (&["--accept-and-hang"], "no answer"),
+        (&["--drop-connections"], "closed"),
+        (&["--reset-connections"], "closed"),
+    ];
+    for (flags, saw) in cases {
+        let case = case(flags);
+        let error = within(saw, case.service.acquire()).await.unwrap_err();
+        match error.kind() {
+            ErrorKind::ReadyTimeout { last_probe, .. } => assert!(last_probe.contains(saw)),
+            kind => panic!("{flags:?}: {kind:?}"),
+        }
+        assert!(case.ours.starts().is_empty(), "{flags:?}");
+        assert!(case.outside.is_alive());
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_says_its_server_is_down_is_no_hindrance() {
+    for status in ["502", "504"] {
+        let proxy = Fixture::new().with("--health-status", status);
+        let _running = proxy.run_outside();
+        let ours = Fixture::new();
+        let config = ours.config().health_url(proxy.url("/v1/models"));
+        let service = ours.configured("behind-a-proxy", config);
+        let waits = waiting(&service).await;
+        eventually("our start", || !ours.starts().is_empty()).await;
+        get(proxy.port(), "/set-health/200").await.unwrap();
+        drop(within("the proxy sees it", waits).await.unwrap());
+        assert_eq!(service.status().origin, Some(Origin::Owned), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_ours_that_wants_credentials_ends_the_start_at_once() {
+    for status in ["401", "403"] {
+        let fixture = Fixture::new().with("--health-status", status);
+        let service = fixture.service("rejects");
+        let begun = now();
+        let error = within("the error", service.acquire()).await.unwrap_err();
+        match error.kind() {
+            ErrorKind::HealthRejected { status: seen, .. } => {
+                assert_eq!(seen.to_string(), status);
+            }
+            kind => panic!("{kind:?}"),
+        }
+        assert!(error.to_string().contains("healthHeaders"), "{error}");
+        assert!(since(begun) < Duration::from_secs(5));
+        fixture.is_gone().await;
+    }
+}
+
+#[tokio::test]
+async fn a_ready_timeout_tells_what_the_last_probe_saw() {
+    let cases = [
+        ("404", "status 404"),
+        ("500", "status 500"),
+        ("503", "status 503"),
+    ];
+    for (status, saw) in cases {
+        let fixture = Fixture::new().with("--health-status", status);
+        let service = fixture.configured("unwanted", fixture.config().ready_timeout(ms(300)));
+        let error = within("the error", service.acquire()).await.unwrap_err();
+        match error.kind() {
+            ErrorKind::ReadyTimeout { last_probe, .. } => assert_eq!(last_probe, saw),
+            kind => panic!("{kind:?}"),
+        }
+        fixture.is_gone().await;
+    }
+    let fixture = Fixture::new().flag("--never-bind");
+    let service = fixture.configured("deaf", fixture.config().ready_timeout(ms(300)));
+    let error = within("the error", service.acquire()).await.unwrap_err();
+    assert!(error.to_string().contains("connection refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stranger_that_takes_the_port_meanwhile_is_not_taken_for_our_process() {
+    let ours = Fixture::new().with("--delay-bind", 600);
+    let stranger = Fixture::on(ours.port());
+    let service = ours.service("robbed");
+    let waits = waiting(&service).await;
+    eventually("our start", || !ours.starts().is_empty()).await;
+    let outside = stranger.run_outside();
+
+    let lease = within("an answer", waits).await.unwrap();
+    assert!(!is_alive(ours.starts()[0]), "ready only once ours is dead");
+    let status = service.status();
+    assert_eq!((status.origin, status.pid), (Some(Origin::External), None));
+    assert_eq!(
+        ask(&service, &ours.url("/pid")).await.unwrap().1,
+        outside.pid().to_string()
+    );
+    assert_eq!(ours.starts().len(), 1);
+    drop(lease);
+}
+
+#[tokio::test]
+async fn a_stranger_on_the_port_of_a_process_that_lives_on_is_named() {
+    let ours = Fixture::new().flag("--never-bind");
+    let stranger = Fixture::on(ours.port());
+    let service = ours.configured("robbed", ours.config().ready_timeout(ms(800)));
+    let waits = waiting(&service).await;
+    eventually("our start", || !ours.starts().is_empty()).await;
+    let outside = stranger.run_outside();
+    let error = within("an answer", waits).await.unwrap_err();
+    match error.kind() {
+        ErrorKind::ReadyTimeout { last_probe, .. } => {
+            assert!(
+                last_probe.contains(&outside.pid().to_string()),
+                "{last_probe}"
+            );
+        }
+        kind => panic!("{kind:?}"),
+    }
+    assert!(outside.is_alive());
+}
+
+#[tokio::test]
+async fn a_listener_behind_a_wrapper_is_ours() {
+    for kind in ["wait", "exec"] {
+        let fixture = Fixture::new().with("--wrapper", kind);
+        let service = fixture.service("wrapped");
+        drop(within(kind, service.acquire()).await.unwrap());
+        assert_eq!(service.status().origin, Some(Origin::Owned), "{kind}");
+    }
+}

@@ -1,0 +1,95 @@
+//! P2: however many ask at once, wherever they run: one start, and each is served.
+
+use std::{sync::Arc, thread};
+
+use tokio::{runtime, task::JoinSet};
+use tower_local_service::LocalService;
+
+use crate::support::{Fixture, ask, block_on, eventually, get, waiting};
+
+const ON_EACH_RUNTIME: usize = 480;
+const THREADS: usize = 40;
+
+fn multi_thread() -> runtime::Runtime {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+async fn hello(port: u16) {
+    let answer = get(port, "/hello").await.expect("an answer");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
+}
+
+#[test]
+fn a_thousand_cold_requests_are_one_start_and_all_are_served() {
+    let fixture = Arc::new(Fixture::new().with("--delay-bind", 300));
+    let port = fixture.port();
+    let runtimes = [multi_thread(), multi_thread()];
+    // Two handles, as two parts of a program would have.
+    let services = [fixture.service("one"), fixture.service("two")];
+
+    let tasks: Vec<_> = runtimes
+        .iter()
+        .zip(&services)
+        .flat_map(|(runtime, service)| {
+            (0..ON_EACH_RUNTIME).map(|_| {
+                let service = service.clone();
+                runtime.spawn(async move {
+                    let lease = service.acquire().await.expect("each is served");
+                    hello(port).await;
+                    drop(lease);
+                })
+            })
+        })
+        .collect();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|n| {
+            let service = services[n % 2].clone();
+            thread::spawn(move || drop(block_on(service.acquire()).expect("each is served")))
+        })
+        .collect();
+
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    for task in tasks {
+        block_on(task).unwrap();
+    }
+    assert_eq!(fixture.starts().len(), 1);
+    let status = services[0].status();
+    assert_eq!((status.starts, status.leases, status.waiters), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn cold_requests_through_the_layer_are_one_start() {
+    let fixture = Fixture::new().with("--delay-bind", 100);
+    let service = fixture.service("layer");
+    let mut requests = JoinSet::new();
+    for _ in 0..50 {
+        let (service, url) = (LocalService::clone(&service), fixture.url("/hello"));
+        requests.spawn(async move { ask(&service, &url).await.map(|(_, body)| body) });
+    }
+    while let Some(answer) = requests.join_next().await {
+        assert_eq!(answer.unwrap().unwrap(), "hello");
+    }
+    assert_eq!(fixture.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn who_comes_during_the_start_joins_it() {
+    let fixture = Fixture::new().with("--delay-bind", 300);
+    let service = fixture.service("joined");
+    let first = waiting(&service).await;
+    eventually("the start", || !fixture.starts().is_empty()).await;
+    let second = waiting(&service).await;
+    eventually("both wait", || service.status().waiters == 2).await;
+    let (first, second) = tokio::join!(first, second);
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.run(), second.run());
+    assert!(second.waited() <= first.waited());
+    assert_eq!(service.status().leases, 2);
+    assert_eq!(fixture.starts().len(), 1);
+}

@@ -1,0 +1,119 @@
+//! P1: a server that is there already is used as it is, and never stopped.
+
+use std::time::Duration;
+
+use tower_local_service::{
+    Error, ErrorKind, LocalService, LocalServiceConfig, Origin, Phase, Registry,
+};
+
+use crate::support::{Fixture, Outside, ask, ms, within};
+
+/// Long enough for a stop to be seen if one came, as all of them are asked for at once.
+const A_WHILE: Duration = ms(300);
+
+fn assert_used(service: &LocalService, outside: &Outside) {
+    let status = service.status();
+    assert_eq!(status.phase, Phase::Ready);
+    assert_eq!(status.origin, Some(Origin::External));
+    assert_eq!((status.pid, status.starts), (None, 0));
+    assert!(outside.is_alive());
+}
+
+#[tokio::test]
+async fn a_server_that_is_there_is_used_and_nothing_is_started() {
+    let fixture = Fixture::new();
+    let outside = fixture.run_outside();
+    let service = fixture.service("used");
+    let (_, pid) = ask(&service, &fixture.url("/pid")).await.unwrap();
+    assert_eq!(pid, outside.pid().to_string());
+    assert_used(&service, &outside);
+    assert_eq!(fixture.starts(), [outside.pid()]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_there_is_used_although_its_command_does_not_exist() {
+    let fixture = Fixture::new();
+    let mut outside = fixture.run_outside();
+    let config = LocalServiceConfig::new("/nowhere/server");
+    let service = fixture.configured("no-command", config);
+    drop(service.acquire().await.unwrap());
+    assert_used(&service, &outside);
+
+    outside.end();
+    // Nobody tells us when a server ends that is not ours: the first request may still be sent.
+    let failed = within("the end is seen", async {
+        loop {
+            let error = ask(&service, &fixture.url("/hello")).await.unwrap_err();
+            if let Some(error) = Error::find_in(&*error) {
+                break error.clone();
+            }
+            tokio::time::sleep(ms(50)).await;
+        }
+    });
+    let error = failed.await;
+    assert!(
+        matches!(error.kind(), ErrorKind::InvalidConfig { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_external_server_outlives_its_idle_time() {
+    let fixture = Fixture::new().notes_signals();
+    let outside = fixture.run_outside();
+    let service = fixture.configured("idle", fixture.config().idle_stop(ms(20)));
+    drop(service.acquire().await.unwrap());
+    tokio::time::sleep(A_WHILE).await;
+    assert!(outside.is_alive());
+    assert!(fixture.terms().is_empty());
+    drop(service.acquire().await.unwrap());
+    assert_used(&service, &outside);
+}
+
+#[tokio::test]
+async fn an_external_server_outlives_stop() {
+    let fixture = Fixture::new().notes_signals();
+    let outside = fixture.run_outside();
+    let service = fixture.service("stop");
+    let lease = service.acquire().await.unwrap();
+    service.stop().await.unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    assert!(fixture.terms().is_empty());
+    drop(lease);
+    drop(service.acquire().await.unwrap());
+    assert_used(&service, &outside);
+}
+
+#[tokio::test]
+async fn an_external_server_outlives_shutdown_and_retirement() {
+    let fixture = Fixture::new().notes_signals();
+    let outside = fixture.run_outside();
+    let registry = Registry::new();
+    for name in ["retired", "shut-down"] {
+        let service = registry
+            .service(name, fixture.base_url(), fixture.config())
+            .unwrap();
+        drop(service.acquire().await.unwrap());
+        match name {
+            "retired" => registry.retire(&service).await,
+            _ => registry.shutdown().await,
+        }
+        let refused = service.acquire().await.unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::ShutDown { .. }));
+    }
+    tokio::time::sleep(A_WHILE).await;
+    assert!(outside.is_alive());
+    assert!(fixture.terms().is_empty());
+}
+
+#[tokio::test]
+async fn an_external_server_outlives_the_last_handle() {
+    let fixture = Fixture::new().notes_signals();
+    let outside = fixture.run_outside();
+    let service = fixture.service("dropped");
+    drop(service.acquire().await.unwrap());
+    drop(service);
+    tokio::time::sleep(A_WHILE).await;
+    assert!(outside.is_alive());
+    assert!(fixture.terms().is_empty());
+}

@@ -1,0 +1,100 @@
+//! P13: what nobody uses is stopped, and nobody who comes at that moment is turned away.
+
+use std::time::Duration;
+
+use tower_local_service::{LocalService, Phase};
+
+use crate::support::{Fixture, PATIENCE, ask, eventually, is_alive, ms, now, send};
+
+#[tokio::test]
+async fn it_is_stopped_when_its_idle_time_is_over_and_not_before() {
+    let fixture = Fixture::new().notes_signals();
+    let service = fixture.configured("idle", fixture.config().idle_stop(ms(400)));
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    let idle_since = now();
+    fixture.is_gone().await;
+    let idle = fixture.terms()[0].saturating_sub(idle_since);
+    assert!(ms(350) <= idle && idle < ms(1500), "{idle:?}");
+    eventually("stopped", || service.status().phase == Phase::Stopped).await;
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    assert_eq!(fixture.starts().len(), 2);
+}
+
+#[tokio::test]
+async fn each_request_begins_the_idle_time_anew() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("used", fixture.config().idle_stop(ms(600)));
+    for _ in 0..10 {
+        ask(&service, &fixture.url("/hello")).await.unwrap();
+        tokio::time::sleep(ms(100)).await;
+    }
+    assert_eq!(fixture.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_still_read_keeps_it_running() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("streams", fixture.config().idle_stop(ms(20)));
+    let url = fixture.url("/stream?chunks=3&gap_ms=100");
+    let response = send(&service, &url, PATIENCE).await.unwrap();
+    tokio::time::sleep(ms(400)).await;
+    assert!(is_alive(fixture.starts()[0]));
+    assert_eq!(service.status().leases, 1);
+    assert!(service.status().idle_for.is_none());
+    drop(response);
+    fixture.is_gone().await;
+}
+
+#[tokio::test]
+async fn a_preloaded_server_that_nobody_uses_is_stopped_too() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("preloaded", fixture.config().idle_stop(ms(100)));
+    service.start().await.unwrap();
+    assert_eq!(service.status().leases, 0);
+    fixture.is_gone().await;
+}
+
+#[tokio::test]
+async fn without_an_idle_time_it_runs_on() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("kept", fixture.config().idle_stop(Duration::ZERO));
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    tokio::time::sleep(ms(300)).await;
+    assert!(is_alive(fixture.starts()[0]));
+}
+
+/// Requests with pauses around the idle time: each meets the server before, in or after a stop.
+async fn aim_at_the_edge(service: &LocalService, url: &str, seed: u64, requests: u32) {
+    let mut random = seed;
+    for _ in 0..requests {
+        let (_, body) = ask(service, url).await.expect("it never fails");
+        assert_eq!(body, "hello");
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        tokio::time::sleep(Duration::from_micros(random >> 52)).await;
+    }
+}
+
+#[tokio::test]
+async fn no_request_fails_at_the_edge_of_the_idle_time() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("edge", fixture.config().idle_stop(ms(2)));
+    let url = fixture.url("/hello");
+    aim_at_the_edge(&service, &url, 1, 300).await;
+    let starts = fixture.starts().len();
+    assert!(starts > 10, "the edge was met: {starts} starts");
+}
+
+#[tokio::test]
+async fn no_request_fails_at_the_edge_where_several_clients_meet() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("edges", fixture.config().idle_stop(ms(1)));
+    let url = fixture.url("/hello");
+    tokio::join!(
+        aim_at_the_edge(&service, &url, 2, 80),
+        aim_at_the_edge(&service, &url, 3, 80),
+        aim_at_the_edge(&service, &url, 4, 80),
+    );
+    assert!(fixture.starts().len() > 3);
+}

@@ -1,0 +1,149 @@
+//! P16: output is drained and bounded, told to who listens, and shows no secret.
+
+use tower_local_service::ErrorKind;
+use tracing::{Level, dispatcher};
+
+use crate::support::{Events, Fixture, ask, block_on, blocking_until, ms, now, since, within};
+
+const OUTPUT: &str = "tower_local_service::output";
+const LIMIT: usize = 64 * 1024;
+
+async fn tail_of(fixture: &Fixture) -> String {
+    let error = fixture.service("prints").acquire().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Exited { .. }), "{error}");
+    error.output_tail().expect("it wrote something").to_owned()
+}
+
+#[tokio::test]
+async fn the_last_of_much_output_is_kept() {
+    let fixture = Fixture::new()
+        .with("--print", 1_000_000)
+        .with("--exit-after", 300)
+        .flag("--never-bind");
+    let tail = tail_of(&fixture).await;
+    assert!(tail.len() <= LIMIT, "{}", tail.len());
+    assert!(tail.len() > LIMIT / 2, "{}", tail.len());
+}
+
+#[tokio::test]
+async fn a_line_without_an_end_is_bounded_too() {
+    let fixture = Fixture::new()
+        .with("--print-no-newline", 5_000_000)
+        .with("--exit-after", 300)
+        .flag("--never-bind");
+    let tail = tail_of(&fixture).await;
+    assert!(!tail.is_empty() && tail.len() <= LIMIT, "{}", tail.len());
+}
+
+#[tokio::test]
+async fn much_output_does_not_hold_up_a_start_or_a_request() {
+    let fixture = Fixture::new().with("--print", 16_000_000);
+    let service = fixture.service("loud");
+    let begun = now();
+    drop(within("ready", service.acquire()).await.unwrap());
+    for _ in 0..5 {
+        // More than a pipe holds: it would block if nobody read.
+        within(
+            "an answer",
+            ask(&service, &fixture.url("/print?bytes=300000")),
+        )
+        .await
+        .unwrap();
+    }
+    assert!(since(begun) < ms(15_000));
+    let (_, body) = ask(&service, &fixture.url("/hello")).await.unwrap();
+    assert_eq!(body, "hello");
+}
+
+#[tokio::test]
+async fn output_that_is_closed_is_no_exit() {
+    let fixture = Fixture::new().flag("--close-output");
+    let service = fixture.service("silent");
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    tokio::time::sleep(ms(100)).await;
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    assert_eq!(fixture.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn strange_bytes_are_made_harmless() {
+    let fixture = Fixture::new()
+        .flag("--print-controls")
+        .flag("--print-invalid-utf8")
+        .with("--print-line", "the last line")
+        .with("--exit-after", 100)
+        .flag("--never-bind");
+    let error = fixture.service("strange").acquire().await.unwrap_err();
+    let tail = error.output_tail().unwrap();
+    assert!(tail.contains("the last line"));
+    for text in [tail, &error.to_string(), &format!("{error:?}")] {
+        let control = text
+            .chars()
+            .find(|it| (it.is_control() && !"\n\t".contains(*it)) || *it == '\u{202e}');
+        assert_eq!(control, None, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_of_the_configuration_are_not_shown() {
+    let fixture = Fixture::new()
+        .with("--print-env", "HF_TOKEN")
+        .with("--print-env", "SOME_PORT")
+        .with("--print-line", "header of-the-header-3141")
+        .with("--exit-after", 100)
+        .flag("--never-bind");
+    let config = fixture
+        .config()
+        .env("HF_TOKEN", "hf-secret-2718")
+        .env("SOME_PORT", "port-18080")
+        .health_headers([("x-key", "of-the-header-3141")]);
+    let service = fixture.configured("secrets", config);
+    let error = service.acquire().await.unwrap_err();
+    let tail = error.output_tail().unwrap();
+    assert!(
+        tail.contains("HF_TOKEN=") && tail.contains("header "),
+        "{tail}"
+    );
+    assert!(
+        tail.contains("port-18080"),
+        "what is no secret stays: {tail}"
+    );
+    let shown = [
+        tail.to_owned(),
+        error.to_string(),
+        format!("{error:?}"),
+        format!("{:?}", service.status()),
+        format!("{service:?}"),
+        format!("{:?}", service.journal()),
+    ];
+    for text in shown {
+        assert!(!text.contains("hf-secret-2718"), "{text}");
+        assert!(!text.contains("of-the-header-3141"), "{text}");
+    }
+}
+
+#[test]
+fn each_line_is_an_event_at_debug_level_without_secrets() {
+    let fixture = Fixture::new()
+        .with("--print-line", "loading the model")
+        .with("--print-env", "API_KEY");
+    let config = fixture.config().env("API_KEY", "sk-1618-secret");
+    let service = fixture.configured("traced", config);
+    let events = Events::new();
+    let lease = dispatcher::with_default(&events.dispatch(), || block_on(service.acquire()));
+    drop(lease.unwrap());
+    assert!(blocking_until(|| events.has(OUTPUT, "loading the model")));
+    assert!(blocking_until(|| events.has(OUTPUT, "API_KEY=")));
+    let seen = events.seen();
+    assert!(
+        seen.iter()
+            .all(|event| !event.fields.contains("sk-1618-secret"))
+    );
+    let lines = seen.iter().filter(|event| event.target == OUTPUT);
+    assert!(lines.clone().count() >= 2);
+    assert!(lines.clone().all(|event| event.level == Level::DEBUG));
+    assert!(
+        lines.clone().all(|event| event.fields.contains("traced")),
+        "{seen:?}"
+    );
+}

@@ -1,0 +1,157 @@
+//! P12: only suspicion costs a probe, and only a dead or deaf server without a lease is replaced.
+
+use rustix::process::Signal;
+use tower_local_service::{Origin, Phase};
+
+use crate::support::{
+    Fixture, ask, eventually, get, is_alive, kill, ms, now, send, signal, since, waiting, within,
+};
+
+#[tokio::test]
+async fn a_server_that_was_killed_while_idle_is_started_again_by_the_next_request() {
+    let fixture = Fixture::new();
+    let service = fixture.service("killed");
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    kill(fixture.starts()[0]);
+    eventually("its end is known", || {
+        service.status().phase != Phase::Ready
+    })
+    .await;
+    assert!(service.try_acquire().is_none());
+    let (_, pid) = ask(&service, &fixture.url("/pid")).await.unwrap();
+    assert_eq!(pid, fixture.starts()[1].to_string());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_replaced_once_no_lease_is_out() {
+    let fixture = Fixture::new();
+    let config = fixture
+        .config()
+        .probe_timeout(ms(200))
+        .stop_timeout(ms(200));
+    let service = fixture.configured("deaf", config);
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    let deaf = fixture.starts()[0];
+    signal(deaf, Signal::STOP);
+    // The client gives up, which makes the next request ask first.
+    let begun = now();
+    let failed = send(&service, &fixture.url("/hello"), ms(100)).await;
+    assert!(failed.is_err());
+    let replaced = within("another server", async {
+        loop {
+            match send(&service, &fixture.url("/pid"), ms(300)).await {
+                Ok(response) => break response,
+                Err(_) => tokio::time::sleep(ms(20)).await,
+            }
+        }
+    });
+    drop(replaced.await);
+    assert_eq!(fixture.starts().len(), 2);
+    assert!(!is_alive(deaf));
+    // Three looks over five seconds: a server that is only busy is not harmed.
+    assert!(since(begun) > ms(4500), "{:?}", since(begun));
+}
+
+#[tokio::test]
+async fn a_server_that_recovers_in_time_is_kept() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("busy", fixture.config().probe_timeout(ms(200)));
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    let busy = fixture.starts()[0];
+    // Within a second of a look it is not looked at again.
+    tokio::time::sleep(ms(1100)).await;
+    signal(busy, Signal::STOP);
+    let failed = send(&service, &fixture.url("/hello"), ms(100)).await;
+    assert!(failed.is_err());
+    let waits = waiting(&service).await;
+    tokio::time::sleep(ms(1000)).await;
+    signal(busy, Signal::CONT);
+    drop(within("it is trusted again", waits).await.unwrap());
+    let (_, pid) = ask(&service, &fixture.url("/pid")).await.unwrap();
+    assert_eq!(pid, busy.to_string());
+    assert_eq!(fixture.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unhealthy_server_is_not_harmed_while_a_lease_is_out() {
+    let fixture = Fixture::new();
+    let config = fixture.config().recheck(ms(50)).probe_timeout(ms(100));
+    let service = fixture.configured("leased", config);
+    let lease = service.acquire().await.unwrap();
+    get(fixture.port(), "/set-health/500").await.unwrap();
+    let pid = fixture.starts()[0];
+    let begun = now();
+    while since(begun) < ms(6500) {
+        // An error before a head, again and again.
+        drop(send(&service, &fixture.url("/hang"), ms(50)).await);
+        let asked = now();
+        let (_, body) = ask(&service, &fixture.url("/hello")).await.unwrap();
+        assert_eq!(body, "hello");
+        assert!(since(asked) < ms(2000), "nobody waits for a verdict");
+        tokio::time::sleep(ms(100)).await;
+    }
+    assert!(is_alive(pid));
+    assert_eq!(fixture.starts().len(), 1);
+    drop(lease);
+}
+
+#[tokio::test]
+async fn a_quiet_server_is_asked_before_it_is_trusted_again() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("quiet", fixture.config().recheck(ms(300)));
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    let probes = || {
+        let requests = fixture.requests();
+        requests
+            .iter()
+            .filter(|line| *line == "GET /v1/models")
+            .count()
+    };
+    let before = probes();
+    for _ in 0..20 {
+        ask(&service, &fixture.url("/hello")).await.unwrap();
+    }
+    assert_eq!(probes(), before, "a warm request costs no probe");
+    // Longer than its recheck, and than the second between two looks.
+    tokio::time::sleep(ms(1300)).await;
+    assert!(service.try_acquire().is_none());
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    assert_eq!(probes(), before + 1);
+    assert_eq!(fixture.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn an_external_server_that_goes_away_is_replaced_by_ours() {
+    let ours = Fixture::new();
+    let theirs = Fixture::on(ours.port());
+    let mut outside = theirs.run_outside();
+    let service = ours.service("replaced");
+    ask(&service, &ours.url("/hello")).await.unwrap();
+    assert_eq!(service.status().origin, Some(Origin::External));
+    outside.end();
+    let served = within("our server", async {
+        loop {
+            match ask(&service, &ours.url("/pid")).await {
+                Ok((_, pid)) => break pid,
+                // The first one may find out that it is gone.
+                Err(_) => tokio::time::sleep(ms(20)).await,
+            }
+        }
+    });
+    assert_eq!(served.await, ours.starts()[0].to_string());
+    assert_eq!(service.status().origin, Some(Origin::Owned));
+}
+
+#[tokio::test]
+async fn an_external_server_that_was_quiet_is_replaced_before_the_request_is_sent() {
+    let ours = Fixture::new();
+    let theirs = Fixture::on(ours.port());
+    let mut outside = theirs.run_outside();
+    let service = ours.service("replaced");
+    ask(&service, &ours.url("/hello")).await.unwrap();
+    outside.end();
+    tokio::time::sleep(ms(1300)).await;
+    let (_, body) = ask(&service, &ours.url("/hello")).await.unwrap();
+    assert_eq!(body, "hello");
+    assert_eq!(ours.starts().len(), 1);
+}

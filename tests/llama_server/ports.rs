@@ -1,0 +1,136 @@
+//! A port that somebody else has, before the start or in the middle of it.
+
+use std::{net::TcpListener, time::Duration};
+
+use tower_local_service::{ErrorKind, Origin};
+
+use crate::{
+    llama::{
+        LONG_TO_LOAD, PHRASE, SLOW_TO_LOAD, chat, llama, llama_on, llama_server, model, short,
+    },
+    real::{Client, Server},
+    support::{eventually, free_port, get, is_alive, until, within},
+};
+
+#[tokio::test]
+#[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
+async fn a_server_of_somebody_else_is_used_and_never_stopped() {
+    let theirs = llama();
+    let outside = theirs.run_outside();
+    let ours = llama_on(theirs.port());
+    let service = ours.service("llama-external");
+    let client = Client::new(&ours, &service);
+
+    // It may be loading still, and is waited for.
+    while get(theirs.port(), "/v1/models").await.is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let answer = within("a chat", chat(&client, short())).await;
+    assert_eq!(answer.unwrap(), PHRASE);
+    assert_eq!(service.status().origin, Some(Origin::External));
+    service.stop().await.unwrap();
+    drop((client, service));
+    assert!(ours.alive().is_empty());
+    assert!(is_alive(outside.pid()));
+    assert_eq!(get(theirs.port(), "/health").await.unwrap().status, 200);
+    drop(outside);
+}
+
+#[tokio::test]
+#[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
+async fn a_port_that_it_cannot_bind_is_told_with_its_last_lines() {
+    let taken = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    // The address that is asked is free; the one in the arguments is not.
+    let server = Server::new(llama_server()).args([
+        "--model",
+        &model().display().to_string(),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port,
+    ]);
+    let service = server.service("llama-taken-port");
+
+    // One that ends at once may lose its last lines, all of them even, on a busy machine.
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        let before = service.status().starts;
+        let error = within("an error", service.start()).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Exited { code: Some(1), .. }),
+            "{error:?}"
+        );
+        let tail = error.output_tail().unwrap_or_default().to_owned();
+        // What it says is understood: it was started once more, in case that a probe had the port.
+        let starts = service.status().starts - before;
+        if starts == 2 && tail.contains("couldn't bind") && tail.contains(&port) {
+            seen.clear();
+            break;
+        }
+        seen.push((starts, tail));
+    }
+    assert!(seen.is_empty(), "never understood: {seen:?}");
+    server.assert_gone();
+}
+
+/// Two programs that want the same server at the same time: both find the port free.
+#[tokio::test]
+#[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
+async fn who_loses_a_race_for_the_port_waits_for_the_server_that_won() {
+    let theirs = llama().args(LONG_TO_LOAD);
+    // Waits at the start line until the other one has the port.
+    let ours = Server::on(theirs.port(), "/bin/sh");
+    let script = "touch \"$0/ready\"; until [ -e \"$0/go\" ]; do sleep 0.002; done; exec \"$@\"";
+    let folder = ours.folder().display().to_string();
+    let program = llama_server().display().to_string();
+    let model = model().display().to_string();
+    let ours = ours.args(["-c", script, &folder, &program, "--model", &model]);
+    let ours = ours.args(["--host", "127.0.0.1"]).with_port();
+    let service = ours.service("llama-race");
+    let client = Client::new(&ours, &service);
+
+    let raced = async {
+        let folder = ours.folder();
+        eventually("ours is started", || folder.join("ready").exists()).await;
+        let outside = theirs.run_outside();
+        while get(theirs.port(), "/health")
+            .await
+            .map_or(0, |it| it.status)
+            != 503
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        ours.file("go", "");
+        outside
+    };
+    let both = async { tokio::join!(chat(&client, short()), raced) };
+    let (answer, outside) = within("a chat", both).await;
+
+    assert_eq!(answer.expect("it is served"), PHRASE);
+    assert_eq!(service.status().origin, Some(Origin::External));
+    assert_eq!(service.status().starts, 1);
+    service.stop().await.unwrap();
+    assert!(is_alive(outside.pid()));
+    drop((client, service, outside));
+}
+
+#[tokio::test]
+#[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
+async fn a_race_for_the_port_is_served_whoever_wins() {
+    for head_start in [0, 1, 2, 3, 4, 6] {
+        let theirs = llama().args(SLOW_TO_LOAD);
+        let ours = llama_on(theirs.port());
+        let service = ours.service("llama-close-race");
+        let client = Client::new(&ours, &service);
+
+        let outside = theirs.run_outside();
+        tokio::time::sleep(Duration::from_millis(head_start)).await;
+        let answer = within("a chat", chat(&client, short())).await;
+        let answer = answer.unwrap_or_else(|error| panic!("after {head_start} ms: {error}"));
+        assert_eq!(answer, PHRASE);
+        drop((client, service));
+        assert!(until(|| ours.alive().is_empty()).await);
+        drop(outside);
+    }
+}

@@ -1,0 +1,13 @@
+//! The crate against servers in Python.
+//!
+//! ```text
+//! UVICORN=$(.ci/uvicorn) PYTHON3=/usr/bin/python3 \
+//!     cargo test --all-features --test python_servers -- --ignored
+//! ```
+
+mod http_1_0;
+#[path = "../real/mod.rs"]
+mod real;
+#[path = "../it/support/mod.rs"]
+mod support;
+mod uvicorn;
