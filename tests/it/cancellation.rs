@@ -153,12 +153,17 @@ fn everything_may_be_dropped_outside_of_a_runtime() {
 
 #[test]
 fn a_start_may_be_abandoned_by_the_runtime_that_asked_for_it() {
-    let it = Setup::with("abandoned", Fixture::new().with("--delay-bind", 300));
+    let it = Setup::with("abandoned", Fixture::new().with("--delay-bind", 1500));
     let first = runtime();
     let mut cold = Box::pin(it.client.clone().oneshot(get(&it.fixture.url("/hello"))));
     first.block_on(async { assert!(polled_at_most(1, &mut cold).await.is_none()) });
     drop(first);
+    assert!(blocking_until(|| it.service.status().waiters == 1));
     drop(cold);
+    assert!(blocking_until(|| it.service.status().waiters == 0));
+    assert_eq!(it.service.status().phase, Phase::Starting);
+    // Time to be stopped in, if anything did so.
+    thread::sleep(std::time::Duration::from_millis(50));
     let second = runtime();
     assert_eq!(second.block_on(it.text("/hello")), "hello");
     assert_eq!(it.fixture.starts().len(), 1, "it went on by itself");

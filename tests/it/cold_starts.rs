@@ -7,7 +7,7 @@ use tracing::dispatcher;
 
 use crate::{
     clients::{Response, Setup},
-    support::{Events, Fixture},
+    support::{Events, Fixture, within},
 };
 
 fn cold_start(response: &Response) -> Option<ColdStart> {
@@ -57,14 +57,14 @@ fn each_request_that_waited_is_one_event_and_a_warm_one_is_none() {
             assert_eq!(cold.len(), 1, "{cold:?}");
             assert!(cold[0].fields.contains("service=one event"), "{cold:?}");
             assert!(cold[0].fields.contains("waited_ms="), "{cold:?}");
-            let before = events.seen().len();
             for _ in 0..5 {
                 assert_eq!(it.text("/hello").await, "hello");
             }
-            let ours = |it: &&_| format!("{it:?}").contains("tower_local_service");
-            let new = events.seen();
-            let new: Vec<_> = new[before..].iter().filter(ours).collect();
-            assert!(new.is_empty(), "{new:?}");
+            let warm = told(&events);
+            assert_eq!(warm.len(), 1, "{warm:?}");
+            within("the stop", it.service.stop()).await.unwrap();
+            assert_eq!(it.text("/hello").await, "hello");
+            assert_eq!(told(&events).len(), 2, "one more that waited");
         });
     });
 }

@@ -5,12 +5,13 @@
 use std::{
     future::{Ready, ready},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tower::{
     BoxError, Layer as _, Service, ServiceBuilder, ServiceExt as _,
     balance::p2c::Balance,
@@ -27,7 +28,7 @@ use tower_local_service::{EnsureLocalServiceLayer, EnsureOn, ErrorKind, LocalSer
 use crate::{
     clients::{Setup, get, hyper_client, kind, send, text},
     fakes::{Script, answers},
-    support::{Fixture, PROGRAM, eventually, is_alive, kill, within},
+    support::{Fixture, PROGRAM, eventually, kill, within},
 };
 
 fn layer(service: &LocalService) -> EnsureLocalServiceLayer {
@@ -57,12 +58,15 @@ async fn a_timeout_outside_counts_the_cold_start_which_goes_on() {
     let url = it.fixture.url("/hello");
     let error = send(&client, get(&url)).await.unwrap_err();
     assert!(error.is::<Elapsed>(), "{error:?}");
+    eventually("nobody waits", || it.service.status().waiters == 0).await;
     assert_eq!(it.service.status().phase, Phase::Starting);
     // Each further try finds it further along.
     let mut tries = 1;
     let response = loop {
         tries += 1;
         assert!(tries < 100, "no progress");
+        // A pause in which nobody waits for the start.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         match send(&client, get(&url)).await {
             Ok(response) => break response,
             Err(error) => assert!(error.is::<Elapsed>(), "{error:?}"),
@@ -114,13 +118,16 @@ async fn a_retry_outside_ensures_again() {
     let (counter, watched) = (tries.clone(), it.service.clone());
     let dying = tower::service_fn(move |()| {
         let first = counter.fetch_add(1, SeqCst) == 0;
-        let pid = watched.status().pid.expect("a server that runs");
+        let watched = watched.clone();
         async move {
             if !first {
                 return Ok(http::Response::new(Script::counted([])));
             }
-            kill(pid);
-            eventually("it is dead", || !is_alive(pid)).await;
+            kill(watched.status().pid.expect("a server that runs"));
+            eventually("its death is known", || {
+                watched.status().phase != Phase::Ready
+            })
+            .await;
             Err("connection reset")
         }
     });
@@ -135,6 +142,39 @@ async fn a_retry_outside_ensures_again() {
         2,
         "the second try found no server"
     );
+}
+
+#[tokio::test]
+async fn a_retry_outside_finds_out_that_anothers_server_is_gone() {
+    let fixture = Fixture::new();
+    let outside = Mutex::new(fixture.run_outside());
+    let it = Setup::with("retry, external", fixture);
+    let outside = Arc::new(outside);
+    let tries = Arc::new(AtomicUsize::new(0));
+    let (ends, counter) = (outside.clone(), tries.clone());
+    let dying = tower::service_fn(move |request: &'static str| {
+        // Nobody tells of its end but the request that fails of it.
+        let fails = request == "last" && counter.fetch_add(1, SeqCst) == 0;
+        if fails {
+            ends.lock().unwrap().end();
+            return ready(Err("connection reset"));
+        }
+        ready(Ok(http::Response::new(Script::counted([]))))
+    });
+    let client = ServiceBuilder::new()
+        .layer(RetryLayer::new(Once(false)))
+        .layer(layer(&it.service))
+        .service(dying);
+    // Signs of life, until a second has passed in which it is not probed twice.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1300) {
+        assert_eq!(send(&client, "one of many").await.unwrap().status(), 200);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(it.fixture.starts().len() == 1, "only the one outside");
+    assert_eq!(send(&client, "last").await.unwrap().status(), 200);
+    assert_eq!(tries.load(SeqCst), 2);
+    assert_eq!(it.fixture.starts().len(), 2, "ours took its place");
 }
 
 #[tokio::test]

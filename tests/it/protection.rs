@@ -34,6 +34,12 @@ fn losing(
     })
 }
 
+/// Long before three probes have failed.
+async fn at_once<F: Future>(request: F) -> F::Output {
+    let answer = timeout(Duration::from_secs(3), request).await;
+    answer.expect("nobody waits for a probe")
+}
+
 /// Reads a stream that is longer than everything it takes to condemn a server, under a health URL
 /// that answers so, while suspicion is raised again and again; others are served meanwhile.
 async fn a_stream_outlasts(health: &str) {
@@ -55,13 +61,11 @@ async fn a_stream_outlasts(health: &str) {
     while let Some(chunk) = chunk(&mut stream).await {
         chunk.expect("the stream goes on");
         chunks += 1;
-        let lost = send(&client, get(&it.fixture.url("/lost"))).await;
-        lost.expect_err("it is lost");
-        let other = timeout(
-            Duration::from_secs(3),
-            send(&client, get(&it.fixture.url("/hello"))),
-        );
-        let other = other.await.expect("nobody waits for a probe").unwrap();
+        at_once(send(&client, get(&it.fixture.url("/lost"))))
+            .await
+            .expect_err("it is lost");
+        let other = at_once(send(&client, get(&it.fixture.url("/hello")))).await;
+        let other = other.expect("an answer");
         assert_eq!(text(other.into_body()).await.unwrap(), "hello");
     }
     assert_eq!(chunks, LONGER_THAN_A_VERDICT);
