@@ -104,8 +104,12 @@ where
                     Err(lease.death().into())
                 }
             }
-            // The connection of a server that was stopped breaks; that it was is the better news.
-            Err(error) => Err(lease.stopped().map_or(error, Into::into)),
+            Err(error) => {
+                // Most likely its server has died, and the next request had better not go there.
+                lease.suspect();
+                // The connection of a server that was stopped breaks; that it was is the better news.
+                Err(lease.stopped().map_or(error, Into::into))
+            }
             frame => frame,
         };
 

@@ -42,6 +42,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, Req>,
+        stopped: Watch,
     }
 }
 
@@ -60,7 +61,7 @@ pin_project! {
         // Waiting for the wrapped client to be ready.
         Readying { lease: Option<Lease>, call: Option<(S, Req)> },
         // Waiting for the response head.
-        Responding { #[pin] response: S::Future, lease: Option<Lease>, stopped: Watch },
+        Responding { #[pin] response: S::Future, lease: Option<Lease> },
         Failed { error: Option<Error> },
     }
 }
@@ -75,12 +76,14 @@ where
                 service,
                 call: Some((inner, request)),
             },
+            stopped: Watch::default(),
         }
     }
 
     pub(crate) fn failed(error: Error) -> Self {
         Self {
             state: State::Failed { error: Some(error) },
+            stopped: Watch::default(),
         }
     }
 }
@@ -104,7 +107,7 @@ where
                     match service.take().map(LocalService::try_into_lease) {
                         None => State::Readying { lease: None, call },
                         Some(Ok(lease)) => State::Readying {
-                            lease: Some(lease),
+                            lease: Some(lease.begin()),
                             call,
                         },
                         Some(Err(service)) => {
@@ -116,36 +119,27 @@ where
                 StateProj::Acquiring { acquire, call } => {
                     let lease = ready!(acquire.as_mut().poll(cx))?;
                     State::Readying {
-                        lease: Some(lease),
+                        lease: Some(lease.begin()),
                         call: call.take(),
                     }
                 }
                 StateProj::Readying { lease, call } => {
                     let (inner, _) = call.as_mut().expect(DONE);
-                    ready!(inner.poll_ready(cx)).map_err(Into::into)?;
+                    match inner.poll_ready(cx) {
+                        Poll::Ready(readied) => readied.map_err(Into::into)?,
+                        Poll::Pending => return this.stopped.poll_error(lease.as_ref(), cx),
+                    }
                     let (mut inner, request) = call.take().expect(DONE);
-                    let response = inner.call(request);
-                    let lease = lease.take().map(Lease::begin);
                     State::Responding {
-                        response,
-                        lease,
-                        stopped: Watch::default(),
+                        response: inner.call(request),
+                        lease: lease.take(),
                     }
                 }
-                StateProj::Responding {
-                    response,
-                    lease,
-                    stopped,
-                } => {
+                StateProj::Responding { response, lease } => {
                     return match response.poll(cx) {
                         Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.hold(lease.take()))),
                         Poll::Ready(Err(error)) => Poll::Ready(Err(blame(lease.take(), error))),
-                        Poll::Pending => match lease {
-                            Some(lease) => stopped
-                                .poll_stopped(lease, cx)
-                                .map(|error| Err(error.into())),
-                            None => Poll::Pending,
-                        },
+                        Poll::Pending => this.stopped.poll_error(lease.as_ref(), cx),
                     };
                 }
                 StateProj::Failed { error } => {

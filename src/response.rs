@@ -67,7 +67,7 @@ pub(crate) fn lease_body<B: Body>(
     }
     if is_upgrade(head) {
         // The body has ended and the socket has not. Nobody tells us when it does.
-        lease.reached(Outcome::Completed);
+        lease.reached(Outcome::ByHand);
         head.extensions.insert(lease);
         return LeasedBody::new(body, None, false);
     }

@@ -57,6 +57,6 @@ pub struct Status {
     pub idle_for: Option<Duration>,
     /// How often its process was started in this program.
     pub starts: u64,
-    /// What went wrong last, in the current start or run or the one before it.
+    /// What went wrong last, however long ago.
     pub last_error: Option<Error>,
 }

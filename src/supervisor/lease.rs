@@ -9,7 +9,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{handle::LocalService, shared::Ended, state::End, wakers::Place, word::Outcome};
-use crate::error::{Error, ErrorKind};
+use crate::{
+    BoxError,
+    error::{Error, ErrorKind},
+};
 
 /// One use of a [`LocalService`] in progress: while it is held, the process is stopped by nothing
 /// but [`stop`](LocalService::stop), a shutdown, or its own death.
@@ -32,7 +35,7 @@ impl Lease {
         Self {
             service,
             run,
-            outcome: Outcome::Completed,
+            outcome: Outcome::ByHand,
             waited,
         }
     }
@@ -144,5 +147,17 @@ impl Watch {
         // Before the look, so that no end falls between the two.
         place.wait(cx);
         lease.stopped().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The same for a future; without a lease there is nothing to be stopped.
+    pub(crate) fn poll_error<T>(
+        &mut self,
+        lease: Option<&Lease>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<T, BoxError>> {
+        let Some(lease) = lease else {
+            return Poll::Pending;
+        };
+        self.poll_stopped(lease, cx).map(|error| Err(error.into()))
     }
 }

@@ -181,7 +181,7 @@ impl Grant {
 impl Drop for Grant {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
-            shared.give_back(self.run, Outcome::Completed);
+            shared.give_back(self.run, Outcome::Unanswered);
         }
     }
 }

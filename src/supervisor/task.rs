@@ -80,6 +80,8 @@ pub(crate) struct Supervisor<B: Backend> {
     state: State,
     answers: HashMap<u64, (Answer, Want)>,
     stops: Vec<Stopped>,
+    /// Who asks for a process that has ended, before we are told that it has.
+    early: Vec<Command>,
     ticket: Option<Ticket>,
     probe: Option<Pending<(Sight, Duration)>>,
     spawn: Option<Pending<Result<B::Process, String>>>,
@@ -126,6 +128,7 @@ impl<B: Backend> Supervisor<B> {
             state: State::new(first.settings.policy),
             answers: HashMap::new(),
             stops: Vec::new(),
+            early: Vec::new(),
             ticket: None,
             probe: None,
             spawn: None,
@@ -203,10 +206,14 @@ impl<B: Backend> Supervisor<B> {
                     drop(reply.send(Err(error)));
                     return;
                 };
-                self.last = attached;
-                self.answers.insert(waiter, (reply, ask.want));
                 let word = self.shared.leases.word();
                 let (suspect, leases) = (word.is_suspect(), word.count());
+                if suspect && self.has_corpse() {
+                    self.early.push(Command::Ask { waiter, ask, reply });
+                    return;
+                }
+                self.last = attached;
+                self.answers.insert(waiter, (reply, ask.want));
                 self.take(Event::Asked {
                     waiter,
                     ask,
@@ -216,6 +223,8 @@ impl<B: Backend> Supervisor<B> {
             }
             Command::Leave { waiter } => {
                 self.answers.remove(&waiter);
+                let of_waiter = |command: &mut Command| matches!(command, Command::Ask { waiter: of, .. } if *of == waiter);
+                self.early.retain_mut(|command| !of_waiter(command));
                 self.take(Event::Left { waiter });
             }
             Command::Dismiss { handle } => self.take(Event::Dismissed { handle }),
@@ -341,8 +350,7 @@ impl<B: Backend> Supervisor<B> {
         // To look for a stranger takes time too, which the next probe has to keep away from.
         let took = took + looked.elapsed();
         // Its end is told first, and decides what the answer was worth.
-        let corpse = !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive());
-        if corpse {
+        if self.has_corpse() {
             return;
         }
         let leases = self.shared.leases.word().count();
@@ -366,6 +374,11 @@ impl<B: Backend> Supervisor<B> {
             Listener::Other { pid } => Sight::Stranger(pid),
             Listener::Ours | Listener::Unseen => Sight::Wanted,
         }
+    }
+
+    /// Whether the process has ended, and we are not told yet.
+    fn has_corpse(&mut self) -> bool {
+        !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive())
     }
 
     fn begin_spawn(&mut self) -> Option<Event> {
@@ -417,6 +430,9 @@ impl<B: Backend> Supervisor<B> {
         self.take(Event::Exited(exited));
         for mourner in self.mourners.drain(..) {
             let _ = mourner.send(false);
+        }
+        for command in std::mem::take(&mut self.early) {
+            self.commanded(command);
         }
     }
 

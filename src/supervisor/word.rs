@@ -25,15 +25,32 @@ const ANSWERED: u64 = 1 << 36;
 const SERVED: u64 = 1 << 37;
 const RUN: u32 = 40;
 
-/// How far a response came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// How a lease was of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     /// No response head.
     Unanswered,
     /// A response head, and perhaps a part of the body.
     Answered,
-    /// All of it.
+    /// All of a response.
     Completed,
+    /// Held by hand: taken for a use that went well, but no sign that the server lives.
+    ByHand,
+}
+
+impl Outcome {
+    fn flags(self) -> u64 {
+        match self {
+            Self::Unanswered => 0,
+            Self::Answered => ANSWERED,
+            Self::Completed => ANSWERED | SERVED,
+            Self::ByHand => SERVED,
+        }
+    }
+
+    pub(crate) fn is_sign_of_life(self) -> bool {
+        self.flags() & ANSWERED != 0
+    }
 }
 
 /// A value of the word, and what it becomes.
@@ -95,12 +112,7 @@ impl Word {
         if self.run() != run {
             return None;
         }
-        let flags = match outcome {
-            Outcome::Unanswered => 0,
-            Outcome::Answered => ANSWERED,
-            Outcome::Completed => ANSWERED | SERVED,
-        };
-        let left = Self(self.0 - 1).with(flags);
+        let left = Self(self.0 - 1).with(outcome.flags());
         Some(if left.count() == 0 {
             left.without(NOTIFY | ANSWERED)
         } else {
@@ -210,7 +222,7 @@ impl LeaseCount {
             if word.is_last() {
                 let now = nanos(now());
                 self.idle_since.fetch_max(now, SeqCst);
-                if word.0 & ANSWERED != 0 || outcome > Outcome::Unanswered {
+                if word.0 & ANSWERED != 0 || outcome.is_sign_of_life() {
                     self.alive_since.fetch_max(now, SeqCst);
                 }
             }
@@ -361,6 +373,7 @@ mod tests {
         assert!(!given(Outcome::Unanswered).has_served());
         assert!(!given(Outcome::Answered).has_served());
         assert!(given(Outcome::Completed).has_served());
+        assert!(given(Outcome::ByHand).has_served());
         let later = given(Outcome::Completed).take().unwrap();
         let later = later.give_back(0, Outcome::Unanswered).unwrap();
         assert!(later.has_served(), "for as long as it runs");
@@ -371,6 +384,7 @@ mod tests {
         for (outcomes, alive) in [
             (vec![Outcome::Unanswered], 0),
             (vec![Outcome::Answered], 7),
+            (vec![Outcome::ByHand], 0),
             (vec![Outcome::Completed, Outcome::Unanswered], 7),
             (vec![Outcome::Unanswered, Outcome::Answered], 7),
         ] {

@@ -99,7 +99,7 @@ const MUTANTS: [Mutant; 12] = [
     Mutant {
         name: "a grant to who has left leaks the lease",
         file: "supervisor/state/check/driver.rs",
-        from: "self.give_back(run, Outcome::Completed);",
+        from: "self.give_back(run, Outcome::Unanswered);",
         to: "",
         evil: "crashes",
         breaks: "leases counted are not leases out",

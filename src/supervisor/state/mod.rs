@@ -89,7 +89,7 @@ enum Stage {
     /// ours has lost the port once already, so the next that loses it has failed.
     Looking {
         since: Time,
-        until: Option<Time>,
+        until: Time,
         last: Sight,
         respawned: bool,
     },
@@ -180,11 +180,10 @@ impl State {
         match &self.stage {
             Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => None,
             Stage::Claiming { due, .. } => Some(*due),
-            Stage::Looking { until, .. } => *until,
             Stage::Loading(loading) => Some(loading.deadline()),
             Stage::Ready(ready) => ready.deadline(),
             Stage::Stopping(stopping) => Some(stopping.deadline()),
-            Stage::Settling { until, .. } => Some(*until),
+            Stage::Looking { until, .. } | Stage::Settling { until, .. } => Some(*until),
         }
     }
 
@@ -283,9 +282,7 @@ impl State {
     fn policy_changed(&mut self, policy: Policy) {
         let former = std::mem::replace(&mut self.policy, policy);
         match &mut self.stage {
-            Stage::Looking {
-                until: Some(until), ..
-            } => {
+            Stage::Looking { until, .. } => {
                 let begun = until.saturating_sub(former.ready_timeout);
                 *until = begun + policy.ready_timeout;
             }

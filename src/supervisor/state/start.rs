@@ -93,8 +93,8 @@ impl State {
     fn look(&mut self, respawned: bool) {
         self.stage = Stage::Looking {
             since: self.now,
-            until: None,
-            last: Sight::Refused,
+            until: self.now + self.policy.ready_timeout,
+            last: Sight::Silent,
             respawned,
         };
         self.probe(Duration::ZERO);
@@ -191,26 +191,16 @@ impl State {
     }
 
     fn wait_for_stranger(&mut self, sight: Sight, took: Duration) {
-        let ready_by = self.now + self.policy.ready_timeout;
-        let Stage::Looking {
-            since, until, last, ..
-        } = &mut self.stage
-        else {
+        let Stage::Looking { since, last, .. } = &mut self.stage else {
             return;
         };
-        until.get_or_insert(ready_by);
         *last = sight;
         let after = pause(took, self.now.saturating_sub(*since));
         self.probe(after);
     }
 
     pub(super) fn stranger_timeout(&mut self) {
-        let Stage::Looking {
-            until: Some(until),
-            last,
-            ..
-        } = &self.stage
-        else {
+        let Stage::Looking { until, last, .. } = &self.stage else {
             return;
         };
         if *until <= self.now {

@@ -82,11 +82,11 @@ async fn a_strangers_server_is_waited_for_while_it_loads() {
         fake.script().elsewhere = loading;
         let service = service(&fake, config());
         let waiter = asks(&service);
-        sleep(119 * SEC).await;
+        sleep(117 * SEC).await;
         assert!(!waiter.is_finished(), "{loading}");
         fake.script().elsewhere = Sight::Wanted;
         let lease = waiter.await.unwrap().unwrap();
-        assert!(lease.waited() < 122 * SEC);
+        assert!(lease.waited() < 120 * SEC);
         assert_eq!(service.status().origin, Some(Origin::External));
         assert_eq!(fake.count(What::Spawned), 0);
     }
@@ -99,7 +99,7 @@ async fn a_stranger_that_never_gets_ready_is_given_up_after_the_ready_timeout() 
     let service = service(&fake, config());
     let begun = Instant::now();
     let error = service.acquire().await.unwrap_err();
-    assert_eq!(begun.elapsed(), 120 * SEC + MS);
+    assert_eq!(begun.elapsed(), 120 * SEC);
     let ErrorKind::ReadyTimeout { last_probe, .. } = error.kind() else {
         panic!("{error}");
     };

@@ -211,7 +211,7 @@ impl World {
         let run = self.word.run();
         if self.answer(waiter, Stands::Holding(run))? {
             // It drops its answer, and with it the lease.
-            self.give_back(run, Outcome::Completed);
+            self.give_back(run, Outcome::Unanswered);
         }
         Ok(())
     }
@@ -288,9 +288,7 @@ impl World {
                 // They say when to look again, and what an error tells.
                 *since = NOW;
                 *last = Sight::Refused;
-                if let Some(until) = until {
-                    shift(until, elapsed);
-                }
+                shift(until, elapsed);
             }
             Stage::Loading(loading) => loading.times().for_each(|time| shift(time, elapsed)),
             Stage::Ready(ready) => ready.times().for_each(|time| shift(time, elapsed)),

@@ -324,7 +324,7 @@ impl World {
         self.woken |= before.wakes();
         if word.count() == 0 {
             self.idle_since = self.clock;
-            if outcome > Outcome::Unanswered {
+            if outcome.is_sign_of_life() {
                 self.alive_since = self.clock;
             }
         }
