@@ -149,3 +149,15 @@ async fn a_killed_server_breaks_a_stream_of_reqwest_in_every_framing() {
         assert_eq!(it.leases(), 0, "{framing}");
     }
 }
+
+#[tokio::test]
+async fn the_request_right_after_a_broken_stream_is_served_by_a_new_server() {
+    let it = Setup::new("right after a broken stream");
+    for round in 0..20 {
+        let mut body = it.get("/stream?chunks=2&gap_ms=60000").await.into_body();
+        assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "chunk 0\n");
+        kill_server(&it);
+        chunk(&mut body).await.expect("no clean end").unwrap_err();
+        assert_eq!(it.text("/hello").await, "hello", "round {round}");
+    }
+}

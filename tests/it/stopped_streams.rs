@@ -1,8 +1,11 @@
 //! Whoever reads from a server that is stopped under it gets our error, and no end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
 };
 
 use http_body_util::BodyExt as _;
@@ -121,4 +124,33 @@ async fn a_stop_that_comes_between_two_reads_is_told_by_the_next() {
         matches!(kind(&*error), Some(ErrorKind::Stopped { .. })),
         "{error:?}"
     );
+}
+
+/// A client that never is ready.
+#[derive(Clone)]
+struct NeverReady;
+
+impl tower::Service<http::Request<()>> for NeverReady {
+    type Response = http::Response<String>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: http::Request<()>) -> Self::Future {
+        std::future::ready(Ok(http::Response::default()))
+    }
+}
+
+#[tokio::test]
+async fn a_stop_wakes_a_request_whose_client_is_never_ready() {
+    let it = Setup::new("a client that is never ready");
+    let client = ensured(&it.service, NeverReady);
+    let asking = tokio::task::spawn(client.oneshot(http::Request::new(())));
+    eventually("a lease", || it.leases() == 1).await;
+    within("the stop", it.service.stop()).await.unwrap();
+    let error = within("the answer", asking).await.unwrap().unwrap_err();
+    assert!(matches!(kind(&*error), Some(ErrorKind::Stopped { .. })));
 }
