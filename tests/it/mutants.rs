@@ -23,7 +23,7 @@ const SOURCES: [&str; 16] = [
     "probe/pace.rs",
     "status.rs",
     "supervisor/backoff.rs",
-    "supervisor/word.rs",
+    "supervisor/word/mod.rs",
     "supervisor/state/mod.rs",
     "supervisor/state/event.rs",
     "supervisor/state/start.rs",
@@ -66,7 +66,7 @@ const MUTANTS: [Mutant; 12] = [
     },
     Mutant {
         name: "an idle word is closed over a lease",
-        file: "supervisor/word.rs",
+        file: "supervisor/word/mod.rs",
         from: "(self.0 & (COUNT | TOUCHED) == 0)",
         to: "(self.0 & !self.0 == 0)",
         evil: "crashes",
@@ -114,7 +114,7 @@ const MUTANTS: [Mutant; 12] = [
     },
     Mutant {
         name: "a lease counts whatever its run",
-        file: "supervisor/word.rs",
+        file: "supervisor/word/mod.rs",
         from: "if self.run() != run {",
         to: "if false {",
         evil: "crashes",

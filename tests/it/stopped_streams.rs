@@ -148,9 +148,11 @@ impl tower::Service<http::Request<()>> for NeverReady {
 async fn a_stop_wakes_a_request_whose_client_is_never_ready() {
     let it = Setup::new("a client that is never ready");
     let client = ensured(&it.service, NeverReady);
-    let asking = tokio::task::spawn(client.oneshot(http::Request::new(())));
+    let mut asking = JoinSet::new();
+    asking.spawn(client.oneshot(http::Request::new(())));
     eventually("a lease", || it.leases() == 1).await;
     within("the stop", it.service.stop()).await.unwrap();
-    let error = within("the answer", asking).await.unwrap().unwrap_err();
+    let answer = within("the answer", asking.join_next()).await.unwrap();
+    let error = answer.unwrap().unwrap_err();
     assert!(matches!(kind(&*error), Some(ErrorKind::Stopped { .. })));
 }

@@ -3,6 +3,10 @@
 //! The task holds no handle to its service, so the last handle to go closes its mailbox, and that
 //! ends it.
 
+mod actions;
+mod command;
+mod waits;
+
 use std::{
     collections::{HashMap, VecDeque},
     future::Future,
@@ -11,61 +15,29 @@ use std::{
     time::Duration,
 };
 
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::Instant,
+};
+
+pub(crate) use self::command::Command;
+use self::command::{Answer, Stopped};
 use super::{
     backend::{Backend, Process},
     claim::{Claims, Ticket},
     report::Facts,
-    shared::{Attached, Grant, Shared},
-    state::{Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, State, Want},
+    shared::{Attached, Shared},
+    state::{Claim, End, Event, Exited, Leases, State, Want},
     trace::Trace,
-    word::Word,
 };
 use crate::{
     config::Endpoint,
     error::{Error, ErrorKind},
     probe::Sight,
     process::{Exit, Listener, port_taken},
-    status::{Origin, Phase},
+    status::Phase,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-    time::{Instant, sleep, sleep_until},
-};
-
-/// What callers tell the task.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Ask {
-        waiter: u64,
-        ask: Ask,
-        reply: Answer,
-    },
-    Leave {
-        waiter: u64,
-    },
-    Dismiss {
-        handle: u64,
-    },
-    Stop {
-        reply: Stopped,
-    },
-    Retire {
-        limit: Option<Duration>,
-        reply: Stopped,
-    },
-    /// A handle came or went.
-    Handles,
-    /// Whether the run goes on, asked at the end of a body that nothing else delimits.
-    Confirm {
-        run: u64,
-        reply: oneshot::Sender<bool>,
-    },
-}
-
-/// `None` for those who want no lease.
-pub(crate) type Answer = oneshot::Sender<Result<Option<Grant>, Error>>;
-pub(crate) type Stopped = oneshot::Sender<Result<(), Error>>;
 
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -160,13 +132,13 @@ impl<B: Backend> Supervisor<B> {
         // An exit comes before what a probe saw at the same time.
         tokio::select! {
             biased;
-            woken = next_of_process(self.process.as_mut(), self.exit_told) => woken,
-            claim = next_of_claim(self.ticket.as_mut()) => Woken::Claim(claim),
-            spawned = pending(self.spawn.as_mut()) => Woken::Spawned(spawned),
-            (sight, took) = pending(self.probe.as_mut()) => Woken::Probed(sight, took),
+            woken = waits::next_of_process(self.process.as_mut(), self.exit_told) => woken,
+            claim = waits::next_of_claim(self.ticket.as_mut()) => Woken::Claim(claim),
+            spawned = waits::pending(self.spawn.as_mut()) => Woken::Spawned(spawned),
+            (sight, took) = waits::pending(self.probe.as_mut()) => Woken::Probed(sight, took),
             command = self.commands.recv(), if self.is_open => Woken::Command(command),
             () = self.shared.idle.notified() => Woken::Idle,
-            () = due(deadline) => Woken::Deadline,
+            () = waits::due(deadline) => Woken::Deadline,
         }
     }
 
@@ -267,78 +239,6 @@ impl<B: Backend> Supervisor<B> {
         self.publish();
     }
 
-    /// Some actions are answered at once.
-    fn perform(&mut self, action: Action) -> Option<Event> {
-        match action {
-            Action::Claim => {
-                self.trace.over();
-                self.trace = Trace::begin(&self.last.name, self.shared.leases.word().run());
-                self.facts.begin(self.shared.now());
-                self.ticket = Some(self.claims.claim(&self.last.name, &self.endpoints));
-            }
-            Action::Release => self.ticket = None,
-            Action::Probe { handle, after } => self.begin_probe(handle, after),
-            Action::Spawn => return self.begin_spawn(),
-            Action::Terminate(reason) => self.terminate(reason),
-            Action::Kill => {
-                if let Some(process) = &mut self.process {
-                    process.kill();
-                }
-            }
-            Action::Open(origin) => self.open(origin),
-            Action::Reopen(origin) => self.reopen(origin),
-            Action::Close => {
-                self.shared.leases.update(Word::close);
-                return Some(self.look());
-            }
-            Action::CloseIfIdle => {
-                let closed = self.shared.leases.close_if_idle();
-                return Some(if closed { Event::Closed } else { self.look() });
-            }
-            Action::End(end) => self.end(end),
-            Action::Suspect => {
-                self.shared.leases.update(Word::suspect);
-            }
-            Action::Trust => {
-                self.shared.leases.seen_alive(self.shared.now());
-                self.shared.leases.update(Word::trust);
-            }
-            Action::Look => return Some(self.look()),
-            Action::Grant(waiters) => self.grant(&waiters),
-            Action::Fail(waiters, failure) => self.fail(&waiters, &failure),
-            Action::Settled { killed } => self.settled(killed),
-            Action::Finish => self.finished = true,
-        }
-        None
-    }
-
-    fn look(&self) -> Event {
-        let leases = &self.shared.leases;
-        // The word first: the times were written before it said that nothing is out.
-        let out = leases.look();
-        let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
-        Event::Looked(Leases {
-            out,
-            idle_since,
-            alive_since,
-        })
-    }
-
-    fn begin_probe(&mut self, handle: u64, after: Duration) {
-        let target = self.attached(handle).settings.target.clone();
-        if after.is_zero() && self.process.is_none() && self.state.phase() == Phase::Starting {
-            self.trace.probing(&target);
-        }
-        let backend = self.backend.clone();
-        self.probe = Some(Box::pin(async move {
-            if !after.is_zero() {
-                sleep(after).await;
-            }
-            let begun = Instant::now();
-            (backend.probe(target).await, begun.elapsed())
-        }));
-    }
-
     fn probed(&mut self, sight: Sight, took: Duration) {
         self.probe = None;
         let looked = Instant::now();
@@ -381,21 +281,6 @@ impl<B: Backend> Supervisor<B> {
         !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive())
     }
 
-    fn begin_spawn(&mut self) -> Option<Event> {
-        let Attached { name, settings } = self.last.clone();
-        self.facts.begin(self.shared.now());
-        self.exit_told = false;
-        let problems = self.backend.problems(&settings, &name);
-        if !problems.is_empty() {
-            self.facts
-                .spawn_failed(Error::new(&name, ErrorKind::InvalidConfig { problems }));
-            return Some(Event::SpawnFailed { invalid: true });
-        }
-        self.trace.starting(&settings.launch);
-        self.spawn = Some(Box::pin(self.backend.spawn(&settings, &name)));
-        None
-    }
-
     fn spawned(&mut self, spawned: Result<B::Process, String>) {
         self.spawn = None;
         match spawned {
@@ -433,97 +318,6 @@ impl<B: Backend> Supervisor<B> {
         }
         for command in std::mem::take(&mut self.early) {
             self.commanded(command);
-        }
-    }
-
-    /// What the process wrote, without any handle's secrets.
-    fn output(&self) -> String {
-        let Some(process) = &self.process else {
-            return String::new();
-        };
-        let handles: Vec<_> = self.shared.handles().values().cloned().collect();
-        let output = process.output(&self.last.settings);
-        handles
-            .iter()
-            .fold(output, |text, handle| handle.settings.secrets.redact(&text))
-    }
-
-    fn terminate(&mut self, reason: Reason) {
-        if self.facts.begin_stop() {
-            self.trace.stopping(reason.as_str());
-        }
-        if let Some(process) = &mut self.process {
-            process.terminate();
-        }
-    }
-
-    fn open(&mut self, origin: Origin) {
-        let now = self.shared.now();
-        self.shared.leases.open(now);
-        self.facts.ready(now);
-        self.trace.ready(origin, self.facts.age(now));
-    }
-
-    fn reopen(&mut self, origin: Origin) {
-        self.shared.leases.update(Word::reopen);
-        if origin == Origin::External {
-            self.trace.replaced();
-        }
-    }
-
-    fn end(&mut self, end: End) {
-        // A run that never became ready has no leases, but its number is used up all the same.
-        self.shared.end_run(self.facts.ended(end));
-        self.facts.over();
-        if let Some(exited) = self.facts.death(end) {
-            // Nobody waits for an answer, and yet the next one may have to tell of it.
-            let error = self.error(&Failure::Exited(exited));
-            self.facts.remember(&error);
-        }
-    }
-
-    fn grant(&mut self, waiters: &[u64]) {
-        // Whoever is answered may look at the status at once.
-        self.publish();
-        for waiter in waiters {
-            if let Some((answer, want)) = self.answers.remove(waiter) {
-                let grant = (want == Want::Lease).then(|| Grant::new(&self.shared));
-                // Who has gone meanwhile drops it, and with it the lease.
-                drop(answer.send(Ok(grant)));
-            }
-        }
-    }
-
-    fn fail(&mut self, waiters: &[u64], failure: &Failure) {
-        let error = self.error(failure);
-        if failure.is_news() {
-            self.trace.failed(&error);
-            self.facts.remember(&error);
-        }
-        self.publish();
-        for waiter in waiters {
-            if let Some((answer, _)) = self.answers.remove(waiter) {
-                drop(answer.send(Err(error.clone())));
-            }
-        }
-    }
-
-    fn error(&self, failure: &Failure) -> Error {
-        let holder = || self.ticket.as_ref().and_then(Ticket::holder);
-        let output = || self.output();
-        self.facts
-            .error(&self.last, failure, self.shared.now(), holder, output)
-    }
-
-    fn settled(&mut self, killed: bool) {
-        let result = if killed {
-            Ok(())
-        } else {
-            Err(self.error(&Failure::Unkillable))
-        };
-        self.publish();
-        for stop in self.stops.drain(..) {
-            drop(stop.send(result.clone()));
         }
     }
 
@@ -583,37 +377,5 @@ impl<B: Backend> Drop for Supervisor<B> {
             snapshot.waiters = 0;
             snapshot.ready_since = None;
         });
-    }
-}
-
-async fn next_of_process<P: Process>(process: Option<&mut P>, exit_told: bool) -> Woken<P> {
-    match process {
-        Some(process) if exit_told => {
-            process.gone().await;
-            Woken::Gone
-        }
-        Some(process) => Woken::Exited(process.ended().await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_of_claim(ticket: Option<&mut Ticket>) -> Claim {
-    match ticket {
-        Some(ticket) => ticket.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn pending<T>(future: Option<&mut Pending<T>>) -> T {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn due(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,0 +1,43 @@
+//! What the task waits for; each wait may be dropped and begun again.
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    super::{backend::Process, claim::Ticket, state::Claim},
+    Pending, Woken,
+};
+
+pub(super) async fn next_of_process<P: Process>(
+    process: Option<&mut P>,
+    exit_told: bool,
+) -> Woken<P> {
+    match process {
+        Some(process) if exit_told => {
+            process.gone().await;
+            Woken::Gone
+        }
+        Some(process) => Woken::Exited(process.ended().await),
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn next_of_claim(ticket: Option<&mut Ticket>) -> Claim {
+    match ticket {
+        Some(ticket) => ticket.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn pending<T>(future: Option<&mut Pending<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn due(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,277 @@
+//! Counts leases without a lock, a task or a clock.
+//!
+//! One atomic word says which run it is, whether leases may be taken, and how many are out. Taking
+//! the first lease and closing an idle run both change that word, so one of them loses; a lease of
+//! a former run finds another run's number there and counts for nobody.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    time::Duration,
+};
+
+const COUNT: u64 = 0xffff_ffff;
+/// Leases may be taken.
+const OPEN: u64 = 1 << 32;
+/// Whoever wants a lease asks the supervisor, which probes first.
+const SUSPECT: u64 = 1 << 33;
+/// The last lease to end wakes the supervisor.
+const NOTIFY: u64 = 1 << 34;
+/// A lease was taken since the supervisor last looked.
+const TOUCHED: u64 = 1 << 35;
+/// A lease that got an answer has ended since the word was last at rest.
+const ANSWERED: u64 = 1 << 36;
+/// A response of this run came to its end.
+const SERVED: u64 = 1 << 37;
+const RUN: u32 = 40;
+
+/// How a lease was of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    /// No response head.
+    Unanswered,
+    /// A response head, and perhaps a part of the body.
+    Answered,
+    /// All of a response.
+    Completed,
+    /// Held by hand: taken for a use that went well, but no sign that the server lives.
+    ByHand,
+}
+
+impl Outcome {
+    fn flags(self) -> u64 {
+        match self {
+            Self::Unanswered => 0,
+            Self::Answered => ANSWERED,
+            Self::Completed => ANSWERED | SERVED,
+            Self::ByHand => SERVED,
+        }
+    }
+
+    pub(crate) fn is_sign_of_life(self) -> bool {
+        self.flags() & ANSWERED != 0
+    }
+}
+
+/// A value of the word, and what it becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Word(u64);
+
+impl Word {
+    pub(crate) const NEW: Self = Self(0);
+
+    pub(crate) fn count(self) -> usize {
+        usize::try_from(self.0 & COUNT).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn run(self) -> u64 {
+        self.0 >> RUN
+    }
+
+    pub(crate) fn is_open(self) -> bool {
+        self.0 & OPEN != 0
+    }
+
+    pub(crate) fn is_suspect(self) -> bool {
+        self.0 & SUSPECT != 0
+    }
+
+    pub(crate) fn has_served(self) -> bool {
+        self.0 & SERVED != 0
+    }
+
+    /// Whether the supervisor wants to be woken when a lease ends now.
+    pub(crate) fn wakes(self) -> bool {
+        self.is_last() && self.0 & NOTIFY != 0
+    }
+
+    fn with(self, flags: u64) -> Self {
+        Self(self.0 | flags)
+    }
+
+    fn without(self, flags: u64) -> Self {
+        Self(self.0 & !flags)
+    }
+
+    fn is_last(self) -> bool {
+        self.count() == 1
+    }
+
+    /// A caller takes a lease.
+    pub(crate) fn take(self) -> Option<Self> {
+        (self.0 & (OPEN | SUSPECT) == OPEN).then(|| Self(self.0 + 1).with(TOUCHED))
+    }
+
+    /// The supervisor hands one out, whatever is suspected.
+    pub(crate) fn grant(self) -> Self {
+        Self(self.0 + 1).with(TOUCHED)
+    }
+
+    /// A lease of the run ends; `None` if that run is over.
+    pub(crate) fn give_back(self, run: u64, outcome: Outcome) -> Option<Self> {
+        if self.run() != run {
+            return None;
+        }
+        let left = Self(self.0 - 1).with(outcome.flags());
+        Some(if left.count() == 0 {
+            left.without(NOTIFY | ANSWERED)
+        } else {
+            left
+        })
+    }
+
+    /// The supervisor looks, and is woken by the last lease if any is out.
+    pub(crate) fn look(self) -> Self {
+        let seen = self.without(TOUCHED);
+        if seen.count() == 0 {
+            seen
+        } else {
+            seen.with(NOTIFY)
+        }
+    }
+
+    /// Begins the run that the word has the number of.
+    pub(crate) fn open(self) -> Self {
+        Self(self.run() << RUN).with(OPEN)
+    }
+
+    pub(crate) fn reopen(self) -> Self {
+        self.with(OPEN).without(SUSPECT)
+    }
+
+    pub(crate) fn close(self) -> Self {
+        self.look().without(OPEN)
+    }
+
+    /// `None` if a lease is out, or was since the last look.
+    pub(crate) fn close_if_idle(self) -> Option<Self> {
+        (self.0 & (COUNT | TOUCHED) == 0).then(|| self.without(OPEN))
+    }
+
+    /// The run is over, and the word has the number of the next.
+    pub(crate) fn end(self) -> Self {
+        Self((self.run() + 1) << RUN)
+    }
+
+    pub(crate) fn suspect(self) -> Self {
+        self.with(SUSPECT)
+    }
+
+    pub(crate) fn trust(self) -> Self {
+        self.without(SUSPECT)
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Word")
+            .field("run", &self.run())
+            .field("open", &self.is_open())
+            .field("suspect", &self.is_suspect())
+            .field("out", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The leases of a service.
+#[derive(Debug)]
+pub(crate) struct LeaseCount {
+    word: AtomicU64,
+    /// In nanoseconds, like `alive_since`; written before the word says that no lease is out.
+    idle_since: AtomicU64,
+    alive_since: AtomicU64,
+}
+
+impl LeaseCount {
+    pub(crate) fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            word: AtomicU64::new(Word::NEW.0),
+            idle_since: zero(),
+            alive_since: zero(),
+        }
+    }
+
+    pub(crate) fn word(&self) -> Word {
+        Word(self.word.load(SeqCst))
+    }
+
+    pub(crate) fn idle_since(&self) -> Duration {
+        Duration::from_nanos(self.idle_since.load(SeqCst))
+    }
+
+    pub(crate) fn alive_since(&self) -> Duration {
+        Duration::from_nanos(self.alive_since.load(SeqCst))
+    }
+
+    /// Takes a lease if the server is ready and beyond suspicion; says of which run.
+    pub(crate) fn take(&self) -> Option<u64> {
+        self.change(Word::take).map(Word::run)
+    }
+
+    /// One more lease of a run of which a lease is out.
+    pub(crate) fn take_another(&self, run: u64) -> bool {
+        self.change(|word| (word.run() == run).then(|| word.grant()))
+            .is_some()
+    }
+
+    /// Whether the supervisor wants to know. The clock is read by the last lease only.
+    pub(crate) fn give_back(&self, run: u64, outcome: Outcome, now: impl Fn() -> Duration) -> bool {
+        let before = self.change(|word| {
+            let left = word.give_back(run, outcome)?;
+            if word.is_last() {
+                let now = nanos(now());
+                self.idle_since.fetch_max(now, SeqCst);
+                if word.0 & ANSWERED != 0 || outcome.is_sign_of_life() {
+                    self.alive_since.fetch_max(now, SeqCst);
+                }
+            }
+            Some(left)
+        });
+        before.is_some_and(Word::wakes)
+    }
+
+    /// How many leases are out; if any, the last to end wakes the supervisor.
+    pub(crate) fn look(&self) -> usize {
+        // What it was: a lease taken since would end without waking anybody.
+        self.update(Word::look).count()
+    }
+
+    /// Makes the next caller ask the supervisor, if that run goes on.
+    pub(crate) fn suspect(&self, run: u64) {
+        self.change(|word| (word.run() == run).then(|| word.suspect()));
+    }
+
+    /// Whether it could be closed.
+    pub(crate) fn close_if_idle(&self) -> bool {
+        self.change(Word::close_if_idle).is_some()
+    }
+
+    pub(crate) fn open(&self, now: Duration) -> u64 {
+        self.idle_since.store(nanos(now), SeqCst);
+        self.seen_alive(now);
+        self.update(Word::open).run()
+    }
+
+    pub(crate) fn seen_alive(&self, now: Duration) {
+        self.alive_since.store(nanos(now), SeqCst);
+    }
+
+    /// For changes that cannot fail; says what the word was.
+    pub(crate) fn update(&self, to: impl Fn(Word) -> Word) -> Word {
+        self.change(|word| Some(to(word))).unwrap_or(Word::NEW)
+    }
+
+    /// Says what the word was, if it was changed.
+    fn change(&self, to: impl Fn(Word) -> Option<Word>) -> Option<Word> {
+        let to = |word| to(Word(word)).map(|word| word.0);
+        self.word.fetch_update(SeqCst, SeqCst, to).ok().map(Word)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
