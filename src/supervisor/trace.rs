@@ -1,6 +1,6 @@
 //! What `tracing` hears of a service. The crate's documentation lists every name that is used here.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use tracing::{
     Span, debug,
@@ -24,6 +24,7 @@ pub(crate) struct Trace {
     span: Span,
     /// Whose server it turned out to be.
     origin: Option<Origin>,
+    is_idle: bool,
 }
 
 impl Trace {
@@ -32,6 +33,7 @@ impl Trace {
         Self {
             span: Span::none(),
             origin: None,
+            is_idle: false,
         }
     }
 
@@ -39,7 +41,11 @@ impl Trace {
     pub(crate) fn begin(service: &str, run: u64) -> Self {
         let span =
             info_span!(target: TARGET, parent: None, "local_service", service, run, pid = Empty);
-        Self { span, origin: None }
+        Self {
+            span,
+            origin: None,
+            is_idle: false,
+        }
     }
 
     pub(crate) fn probing(&self, target: &Target) {
@@ -70,8 +76,12 @@ impl Trace {
         warn!(target: TARGET, parent: &self.span, "replaced");
     }
 
-    pub(crate) fn idle(&self) {
-        debug!(target: TARGET, parent: &self.span, "idle");
+    /// What a look at the leases has shown; that nobody uses it is told once, until somebody does.
+    pub(crate) fn looked(&mut self, leases: usize) {
+        let was_idle = mem::replace(&mut self.is_idle, leases == 0);
+        if self.is_idle && !was_idle {
+            debug!(target: TARGET, parent: &self.span, "idle");
+        }
     }
 
     pub(crate) fn stopping(&self, reason: &str) {

@@ -66,11 +66,12 @@ impl<B: Backend> Supervisor<B> {
         None
     }
 
-    pub(super) fn look(&self) -> Event {
+    pub(super) fn look(&mut self) -> Event {
         let leases = &self.shared.leases;
         // The word first: the times were written before it said that nothing is out.
         let out = leases.look();
         let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
+        self.trace.looked(out);
         Event::Looked(Leases {
             out,
             idle_since,

@@ -28,7 +28,7 @@ use super::{
     claim::{Claims, Ticket},
     report::Facts,
     shared::{Attached, Shared},
-    state::{Claim, End, Event, Exited, Leases, State, Want},
+    state::{Claim, End, Event, Exited, State, Want},
     trace::Trace,
 };
 use crate::{
@@ -159,10 +159,6 @@ impl<B: Backend> Supervisor<B> {
             Woken::Spawned(spawned) => self.spawned(spawned),
             Woken::Idle => {
                 let looked = self.look();
-                let is_idle = matches!(looked, Event::Looked(Leases { out: 0, .. }));
-                if is_idle && self.state.phase() == Phase::Ready {
-                    self.trace.idle();
-                }
                 self.take(looked);
             }
             Woken::Deadline => self.take(Event::Tick),
