@@ -51,6 +51,9 @@ pub(super) fn of_occupied(sight: Sight) -> &'static str {
             "if that is the wanted server, set `healthUrl` or `healthStatus`; if not, end it or \
              give the service a port of its own"
         }
-        _ => "end it, or give the service a port of its own",
+        _ => {
+            "end it, give the service a port of its own, or correct `healthUrl` if the wanted server \
+             speaks HTTP elsewhere"
+        }
     }
 }
