@@ -267,10 +267,10 @@ impl LocalServiceConfig {
         self
     }
 
-    /// How long a request waits for another service on the same address to be free; as long as
-    /// [`ready_timeout`](Self::ready_timeout) by default.
+    /// How long a request waits until another service on the same address has ended, the time of its
+    /// stop included; as long as [`ready_timeout`](Self::ready_timeout) by default.
     ///
-    /// If zero, it fails at once while the other one is in use.
+    /// If zero, it fails at once while the other one runs.
     #[must_use]
     pub fn swap_timeout(mut self, timeout: Duration) -> Self {
         self.swap_timeout = Some(timeout);
