@@ -275,6 +275,8 @@ mod probe;
 #[cfg(unix)]
 mod process;
 #[cfg(unix)]
+pub mod provider;
+#[cfg(unix)]
 mod registry;
 #[cfg(all(unix, feature = "reqwest"))]
 mod reqwest;
