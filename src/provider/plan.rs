@@ -90,7 +90,7 @@ impl Reader<'_> {
     fn provider(&mut self, written: &WrittenProvider) -> Option<Planned> {
         let before = self.problems.len();
         let meant = self.meant(written);
-        let (base, settings) = match meant.local.clone() {
+        let (base, settings) = match &meant.local {
             Some(local) => self.settings(before, &meant, local).unzip(),
             None if self.is_refused(before, "baseUrl") => (None, None),
             None => (self.base(&meant.base_url), None),
@@ -243,7 +243,7 @@ impl Reader<'_> {
         &mut self,
         first: usize,
         meant: &Meant,
-        local: LocalServiceConfig,
+        local: &LocalServiceConfig,
     ) -> Option<(Uri, Settings)> {
         match local.validate(self.id, &meant.base_url) {
             Ok(settings) => Some((settings.base.clone(), settings)),

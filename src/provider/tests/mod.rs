@@ -1,4 +1,8 @@
 //! Files without any process: what is read, what is refused, what a URL and a model resolve to.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "values of `json!`, as they come"
+)]
 
 mod parsing;
 mod problems;
