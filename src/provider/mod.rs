@@ -89,7 +89,7 @@ use crate::{
 const FILE: &str = "models.providers";
 
 /// The providers of a configuration file: a handle that is cheap to clone, and a
-/// [`Resolve`](crate::Resolve) for a layer.
+/// [`Resolve`] for a layer.
 ///
 /// All clones see what [`register`](Self::register) and [`reload`](Self::reload) do to one of them. To
 /// read one touches neither the file system nor the environment; before `register` nothing is

@@ -69,6 +69,19 @@ fn a_thousand_providers_are_each_found() {
 }
 
 #[test]
+fn to_resolve_a_url_allocates_nothing() {
+    let providers = registered(json!({ "a": local(9326), "b": local(9327) }));
+    for url in [
+        "http://127.0.0.1:9326/v1/chat",
+        "https://Other.example:9326/v1",
+    ] {
+        let request = http::Request::get(url).body(()).unwrap();
+        let resolve = || drop(providers.resolve(&request));
+        assert_eq!(allocation_counter::measure(resolve).count_total, 0, "{url}");
+    }
+}
+
+#[test]
 fn a_model_is_found_by_its_provider() {
     let value = json!({
         "models": { "providers": { "inferrs": local(9324) } },
