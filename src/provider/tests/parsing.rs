@@ -133,6 +133,18 @@ mod json5 {
     }
 
     #[test]
+    fn a_wrong_type_is_told_with_the_path_of_its_field() {
+        let text =
+            "{ models: { providers: {\n a: { baseUrl: 'http://h', timeoutSeconds: 'x' } } } }";
+        let (service, field, remedy) = problem(text);
+        assert_eq!(service, "a");
+        assert_eq!(field, "models.providers.a.timeoutSeconds");
+        assert!(remedy.contains("line 2 column"), "{remedy}");
+        let (_, field, _) = problem("{ agents: { defaults: { model: 5 } } }");
+        assert_eq!(field, "agents.defaults.model");
+    }
+
+    #[test]
     fn broken_text_is_told_with_line_and_column() {
         for text in ["{\n  models: [ }", "{}\n}", "\n'open", ""] {
             let (_, field, remedy) = problem(text);
