@@ -51,7 +51,9 @@
 //! - [`LocalService::for_its_origin`]: those to its base URL, so that one client can talk to local and
 //!   remote servers,
 //! - any `Fn(&Request) -> Option<LocalService>`: several services behind one client. Where it says
-//!   `None`, the request passes through, untouched.
+//!   `None`, the request passes through, untouched,
+//! - a [`Providers`](provider::Providers): all servers of a configuration file, each for the URLs under
+//!   its base URL.
 //!
 //! With feature `reqwest`, a `reqwest::Client` (0.13) is such a client, too.
 //!
@@ -160,6 +162,16 @@
 //! # }
 //! ```
 //!
+//! # Configuration files
+//!
+//! [`Providers`](provider::Providers) reads a file in the shape of `OpenClaw`'s: providers under
+//! `models.providers`, of which those with a `localService` have a server here. What is not ours in it
+//! is skipped. [`register`](provider::Providers::register) puts in the environment's values (`${VAR}`),
+//! tells all that is wrong at once and starts nothing;
+//! [`reload`](provider::Providers::reload) puts another reading in its place, for every layer that holds
+//! the handle: what did not change goes on, what did is replaced, and no request is lost by it. The
+//! module [`provider`] says more; `examples/config` has files for llama.cpp, vLLM, MLX, inferrs and ds4.
+//!
 //! # Upgrades, and other uses of a server
 //!
 //! A WebSocket outlives its response. So the [`Lease`] of a 101 (or a successful CONNECT) is in the
@@ -251,6 +263,8 @@
 //!
 //! - `reqwest`: reqwest's request and response (0.13). To put the response together again takes a few
 //!   allocations.
+//! - `json5`: [`Providers::from_json5`](provider::Providers), which tells line, column and path of a
+//!   mistake. With any other format of serde, files are read without it.
 //! - `full`: all of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -274,6 +288,8 @@ mod layer;
 mod probe;
 #[cfg(unix)]
 mod process;
+#[cfg(unix)]
+pub mod provider;
 #[cfg(unix)]
 mod registry;
 #[cfg(all(unix, feature = "reqwest"))]
@@ -306,7 +322,7 @@ pub use self::{
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The code of the README is compiled, like that of this documentation.
-#[cfg(all(doctest, feature = "reqwest"))]
+#[cfg(all(doctest, feature = "json5", feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 #[derive(Debug)]
 pub struct ReadmeDoctests;

@@ -160,7 +160,13 @@ impl Registry {
         config: LocalServiceConfig,
     ) -> Result<LocalService, Error> {
         let name = name.into();
-        let settings = Arc::new(config.validate(&name, base_url.as_ref())?);
+        let settings = config.validate(&name, base_url.as_ref())?;
+        self.adopt(name, settings)
+    }
+
+    /// A service whose configuration has been checked.
+    pub(crate) fn adopt(&self, name: String, settings: Settings) -> Result<LocalService, Error> {
+        let settings = Arc::new(settings);
         let core = HOST.core(&settings, self.inner.runtime.as_ref());
         let service = LocalService::attach(name, settings, core);
         // Dropped outside of the lock: the former one may be the last handle of its process.
@@ -198,6 +204,35 @@ impl Registry {
             // What cannot be killed cannot be waited for.
             drop(service.core().retire(None).await);
         }
+    }
+
+    /// Whether it holds this very handle.
+    pub(crate) fn has(&self, service: &LocalService) -> bool {
+        self.entries().services.iter().any(|it| it.is(service))
+    }
+
+    /// Begins to retire these, without waiting for anything: they are no longer of this registry, and
+    /// their processes are stopped when the last leases have ended.
+    ///
+    /// Unlike [`retire`](Self::retire) their handles go on to work: a request that has come by one of
+    /// them before it was replaced is served, if need be by a start of its own. A process goes on if
+    /// it is that of another handle, too.
+    pub(crate) fn let_go(&self, services: &[LocalService]) {
+        let is_one = |other: &LocalService| services.iter().any(|it| it.is(other));
+        let gone: Vec<_> = self
+            .entries()
+            .services
+            .extract_if(.., |it| is_one(it))
+            .collect();
+        for service in services {
+            service.core().retire_unless_wanted(|handle| {
+                services
+                    .iter()
+                    .any(|it| it.is_handle(handle, service.core()))
+            });
+        }
+        // Outside of the lock: they may be the last handles of their processes.
+        drop(gone);
     }
 
     /// Refuses new leases from now on ([`ShutDown`](ErrorKind::ShutDown)), and stops all processes

@@ -7,8 +7,8 @@ use crate::{config::same_origin, supervisor::LocalService};
 /// Says which service a request is for.
 ///
 /// Implemented by [`LocalService`] (every request is for it), by what
-/// [`for_its_origin`](LocalService::for_its_origin) returns, and by every
-/// `Fn(&Req) -> Option<LocalService>`.
+/// [`for_its_origin`](LocalService::for_its_origin) returns, by
+/// [`Providers`](crate::provider::Providers), and by every `Fn(&Req) -> Option<LocalService>`.
 ///
 /// It is asked once for each request, before that is sent, and should be quick: the next request on
 /// the same thread waits for it.

@@ -1,6 +1,9 @@
 //! What two servers cannot share.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash as _, Hasher},
+};
 
 use http::Uri;
 
@@ -44,6 +47,17 @@ pub(crate) fn same_origin(base: &Uri, request: &Uri) -> bool {
     base.scheme() == request.scheme()
         && base_host.is_same(request_host)
         && port(base).is_some_and(|it| port(request) == Some(it))
+}
+
+/// Hashes what [`same_origin`] compares; `None` if the URL has no origin. Allocates nothing.
+pub(crate) fn hash_origin(url: &Uri, hasher: &mut impl Hasher) -> Option<()> {
+    HostRef::parse(url.host()?)?.hash(hasher);
+    let scheme = url.scheme_str()?;
+    scheme
+        .bytes()
+        .for_each(|byte| byte.to_ascii_lowercase().hash(hasher));
+    port(url)?.hash(hasher);
+    Some(())
 }
 
 /// The port that a URL names, or that its scheme implies; `None` for 0 and what is no port.

@@ -1,6 +1,9 @@
 //! Hosts, as URLs write them and as they are compared and connected to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    hash::Hasher,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// Where a probe connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,21 @@ impl<'a> HostRef<'a> {
             Self::Localhost => true,
             Self::Address(address) => address.is_loopback(),
             Self::Name(_) => false,
+        }
+    }
+
+    /// Equal for all that is the same.
+    pub(super) fn hash(self, hasher: &mut impl Hasher) {
+        match self {
+            _ if self.is_loopback() => hasher.write_u8(0),
+            Self::Localhost => hasher.write_u8(0),
+            Self::Address(IpAddr::V4(address)) => hasher.write(&address.octets()),
+            Self::Address(IpAddr::V6(address)) => hasher.write(&address.octets()),
+            Self::Name(name) => {
+                for byte in name.bytes() {
+                    hasher.write_u8(byte.to_ascii_lowercase());
+                }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod launch;
 mod policy;
 mod secrets;
 mod settings;
+mod strings;
 mod target;
 mod url;
 mod validate;
@@ -17,7 +18,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 pub use self::launch::InheritEnv;
 pub(crate) use self::{
-    endpoint::{Endpoint, same_origin},
+    endpoint::{Endpoint, hash_origin, same_origin},
     files::file_problems,
     host::Host,
     launch::Launch,
@@ -25,6 +26,7 @@ pub(crate) use self::{
     secrets::Secrets,
     settings::Settings,
     target::Target,
+    url::shown as shown_url,
 };
 
 /// How one local server is started, probed and stopped.
@@ -51,7 +53,7 @@ pub(crate) use self::{
 ///
 /// assert!(!format!("{config:?}").contains("sk-very-secret"));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LocalServiceConfig {
     launch: Launch,
     health_url: Option<String>,
@@ -317,10 +319,6 @@ impl LocalServiceConfig {
     ///
     /// It goes into probes of that origin that have no `Authorization` of their own, and is taken
     /// out of all output.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "providers, which know the key, are still to come")
-    )]
     pub(crate) fn api_key(mut self, key: impl Into<String>) -> Self {
         self.api_key = Some(key.into());
         self

@@ -90,7 +90,7 @@ fn is_loopback(url: &Uri) -> bool {
 }
 
 /// The URL without its query and user info, where keys may stand.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let (place, query) = match text.find(['?', '#']) {
         Some(at) => (&text[..at], "?[redacted]"),
         None => (text, ""),

@@ -139,6 +139,18 @@ impl Core {
         retired
     }
 
+    /// The same without waiting, unless there are handles other than those that are let go.
+    pub(crate) fn retire_unless_wanted(&self, is_let_go: impl Fn(u64) -> bool) {
+        if self
+            .shared
+            .handles()
+            .keys()
+            .all(|&handle| is_let_go(handle))
+        {
+            drop(self.retire(None));
+        }
+    }
+
     /// Whether any handle may still ask for leases.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.shared.handles().is_empty()

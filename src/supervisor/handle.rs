@@ -225,6 +225,16 @@ impl LocalService {
         Error::new(self.name(), kind)
     }
 
+    /// Whether the other is a clone of this handle.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.handle, &other.handle)
+    }
+
+    /// Whether it is the handle that this core knows by the number.
+    pub(crate) fn is_handle(&self, id: u64, core: &Arc<Core>) -> bool {
+        self.handle.id == id && Arc::ptr_eq(self.core(), core)
+    }
+
     pub(crate) fn is_shut_down(&self) -> bool {
         self.handle.is_shut_down.load(SeqCst)
     }

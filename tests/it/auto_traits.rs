@@ -16,7 +16,9 @@ use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_local_service::{
     ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, Error, ErrorKind,
     ForItsOrigin, Lease, LocalService, LocalServiceConfig, Record, Registry, Status, StatusWatch,
-    body::LeasedBody, future::ResponseFuture,
+    body::LeasedBody,
+    future::ResponseFuture,
+    provider::{Changes, Provider, Providers},
 };
 
 type Client = hyper_util::client::legacy::Client<
@@ -44,6 +46,9 @@ fn everything_that_users_hold_is_send_and_sync() {
     send_sync::<ColdStart>();
     send_sync::<EnsureOn>();
     send_sync::<ForItsOrigin>();
+    send_sync::<Providers>();
+    send_sync::<Provider>();
+    send_sync::<Changes>();
     send_sync::<EnsureLocalServiceLayer>();
     send_sync::<EnsureLocalServiceLayer<ForItsOrigin>>();
     send_sync::<EnsureLocalService<Client>>();

@@ -24,6 +24,7 @@ mod mutants;
 mod output;
 mod poll_ready;
 mod protection;
+mod providers;
 mod quickstart;
 mod readiness;
 #[cfg(feature = "reqwest")]

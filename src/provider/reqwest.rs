@@ -1,0 +1,12 @@
+//! The same for the requests of reqwest.
+
+use reqwest::Request;
+
+use super::Providers;
+use crate::{resolve::Resolve, supervisor::LocalService};
+
+impl Resolve<Request> for Providers {
+    fn resolve(&self, request: &Request) -> Option<LocalService> {
+        self.resolve_uri(&request.url().as_str().parse().ok()?)
+    }
+}

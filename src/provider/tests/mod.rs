@@ -1,0 +1,74 @@
+//! Files without any process: what is read, what is refused, what a URL and a model resolve to.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "values of `json!`, as they come"
+)]
+
+mod parsing;
+mod problems;
+mod reloading;
+mod resolution;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::LocalServiceConfig;
+
+/// Of an environment of its own.
+fn lookup(name: &str) -> Option<String> {
+    match name {
+        "PORT" => Some("9300".to_owned()),
+        "KEY" => Some("sk-from-env".to_owned()),
+        "BIN" => Some("/opt/bin".to_owned()),
+        _ => None,
+    }
+}
+
+fn file(value: Value) -> Providers {
+    serde_json::from_value(value).unwrap()
+}
+
+fn providers(providers: Value) -> Providers {
+    file(json!({ "models": { "providers": providers } }))
+}
+
+fn try_registered(value: Providers) -> Result<Providers, Error> {
+    let file = value.state().file.clone();
+    value.put(file, Some(&Registry::new()), &lookup)?;
+    Ok(value)
+}
+
+fn registered(value: Value) -> Providers {
+    try_registered(providers(value)).unwrap()
+}
+
+fn reload(handle: &Providers, value: Value) -> Changes {
+    let file = providers(value).state().file.clone();
+    handle.put(file, None, &lookup).unwrap()
+}
+
+fn local(port: u16) -> Value {
+    json!({
+        "baseUrl": format!("http://127.0.0.1:{port}/v1"),
+        "localService": { "command": "/bin/false" },
+    })
+}
+
+/// The name of the service that a request for the URL needs.
+fn service_for(providers: &Providers, url: &str) -> Option<String> {
+    let request = http::Request::get(url).body(()).unwrap();
+    let service = providers.resolve(&request)?;
+    Some(service.name().to_owned())
+}
+
+/// Provider and field of each problem, and all of the text.
+fn refused(value: Value) -> (Vec<(String, String)>, String) {
+    let error = try_registered(providers(value)).unwrap_err();
+    let ErrorKind::InvalidConfig { problems } = error.kind() else {
+        panic!("another kind: {error}");
+    };
+    let places = problems
+        .iter()
+        .map(|it| (it.service.clone(), it.field.clone()));
+    (places.collect(), format!("{error} {error:?} {error:#?}"))
+}

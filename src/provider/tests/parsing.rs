@@ -1,0 +1,193 @@
+use std::time::Duration;
+
+use super::*;
+
+fn everything() -> Value {
+    json!({
+        "gateway": { "port": 18789 },
+        "models": {
+            "mode": "merge",
+            "pricing": 1,
+            "providers": { "llama": {
+                "baseUrl": "http://localhost:${PORT}/v1/",
+                "apiKey": "${KEY}",
+                "api": "openai-completions",
+                "authHeader": true,
+                "timeoutSeconds": 300,
+                "headers": { "X-Team": "blue-secret", "X-Key": { "source": "env", "id": "KEY" } },
+                "localService": {
+                    "command": "${BIN}/llama-server",
+                    "args": ["--port", "${PORT}", "--template", "$${KEY} ${other}"],
+                    "env": { "TOKEN": "t-${KEY}" },
+                    "readyTimeoutMs": 90000,
+                },
+                "models": [{ "id": "gemma", "name": "Gemma", "contextWindow": 8192, "cost": {} }],
+            } },
+        },
+        "agents": { "defaults": {
+            "model": { "primary": "llama/gemma", "fallbacks": [] }, "workspace": "~/x"
+        } },
+    })
+}
+
+#[test]
+fn all_of_a_file_is_there_once_it_is_registered() {
+    let providers = try_registered(file(everything())).unwrap();
+    let provider = providers.get("llama").unwrap();
+    assert_eq!(provider.id, "llama");
+    assert_eq!(provider.base_url, "http://localhost:9300/v1/");
+    assert_eq!(provider.api_key.as_deref(), Some("sk-from-env"));
+    assert_eq!(provider.api.as_deref(), Some("openai-completions"));
+    assert_eq!(provider.timeout, Duration::from_secs(300));
+    assert_eq!(provider.headers["x-team"], "blue-secret");
+    assert_eq!(provider.headers["x-key"], "sk-from-env");
+    assert_eq!(provider.models[0].id, "gemma");
+    assert_eq!(provider.models[0].name.as_deref(), Some("Gemma"));
+
+    let service = provider.service.unwrap();
+    let launch = &service.settings().launch;
+    assert_eq!(service.name(), "llama");
+    assert_eq!(launch.command.to_str(), Some("/opt/bin/llama-server"));
+    let args = ["--port", "9300", "--template", "${KEY} ${other}"];
+    assert_eq!(launch.args, args);
+    assert_eq!(launch.env["TOKEN"], "t-sk-from-env");
+    let headers = &service.settings().target.headers;
+    assert_eq!(headers["authorization"], "Bearer sk-from-env", "of probes");
+}
+
+#[test]
+fn nothing_is_resolved_before_it_is_registered() {
+    let providers = file(everything());
+    assert_eq!(providers.ids(), ["llama"]);
+    assert!(providers.get("llama").is_none());
+    assert!(providers.primary_model().is_none());
+    assert_eq!(service_for(&providers, "http://localhost:9300/v1"), None);
+
+    let clone = providers.clone();
+    drop(try_registered(providers).unwrap());
+    let service = service_for(&clone, "http://localhost:9300/v1");
+    assert_eq!(service.as_deref(), Some("llama"), "a clone sees it, too");
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let providers = try_registered(file(everything())).unwrap();
+    let provider = providers.get("llama").unwrap();
+    let shown = format!("{providers:?} {providers:#?} {provider:?} {provider:#?}");
+    assert!(shown.contains("llama") && shown.contains("x-team"));
+    for secret in ["sk-from-env", "blue-secret"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn without_a_time_a_start_and_two_minutes_are_allowed() {
+    let timeout = |value| registered(json!({ "a": value })).get("a").unwrap().timeout;
+    assert_eq!(timeout(local(9301)), Duration::from_secs(240));
+    let mut slow = local(9302);
+    slow["localService"]["readyTimeoutMs"] = json!(600_000);
+    assert_eq!(timeout(slow), Duration::from_secs(720));
+    let remote = json!({ "baseUrl": "https://api.example.com" });
+    assert_eq!(timeout(remote), Duration::from_secs(120));
+}
+
+#[test]
+fn unknown_keys_of_a_local_service_are_refused_by_name() {
+    let mut value = local(9303);
+    value["localService"]["idleStop"] = json!(5);
+    let written = json!({ "models": { "providers": { "a": value } } });
+    let error = serde_json::from_value::<Providers>(written).unwrap_err();
+    assert!(error.to_string().contains("`idleStop`"), "{error}");
+}
+
+#[cfg(feature = "json5")]
+mod json5 {
+    use super::*;
+
+    fn problem(text: &str) -> (String, String, String) {
+        let error = Providers::from_json5(text).unwrap_err();
+        let ErrorKind::InvalidConfig { problems } = error.kind() else {
+            panic!("another kind: {error}");
+        };
+        let Problem {
+            service,
+            field,
+            remedy,
+            ..
+        } = problems[0].clone();
+        (service, field, remedy)
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_provider_path_line_and_column() {
+        let text = "{ models: { providers: {\n  llama: {\n    localService: {\n      \
+                    command: '/bin/x',\n      idleStop: 5,\n    },\n  },\n} } }";
+        let (service, field, remedy) = problem(text);
+        assert_eq!(service, "llama");
+        assert!(
+            field.starts_with("models.providers.llama.localService"),
+            "{field}"
+        );
+        assert!(remedy.contains("`idleStop`"), "{remedy}");
+        assert!(remedy.contains("line 5 column"), "{remedy}");
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_with_the_path_of_its_field() {
+        let text =
+            "{ models: { providers: {\n a: { baseUrl: 'http://h', timeoutSeconds: 'x' } } } }";
+        let (service, field, remedy) = problem(text);
+        assert_eq!(service, "a");
+        assert_eq!(field, "models.providers.a.timeoutSeconds");
+        assert!(remedy.contains("line 2 column"), "{remedy}");
+        let (_, field, _) = problem("{ agents: { defaults: { model: 5 } } }");
+        assert_eq!(field, "agents.defaults.model");
+    }
+
+    #[test]
+    fn broken_text_is_told_with_line_and_column() {
+        for text in ["{\n  models: [ }", "{}\n}", "\n'open", ""] {
+            let (_, field, remedy) = problem(text);
+            assert_eq!(field, "syntax");
+            assert!(
+                remedy.contains("line ") && remedy.contains("column "),
+                "{text:?}: {remedy}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_of_a_wrong_type_is_not_quoted() {
+        let text = "{ models: { providers: { a: { baseUrl: 'http://h', apiKey: 90210 } } } }";
+        let error = try_registered(Providers::from_json5(text).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("`apiKey` is neither"), "{error}");
+        assert!(!error.to_string().contains("90210"), "{error}");
+    }
+
+    #[test]
+    fn the_sample_files_can_be_read() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config");
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+        assert_eq!(files.len(), 5);
+        for file in files {
+            let path = file.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let providers = Providers::from_json5(&text).unwrap();
+            let lookup = |_: &str| Some("/sample".to_owned());
+            let file = providers.state().file.clone();
+            let registered = providers.put(file, Some(&Registry::new()), &lookup);
+            registered.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let (provider, model) = providers.primary_model().unwrap();
+            assert!(
+                provider.service.is_some(),
+                "{} has a local server",
+                path.display()
+            );
+            assert!(
+                provider.models.iter().any(|it| it.id == model),
+                "{}",
+                path.display()
+            );
+        }
+    }
+}

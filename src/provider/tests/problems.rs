@@ -1,0 +1,131 @@
+use super::*;
+
+/// The field of the only problem of a provider, and its text.
+fn only(value: Value) -> (String, String) {
+    let (places, text) = refused(json!({ "it": value }));
+    assert_eq!(places.len(), 1, "{text}");
+    assert_eq!(places[0].0, "it");
+    (places[0].1.clone(), text)
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut provider = local(9310);
+    provider[field] = value;
+    provider
+}
+
+#[test]
+fn each_problem_names_its_field_and_what_to_do() {
+    let mut relative = local(9310);
+    relative["localService"]["command"] = json!("llama-server");
+    let mut unset = local(9310);
+    unset["localService"]["args"] = json!(["--key", "${UNSET_ONE}"]);
+    for (provider, field, remedy) in [
+        (relative, "localService.command", "in full"),
+        (unset, "localService.args", "UNSET_ONE"),
+        (json!({}), "baseUrl", "is missing"),
+        (json!({ "baseUrl": "v1" }), "baseUrl", "no URL"),
+        (with("baseUrl", json!("ftp://h/")), "baseUrl", "http://"),
+        (with("apiKey", json!("${UNSET_TWO}")), "apiKey", "UNSET_TWO"),
+        (
+            with("apiKey", json!({ "source": "env", "id": "UNSET_3" })),
+            "apiKey",
+            "UNSET_3",
+        ),
+        (
+            with("apiKey", json!({ "source": "exec", "id": "vault" })),
+            "apiKey",
+            "\"exec\"",
+        ),
+        (with("apiKey", json!({ "id": "x" })), "apiKey", "quotes"),
+        (with("apiKey", json!("a\nb")), "apiKey", "key"),
+        (with("api", json!("${UNSET_4}")), "api", "UNSET_4"),
+        (
+            with("timeoutSeconds", json!(0)),
+            "timeoutSeconds",
+            "more than 0",
+        ),
+        (
+            with("timeoutSeconds", json!(-1)),
+            "timeoutSeconds",
+            "more than 0",
+        ),
+        (
+            with("timeoutSeconds", json!(1e300)),
+            "timeoutSeconds",
+            "a year",
+        ),
+        (with("headers", json!({ "a b": "c" })), "headers", "name"),
+        (
+            with("headers", json!({ "x-a": "c\n" })),
+            "headers.x-a",
+            "line breaks",
+        ),
+        (
+            with("headers", json!({ "x-a": 1 })),
+            "headers.x-a",
+            "quotes",
+        ),
+    ] {
+        let (told, text) = only(provider);
+        assert_eq!(told, field);
+        assert!(text.contains(remedy), "{field}: {text}");
+    }
+}
+
+#[test]
+fn all_problems_of_a_file_are_told_at_once() {
+    let mut two = local(9311);
+    two["localService"]["command"] = json!("x");
+    two["localService"]["cwd"] = json!("${NO_CWD}");
+    two["localService"]["readyTimeoutMs"] = json!(0);
+    let (places, _) = refused(json!({
+        "a": { "baseUrl": "${NONE}", "apiKey": "${NO_KEY}" },
+        "b": local(9312),
+        "c": two,
+    }));
+    let places: Vec<_> = places
+        .iter()
+        .map(|(id, field)| (id.as_str(), field.as_str()))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            ("a", "baseUrl"),
+            ("a", "apiKey"),
+            ("c", "localService.cwd"),
+            ("c", "localService.command"),
+            ("c", "localService.readyTimeoutMs"),
+        ]
+    );
+}
+
+#[test]
+fn a_default_model_can_have_a_problem_too() {
+    let value = json!({ "agents": { "defaults": { "model": "${NO_MODEL}" } } });
+    let error = try_registered(file(value)).unwrap_err().to_string();
+    assert!(
+        error.contains("agents.defaults.model") && error.contains("NO_MODEL"),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_problem_shows_a_secret() {
+    let mut value = local(9313);
+    value["apiKey"] = json!("sk-secret\n");
+    value["headers"] = json!({ "x-a": "sk-secret\n" });
+    value["localService"]["env"] = json!({ "A": "sk-secret\u{0}" });
+    let (places, text) = refused(json!({ "a": value }));
+    assert!(places.len() >= 2, "{text}");
+    assert!(!text.contains("sk-secret"), "{text}");
+}
+
+#[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let registry = Registry::new();
+    let value = providers(json!({ "a": local(9314), "b": {} }));
+    let file = value.state().file.clone();
+    drop(value.put(file, Some(&registry), &lookup).unwrap_err());
+    assert!(registry.services().is_empty());
+}

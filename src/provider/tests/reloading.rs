@@ -1,0 +1,98 @@
+use super::*;
+
+fn service(providers: &Providers, id: &str) -> LocalService {
+    providers.get(id).unwrap().service.unwrap()
+}
+
+fn edited(mut provider: Value, field: &str, value: Value) -> Value {
+    provider["localService"][field] = value;
+    provider
+}
+
+#[test]
+fn a_reload_tells_what_was_added_changed_removed_and_kept() {
+    let providers = registered(json!({
+        "edited": local(9330), "gone": local(9331), "same": local(9332),
+    }));
+    let layer = providers.clone();
+    let same = service(&providers, "same");
+    let changes = reload(
+        &providers,
+        json!({
+            "edited": edited(local(9330), "args", json!(["--more"])),
+            "new": local(9333),
+            "same": local(9332),
+        }),
+    );
+    assert_eq!(changes.added, ["new"]);
+    assert_eq!(changes.changed, ["edited"]);
+    assert_eq!(changes.removed, ["gone"]);
+    assert_eq!(changes.kept, ["same"]);
+
+    assert_eq!(layer.ids(), ["edited", "new", "same"]);
+    assert!(service(&layer, "same").is(&same), "the very same handle");
+    let edited = service(&layer, "edited");
+    assert_eq!(edited.settings().launch.args, ["--more"]);
+    assert_eq!(service_for(&layer, "http://127.0.0.1:9331/v1"), None);
+    let new = service_for(&layer, "http://127.0.0.1:9333/v1");
+    assert_eq!(new.as_deref(), Some("new"));
+}
+
+#[test]
+fn the_registry_holds_what_the_file_says() {
+    let registry = Registry::new();
+    let handle = providers(json!({ "a": local(9334), "b": local(9335) }));
+    let file = handle.state().file.clone();
+    handle.put(file, Some(&registry), &lookup).unwrap();
+    let other = LocalServiceConfig::new("/bin/false");
+    let other = registry.service("other", "http://127.0.0.1:9336", other);
+    drop(other.unwrap());
+    // Of the same identity: the former handle makes place for the new one.
+    let longer = edited(local(9335), "idleStopMs", json!(9));
+    reload(&handle, json!({ "b": longer, "c": local(9337) }));
+    let names = registry.services();
+    let mut names: Vec<_> = names.iter().map(LocalService::name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["b", "c", "other"]);
+    assert!(registry.has(&service(&handle, "b")));
+}
+
+#[test]
+fn a_header_is_a_change_that_leaves_the_service_alone() {
+    let providers = registered(json!({ "a": local(9338) }));
+    let before = service(&providers, "a");
+    let mut value = local(9338);
+    value["headers"] = json!({ "x-a": "b" });
+    assert_eq!(reload(&providers, json!({ "a": value })).changed, ["a"]);
+    assert!(service(&providers, "a").is(&before));
+    assert_eq!(providers.get("a").unwrap().headers["x-a"], "b");
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let handle = registered(json!({ "a": local(9339) }));
+    let before = service(&handle, "a");
+    let wrong = providers(json!({ "a": {}, "b": local(9340) }));
+    handle.reload(wrong).unwrap_err();
+    assert_eq!(handle.ids(), ["a"]);
+    assert!(service(&handle, "a").is(&before));
+}
+
+#[test]
+fn what_was_never_registered_cannot_be_reloaded() {
+    let handle = providers(json!({}));
+    let error = handle.reload(providers(json!({}))).unwrap_err();
+    assert!(error.to_string().contains("`register`"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_retired_by_hand_comes_back_with_a_reload() {
+    let registry = Registry::new();
+    let handle = providers(json!({ "a": local(9341) }));
+    let file = handle.state().file.clone();
+    handle.put(file, Some(&registry), &lookup).unwrap();
+    registry.retire(&service(&handle, "a")).await;
+    assert!(service(&handle, "a").is_shut_down());
+    assert_eq!(reload(&handle, json!({ "a": local(9341) })).kept, ["a"]);
+    assert!(!service(&handle, "a").is_shut_down());
+}
