@@ -243,7 +243,7 @@ impl Registry {
     ///
     /// Once polled, it goes on without the future.
     pub async fn shutdown(&self) {
-        self.end(Some(Duration::ZERO)).await;
+        self.drain(Duration::ZERO).await;
     }
 
     /// As [`shutdown`](Self::shutdown), but each process is stopped when its last lease has ended, or the
@@ -253,10 +253,6 @@ impl Registry {
     ///
     /// Once polled, it goes on without the future.
     pub async fn drain(&self, limit: Duration) {
-        self.end(Some(limit)).await;
-    }
-
-    async fn end(&self, limit: Option<Duration>) {
         let services = {
             let mut entries = self.entries();
             entries.is_shut_down = true;
@@ -268,7 +264,7 @@ impl Registry {
             .iter()
             .map(LocalService::core)
             .filter(|core| !core.is_wanted());
-        let ends: Vec<_> = unwanted.map(|core| core.retire(limit)).collect();
+        let ends: Vec<_> = unwanted.map(|core| core.retire(Some(limit))).collect();
         for end in ends {
             drop(end.await);
         }

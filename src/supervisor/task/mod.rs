@@ -28,7 +28,7 @@ use super::{
     claim::{Claims, Ticket},
     report::Facts,
     shared::{Attached, Shared},
-    state::{Claim, End, Event, Exited, State, Want},
+    state::{Ask, Claim, End, Event, Exited, State, Want},
     trace::Trace,
 };
 use crate::{
@@ -167,32 +167,11 @@ impl<B: Backend> Supervisor<B> {
 
     fn commanded(&mut self, command: Command) {
         match command {
-            Command::Ask { waiter, ask, reply } => {
-                let Some(attached) = self.shared.handles().get(&ask.handle).cloned() else {
-                    // Shut down since it was asked; what that sent away is not to come back.
-                    let error = Error::new(&self.last.name, ErrorKind::ShutDown {});
-                    drop(reply.send(Err(error)));
-                    return;
-                };
-                let word = self.shared.leases.word();
-                let (suspect, leases) = (word.is_suspect(), word.count());
-                if suspect && self.has_corpse() {
-                    self.early.push(Command::Ask { waiter, ask, reply });
-                    return;
-                }
-                self.last = attached;
-                self.answers.insert(waiter, (reply, ask.want));
-                self.take(Event::Asked {
-                    waiter,
-                    ask,
-                    suspect,
-                    leases,
-                });
-            }
+            Command::Ask { waiter, ask, reply } => self.asked(waiter, ask, reply),
             Command::Leave { waiter } => {
                 self.answers.remove(&waiter);
-                let of_waiter = |command: &mut Command| matches!(command, Command::Ask { waiter: of, .. } if *of == waiter);
-                self.early.retain_mut(|command| !of_waiter(command));
+                self.early
+                    .retain(|it| !matches!(it, Command::Ask { waiter: of, .. } if *of == waiter));
                 self.take(Event::Left { waiter });
             }
             Command::Dismiss { handle } => self.take(Event::Dismissed { handle }),
@@ -207,6 +186,29 @@ impl<B: Backend> Supervisor<B> {
             Command::Handles => self.policy_changed(),
             Command::Confirm { run, reply } => self.confirm(run, reply),
         }
+    }
+
+    fn asked(&mut self, waiter: u64, ask: Ask, reply: Answer) {
+        let Some(attached) = self.shared.handles().get(&ask.handle).cloned() else {
+            // Shut down since it was asked; what that sent away is not to come back.
+            let error = Error::new(&self.last.name, ErrorKind::ShutDown {});
+            drop(reply.send(Err(error)));
+            return;
+        };
+        let word = self.shared.leases.word();
+        let (suspect, leases) = (word.is_suspect(), word.count());
+        if suspect && self.has_corpse() {
+            self.early.push(Command::Ask { waiter, ask, reply });
+            return;
+        }
+        self.last = attached;
+        self.answers.insert(waiter, (reply, ask.want));
+        self.take(Event::Asked {
+            waiter,
+            ask,
+            suspect,
+            leases,
+        });
     }
 
     fn policy_changed(&mut self) {
