@@ -38,5 +38,6 @@ mod support;
 mod suspicion;
 mod swap;
 mod tracing_events;
+mod unanswered;
 mod upgrades;
 mod warm_path;
