@@ -104,8 +104,8 @@
 //! - *No secrets in text.* `Debug`, `Display`, events and output show no value of `env`, no key and no
 //!   header.
 //!
-//! A request is never sent twice by this crate. A body that breaks off because its server died ends
-//! with an error, also where HTTP alone could not tell (HTTP/1.0 style).
+//! A request is never sent twice by this crate, unless you [say so](#resending). A body that breaks off
+//! because its server died ends with an error, also where HTTP alone could not tell (HTTP/1.0 style).
 //!
 //! # Where to put the layer
 //!
@@ -198,6 +198,18 @@
 //! # }
 //! ```
 //!
+//! # Resending
+//!
+//! A request that is on its way when its server dies fails, and the next one starts the server again.
+//! With feature `retry`, `retry::ServerGone` is a policy for a `Retry` outside of the layer: one more try
+//! where the server died before it answered, and only if nothing was sent, the method is idempotent, or
+//! the request has an `Idempotency-Key`. A start that failed is not tried again.
+//!
+//! # reqwest-middleware
+//!
+//! With feature `reqwest-middleware`, `EnsureLocalServiceMiddleware` does what the layer does, in a
+//! `ClientWithMiddleware`. Put what retries before it. [`Error::find_in`] finds our error in theirs.
+//!
 //! # Events
 //!
 //! With [`tracing`], each run of a process (from the first look at its endpoint until nothing is left)
@@ -265,6 +277,9 @@
 //!   allocations.
 //! - `json5`: [`Providers::from_json5`](provider::Providers), which tells line, column and path of a
 //!   mistake. With any other format of serde, files are read without it.
+//! - `reqwest-middleware`: `EnsureLocalServiceMiddleware`, for clients of that crate (0.5). It turns on
+//!   `reqwest`.
+//! - `retry`: `retry::ServerGone`, a policy for Tower's `Retry`.
 //! - `full`: all of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -294,10 +309,14 @@ pub mod provider;
 mod registry;
 #[cfg(all(unix, feature = "reqwest"))]
 mod reqwest;
+#[cfg(all(unix, feature = "reqwest-middleware"))]
+mod reqwest_middleware;
 #[cfg(unix)]
 mod resolve;
 #[cfg(unix)]
 mod response;
+#[cfg(all(unix, feature = "retry"))]
+pub mod retry;
 #[cfg(unix)]
 mod service;
 #[cfg(unix)]
@@ -305,6 +324,8 @@ mod status;
 #[cfg(unix)]
 mod supervisor;
 
+#[cfg(all(unix, feature = "reqwest-middleware"))]
+pub use self::reqwest_middleware::EnsureLocalServiceMiddleware;
 #[cfg(unix)]
 pub use self::{
     config::{InheritEnv, LocalServiceConfig},
@@ -322,7 +343,12 @@ pub use self::{
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The code of the README is compiled, like that of this documentation.
-#[cfg(all(doctest, feature = "json5", feature = "reqwest"))]
+#[cfg(all(
+    doctest,
+    feature = "json5",
+    feature = "reqwest-middleware",
+    feature = "retry"
+))]
 #[doc = include_str!("../README.md")]
 #[derive(Debug)]
 pub struct ReadmeDoctests;

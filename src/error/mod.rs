@@ -83,6 +83,11 @@ impl Error {
         self.with(|inner| inner.is_cut_off = true)
     }
 
+    #[cfg(feature = "retry")]
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.inner.is_cut_off
+    }
+
     /// What to do next, where more is known of the case than its kind.
     pub(crate) fn remedy(self, remedy: &'static str) -> Self {
         self.with(|inner| inner.remedy = Some(remedy))
@@ -198,7 +203,9 @@ impl Inner {
 }
 
 /// What is inside of an error.
-fn inside<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a (dyn error::Error + 'static)> {
+pub(crate) fn inside<'a>(
+    error: &'a (dyn error::Error + 'static),
+) -> Option<&'a (dyn error::Error + 'static)> {
     // An I/O error that holds another one passes for that: its source is the source of what it
     // holds.
     match error

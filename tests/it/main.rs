@@ -20,6 +20,8 @@ mod host_death;
 mod identity;
 mod idle;
 mod leases;
+#[cfg(feature = "reqwest-middleware")]
+mod middleware;
 mod mutants;
 mod output;
 mod poll_ready;
@@ -29,6 +31,8 @@ mod quickstart;
 mod readiness;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
+#[cfg(feature = "retry")]
+mod resending;
 mod resolvers;
 mod runtimes;
 mod shutdown;
