@@ -166,11 +166,7 @@ mod json5 {
 
     #[test]
     fn the_sample_files_can_be_read() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config");
-        let files: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
-        assert_eq!(files.len(), 5);
-        for file in files {
-            let path = file.unwrap().path();
+        for path in sample_files() {
             let text = std::fs::read_to_string(&path).unwrap();
             let providers = Providers::from_json5(&text).unwrap();
             let lookup = |_: &str| Some("/sample".to_owned());
