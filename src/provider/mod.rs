@@ -181,7 +181,8 @@ impl Providers {
     }
 
     /// The provider of a model, and what that calls it: `inferrs/google/gemma` is `google/gemma` of the
-    /// provider `inferrs`, whether or not that lists it. `None` if there is no such provider.
+    /// provider `inferrs`, whether or not that lists it. `None` if there is no such provider. Ids may
+    /// have slashes, too: the longest one that fits wins.
     #[must_use]
     pub fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
         self.table().resolve_model(model)
@@ -234,9 +235,13 @@ impl Providers {
 
 impl Table {
     fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
-        let (id, model) = model.trim().split_once('/')?;
-        let entry = self.providers.get(id).filter(|_| !model.is_empty())?;
-        Some((entry.provider.clone(), model.to_owned()))
+        let model = model.trim();
+        // The longest id first: one may have slashes, as models do.
+        model.rmatch_indices('/').find_map(|(slash, _)| {
+            let entry = self.providers.get(&model[..slash])?;
+            let model = &model[slash + 1..];
+            (!model.is_empty()).then(|| (entry.provider.clone(), model.to_owned()))
+        })
     }
 }
 
