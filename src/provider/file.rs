@@ -2,13 +2,11 @@
 //!
 //! The comments of fields are what an editor shows, by the schema in `examples/config`.
 
-use std::collections::BTreeMap;
-
 #[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::LocalServiceConfig;
+use crate::{LocalServiceConfig, config::Unique};
 
 /// Providers of models, and the local servers behind them, in the shape of `OpenClaw`'s configuration.
 /// Keys of `OpenClaw`'s that are not named here are skipped.
@@ -26,7 +24,7 @@ pub(super) struct File {
 #[cfg_attr(test, derive(JsonSchema))]
 pub(super) struct Models {
     /// The providers by their ids, which are free to choose: what a model's name begins with.
-    pub(super) providers: BTreeMap<String, WrittenProvider>,
+    pub(super) providers: Unique<WrittenProvider>,
 }
 
 /// One provider of models: an API somewhere, with or without a local server behind it.
@@ -52,7 +50,7 @@ pub(super) struct WrittenProvider {
     #[cfg_attr(test, schemars(extend("exclusiveMinimum" = 0, "maximum" = 31_536_000)))]
     pub(super) timeout_seconds: Option<f64>,
     /// Headers of requests to it.
-    pub(super) headers: BTreeMap<String, Secret>,
+    pub(super) headers: Unique<Secret>,
     /// The server to start when a request is for this provider, and to stop when it is idle. Unknown
     /// keys are refused.
     pub(super) local_service: Option<LocalServiceConfig>,

@@ -40,7 +40,8 @@
 //! `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`, `models[]` and
 //! `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), and `agents.defaults.model`, a
 //! string or `{ primary }`. All other keys are skipped, so that a file of `OpenClaw`'s can be read as
-//! it is, except in `localService`, where an unknown key is refused: it is likely a slip.
+//! it is, except in `localService`, where an unknown key is refused: it is likely a slip. So is a key of
+//! these that is there twice in one object, such as two providers with one id.
 //!
 //! In every string that is read, `${VAR}` (capitals, digits, `_`) is a variable of the host's
 //! environment, and `$${VAR}` is not. Keys and headers may be `{ source: "env", id: "VAR" }`, too. A
@@ -177,7 +178,7 @@ impl Providers {
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
         let state = self.state();
-        state.file.models.providers.keys().cloned().collect()
+        state.file.models.providers.0.keys().cloned().collect()
     }
 
     /// The provider of a model, and what that calls it: `inferrs/google/gemma` is `google/gemma` of the
@@ -255,7 +256,7 @@ impl fmt::Debug for Providers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("Providers")
-            .field("ids", &state.file.models.providers.keys())
+            .field("ids", &state.file.models.providers.0.keys())
             .field("is_registered", &state.registry.is_some())
             .finish_non_exhaustive()
     }

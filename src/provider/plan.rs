@@ -49,7 +49,7 @@ impl Plan {
     pub(super) fn of(file: &File, lookup: &Lookup<'_>) -> Result<Self, Error> {
         let mut problems = Vec::new();
         let mut providers = Vec::new();
-        for (id, written) in &file.models.providers {
+        for (id, written) in &file.models.providers.0 {
             let mut reader = Reader {
                 id,
                 lookup,
@@ -203,7 +203,7 @@ impl Reader<'_> {
 
     fn headers(&mut self, written: &WrittenProvider) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, value) in &written.headers {
+        for (name, value) in &written.headers.0 {
             let field = format!("headers.{name}");
             let value = self.secret(&field, value);
             let Ok(name) = name.parse::<HeaderName>() else {

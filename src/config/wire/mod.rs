@@ -12,7 +12,7 @@ use serde::{
     de::{self, IgnoredAny, Unexpected, Visitor},
 };
 
-use super::{InheritEnv, LocalServiceConfig};
+use super::{InheritEnv, LocalServiceConfig, Unique};
 
 /// Keys in camel case, times in milliseconds; unknown keys are refused by name, and `null` is
 /// refused but for `abandonGraceMs`.
@@ -46,7 +46,7 @@ struct Wire {
     /// The directory to start the command in. That of the host program if left out.
     cwd: Given<String>,
     /// Variables for the process, over those that it inherits.
-    env: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    env: Given<Discreet<Unique<Discreet<String>>>>,
     /// Which variables of the host program the process inherits: `true` for all, or a list of names.
     /// Refused by `OpenClaw`.
     inherit_env: Given<Inherit>,
@@ -54,7 +54,7 @@ struct Wire {
     /// `/models` behind it if left out.
     health_url: Given<String>,
     /// Headers of the requests to `healthUrl`. Refused by `OpenClaw`.
-    health_headers: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    health_headers: Given<Discreet<Unique<Discreet<String>>>>,
     /// Statuses of `healthUrl` that mean ready. Any 2xx if left out. Refused by `OpenClaw`.
     #[cfg_attr(test, schemars(inner(range(min = 100, max = 999))))]
     health_status: Given<Vec<u16>>,
@@ -147,14 +147,14 @@ fn strings<E: de::Error>(args: Given<Discreet<Vec<Discreet<String>>>>) -> Result
 
 fn map<E: de::Error>(
     field: &str,
-    map: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    map: Given<Discreet<Unique<Discreet<String>>>>,
 ) -> Result<BTreeMap<String, String>, E> {
     let map = match map.0 {
         None => BTreeMap::new(),
-        Some(Discreet::Fits(map)) => map,
+        Some(Discreet::Fits(Unique(map))) => map,
         Some(Discreet::Other(_)) => {
             return Err(E::custom(format_args!(
-                "`{field}` is no object: write one with a string for each name"
+                "`{field}` is no object, or has a name twice: write one with a string for each name"
             )));
         }
     };

@@ -4,6 +4,8 @@
     reason = "values of `json!`, as they come"
 )]
 
+#[cfg(feature = "json5")]
+mod malformed;
 mod parsing;
 mod problems;
 mod reloading;
