@@ -16,6 +16,7 @@ mod credentials;
 mod external;
 mod failed_start;
 mod fakes;
+mod fifty_providers;
 mod host_death;
 mod identity;
 mod idle;
