@@ -22,6 +22,8 @@ mod identity;
 mod idle;
 mod leases;
 mod mutants;
+#[cfg(feature = "json5")]
+mod openclaw;
 mod output;
 mod poll_ready;
 mod protection;
