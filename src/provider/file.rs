@@ -19,6 +19,14 @@ pub(super) struct File {
     pub(super) agents: Agents,
 }
 
+impl File {
+    /// All but those that `OpenClaw` has built in, of which a file need not say where they are.
+    pub(super) fn providers(&self) -> impl Iterator<Item = (&String, &WrittenProvider)> {
+        let all = self.models.providers.0.iter();
+        all.filter(|(_, it)| it.has_base_url() || it.local_service.is_some())
+    }
+}
+
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, expecting = "an object with `providers`")]
 #[cfg_attr(test, derive(JsonSchema))]
@@ -35,10 +43,14 @@ pub(super) struct Models {
 #[cfg_attr(
     test,
     derive(JsonSchema),
-    schemars(rename = "Provider", extend("required" = ["baseUrl"]))
+    schemars(
+        rename = "Provider",
+        extend("dependencies" = { "localService": ["baseUrl"] })
+    )
 )]
 pub(super) struct WrittenProvider {
-    /// Where its API begins, such as `http://127.0.0.1:8080/v1`.
+    /// Where its API begins, such as `http://127.0.0.1:8080/v1`. Without it the provider is one of
+    /// `OpenClaw`'s own, and skipped.
     #[cfg_attr(test, schemars(with = "String"))]
     pub(super) base_url: Option<String>,
     /// What requests to it authorize themselves with.
@@ -56,6 +68,13 @@ pub(super) struct WrittenProvider {
     pub(super) local_service: Option<LocalServiceConfig>,
     /// The models that it serves. It may serve others.
     pub(super) models: Vec<Model>,
+}
+
+impl WrittenProvider {
+    pub(super) fn has_base_url(&self) -> bool {
+        let base_url = self.base_url.as_deref();
+        base_url.is_some_and(|it| !it.trim().is_empty())
+    }
 }
 
 /// A key or header value, or where one is to be found.

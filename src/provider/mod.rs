@@ -41,7 +41,8 @@
 //! `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), and `agents.defaults.model`, a
 //! string or `{ primary }`. All other keys are skipped, so that a file of `OpenClaw`'s can be read as
 //! it is, except in `localService`, where an unknown key is refused: it is likely a slip. So is a key of
-//! these that is there twice in one object, such as two providers with one id.
+//! these that is there twice in one object, such as two providers with one id. A provider with neither
+//! `baseUrl` nor `localService` is one of those that `OpenClaw` has built in, and skipped, too.
 //!
 //! In every string that is read, `${VAR}` (capitals, digits, `_`) is a variable of the host's
 //! environment, and `$${VAR}` is not. Keys and headers may be `{ source: "env", id: "VAR" }`, too. A
@@ -178,7 +179,7 @@ impl Providers {
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
         let state = self.state();
-        state.file.models.providers.0.keys().cloned().collect()
+        state.file.providers().map(|(id, _)| id.clone()).collect()
     }
 
     /// The provider of a model, and what that calls it: `inferrs/google/gemma` is `google/gemma` of the
@@ -255,8 +256,9 @@ impl<B> Resolve<http::Request<B>> for Providers {
 impl fmt::Debug for Providers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
+        let ids: Vec<_> = state.file.providers().map(|(id, _)| id).collect();
         f.debug_struct("Providers")
-            .field("ids", &state.file.models.providers.0.keys())
+            .field("ids", &ids)
             .field("is_registered", &state.registry.is_some())
             .finish_non_exhaustive()
     }

@@ -92,6 +92,20 @@ fn without_a_time_a_start_and_two_minutes_are_allowed() {
 }
 
 #[test]
+fn what_openclaw_has_built_in_is_skipped() {
+    // The file does not say where they are, nor has it to be possible to have their keys.
+    let providers = registered(json!({
+        "anthropic": { "baseUrl": "", "apiKey": { "source": "exec", "id": "vault" } },
+        "llama": local(9304),
+        "openai": { "apiKey": "${UNSET_KEY}", "timeoutSeconds": 300, "models": [] },
+    }));
+    assert_eq!(providers.ids(), ["llama"]);
+    assert!(providers.get("openai").is_none());
+    assert!(providers.resolve_model("openai/gpt").is_none());
+    assert!(providers.resolve_model("llama/gemma").is_some());
+}
+
+#[test]
 fn unknown_keys_of_a_local_service_are_refused_by_name() {
     let mut value = local(9303);
     value["localService"]["idleStop"] = json!(5);

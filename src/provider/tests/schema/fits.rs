@@ -54,9 +54,12 @@ impl Check<'_> {
             "exclusiveMinimum" => number.is_none_or(|it| it > limit()),
             "anyOf" => list(wanted).any(|schema| self.fits(value, schema, path).is_ok()),
             "allOf" => list(wanted).all(|schema| self.fits(value, schema, path).is_ok()),
-            "required" => value.as_object().is_none_or(|object| {
-                list(wanted).all(|key| object.contains_key(key.as_str().expect("a key")))
-            }),
+            "required" => has_all(value, wanted),
+            "dependencies" => {
+                let dependencies = wanted.as_object().expect("lists by keys");
+                let mut those = dependencies.iter().filter(|it| value.get(it.0).is_some());
+                those.all(|(_, wanted)| has_all(value, wanted))
+            }
             "items" => {
                 for item in value.as_array().into_iter().flatten() {
                     self.fits(item, wanted, &format!("{path}[]"))?;
@@ -93,6 +96,12 @@ fn is_of(value: &Value, name: &Value) -> bool {
         "object" => value.is_object(),
         other => panic!("no type of JSON Schema: {other}"),
     }
+}
+
+/// If it is an object.
+fn has_all(value: &Value, keys: &Value) -> bool {
+    let has = |key: &Value| value.get(key.as_str().expect("a key")).is_some();
+    !value.is_object() || list(keys).all(has)
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -111,6 +111,7 @@ fn what_the_types_take_fits_the_schema() {
         json!({ "$schema": "./schema.json", "gateway": { "port": 1 }, "models": { "mode": "merge" } }),
         with_provider(local(9340)),
         with_provider(json!({ "baseUrl": "https://api.example.com", "localService": null })),
+        with_provider(json!({ "timeoutSeconds": 300 })),
         with("apiKey", json!("${KEY}")),
         with(
             "apiKey",
@@ -145,7 +146,7 @@ fn what_the_types_refuse_the_schema_refuses() {
     let schema = schema();
     for file in [
         json!({ "models": { "providers": [] } }),
-        with_provider(json!({})),
+        with_provider(json!({ "localService": { "command": "/bin/false" } })),
         with("baseUrl", json!(null)),
         with("apiKey", json!(5)),
         with("apiKey", json!({ "source": "exec", "id": "vault" })),
