@@ -35,18 +35,24 @@
 //! # Ok::<(), tower_local_service::Error>(())
 //! ```
 //!
-//! # What is read
+//! # What is read, skipped and refused
 //!
-//! `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`, `models[]` and
-//! `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), and `agents.defaults.model`, a
-//! string or `{ primary }`. All other keys are skipped, so that a file of `OpenClaw`'s can be read as
-//! it is, except in `localService`, where an unknown key is refused: it is likely a slip. So is a key of
-//! these that is there twice in one object, such as two providers with one id. A provider with neither
-//! `baseUrl` nor `localService` is one of those that `OpenClaw` has built in, and skipped, too.
+//! *Read* are `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`,
+//! `models[]` and `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), and
+//! `agents.defaults.model`, a string or `{ primary }`.
 //!
 //! In every string that is read, `${VAR}` (capitals, digits, `_`) is a variable of the host's
-//! environment, and `$${VAR}` is not. Keys and headers may be `{ source: "env", id: "VAR" }`, too. A
-//! variable that is unset or empty is an error.
+//! environment, and `$${VAR}` is not. Keys and headers may be `{ source: "env", id: "VAR" }`, too.
+//!
+//! *Skipped* are all other keys, so that a file of `OpenClaw`'s can be read as it is; its `$include` is
+//! not followed. So is a provider with neither `baseUrl` nor `localService`: one that `OpenClaw` has
+//! built in.
+//!
+//! *Refused* are an unknown key in `localService`, as it is likely a slip; a variable that is unset or
+//! empty; a key or header from another source than the environment; a key of those above, or a
+//! provider, that is there twice; and what cannot work. `OpenClaw` in turn refuses the keys of
+//! `localService` that it lacks: all but `command`, `args`, `cwd`, `env`, `healthUrl`,
+//! `readyTimeoutMs` and `idleStopMs`.
 //!
 //! # Which provider a request is for
 //!
