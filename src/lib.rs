@@ -164,13 +164,14 @@
 //!
 //! # Configuration files
 //!
-//! [`Providers`](provider::Providers) reads a file in the shape of `OpenClaw`'s: providers under
-//! `models.providers`, of which those with a `localService` have a server here. What is not ours in it
-//! is skipped. [`register`](provider::Providers::register) puts in the environment's values (`${VAR}`),
-//! tells all that is wrong at once and starts nothing;
+//! [`Providers`](provider::Providers) reads the file that `OpenClaw` is configured with, or one in its
+//! shape: providers under `models.providers`, of which those with a `localService` have a server here.
+//! What is not ours in it is skipped. [`register`](provider::Providers::register) puts in the
+//! environment's values (`${VAR}`), tells all that is wrong at once and starts nothing;
 //! [`reload`](provider::Providers::reload) puts another reading in its place, for every layer that holds
 //! the handle: what did not change goes on, what did is replaced, and no request is lost by it. The
-//! module [`provider`] says more; `examples/config` has files for llama.cpp, vLLM, MLX, inferrs and ds4.
+//! module [`provider`] says what is read, skipped and refused; `examples/config` has files for
+//! llama.cpp, vLLM, MLX, inferrs and ds4, and a JSON Schema for editors.
 //!
 //! # Upgrades, and other uses of a server
 //!

@@ -16,6 +16,7 @@ mod credentials;
 mod external;
 mod failed_start;
 mod fakes;
+mod fifty_providers;
 mod host_death;
 mod identity;
 mod idle;
@@ -23,6 +24,8 @@ mod leases;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod mutants;
+#[cfg(feature = "json5")]
+mod openclaw;
 mod output;
 mod poll_ready;
 mod protection;

@@ -14,6 +14,8 @@ mod clients;
 mod credentials;
 mod llama;
 mod model_files;
+#[cfg(feature = "json5")]
+mod openclaw;
 mod ports;
 #[path = "../real/mod.rs"]
 mod real;

@@ -3,6 +3,7 @@
 
 mod client;
 mod events;
+mod examples;
 mod http;
 mod processes;
 mod waiting;
@@ -20,6 +21,7 @@ use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
 pub(crate) use self::{
     client::{ask, send},
     events::Events,
+    examples::example,
     http::{Answer, get, get_with},
     processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal},
     waiting::{
