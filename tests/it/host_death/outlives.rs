@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tower_local_service::LocalService;
 
 use crate::support::{Fixture, block_on, is_alive, ms};
@@ -30,16 +30,18 @@ fn it_does_not_die_with_the_runtime_or_the_thread_that_asked() {
     assert_lives_on(&fixture, &service);
 }
 
+/// Threads for blocking work end soon after it.
+fn short_lived_threads() -> Runtime {
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_keep_alive(ms(10));
+    builder.enable_all().build().unwrap()
+}
+
 #[test]
 fn it_does_not_die_with_a_blocking_thread_that_asked() {
     let fixture = Fixture::new();
     let service = fixture.service("outlives");
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_keep_alive(ms(10))
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = short_lived_threads();
     let asking = service.clone();
     let asked = runtime.spawn_blocking(move || block_on(asking.acquire()).map(drop));
     runtime.block_on(asked).unwrap().unwrap();
@@ -52,12 +54,7 @@ fn it_does_not_die_with_a_blocking_thread_that_asked() {
 fn it_does_not_die_when_a_worker_of_the_runtime_blocks_in_place() {
     let fixture = Fixture::new();
     let service = fixture.service("outlives");
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_keep_alive(ms(10))
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = short_lived_threads();
     let asking = service.clone();
     let asked = runtime.spawn(async move {
         drop(asking.acquire().await.unwrap());
