@@ -16,6 +16,8 @@ mod credentials;
 mod external;
 mod failed_start;
 mod fakes;
+#[cfg(feature = "json5")]
+mod gateway;
 mod host_death;
 mod identity;
 mod idle;

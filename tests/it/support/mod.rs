@@ -3,6 +3,7 @@
 
 mod client;
 mod events;
+pub(crate) mod gateway;
 mod http;
 mod processes;
 mod waiting;
