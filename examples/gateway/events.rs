@@ -13,7 +13,7 @@ use axum::{
 };
 use http_body::Frame;
 use serde_json::Value;
-use tokio::time::{self, Interval};
+use tokio::time::{self, Interval, MissedTickBehavior};
 
 use crate::failure::Failure;
 
@@ -53,10 +53,13 @@ where
     if let Ok(answer) = time::timeout(pace, &mut answer).await {
         return answer.map(Events::of);
     }
+    let mut comments = time::interval(pace);
+    // A client that reads slowly needs no comments to catch up on.
+    comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let events = Events {
         state: State::Waiting {
             answer: Box::pin(async { late(answer.await).await }),
-            comments: time::interval(pace),
+            comments,
         },
     };
     let mut response = Response::new(Body::new(events));

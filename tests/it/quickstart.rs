@@ -1,10 +1,8 @@
 //! The example that the README begins with, as its users run it.
 
 use std::{
-    env,
     io::Read,
     net::{Ipv4Addr, TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -14,6 +12,8 @@ use std::{
 use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process_group};
 use tokio::time::Instant;
 
+use crate::support::example;
+
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -21,21 +21,8 @@ const ANSWER: &str = "Nobody did, until you asked. Your request found no server 
                       a process of its own, and waited until I was ready. Once nobody uses me any \
                       more, I am stopped.";
 
-/// Built by `cargo test` beside the tests.
-fn example() -> PathBuf {
-    let test = env::current_exe().expect("the path of this test");
-    let profile = test.ancestors().nth(2).expect("the folder of the profile");
-    let example = profile.join("examples").join("quickstart");
-    assert!(
-        example.exists(),
-        "build it with `cargo build --examples`: {}",
-        example.display()
-    );
-    example
-}
-
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(example());
+    let mut command = Command::new(example("quickstart"));
     command.args(args).stdin(Stdio::null());
     command
 }

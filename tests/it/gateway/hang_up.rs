@@ -24,7 +24,7 @@ async fn send(gateway: &Gateway, body: &str) -> TcpStream {
 #[tokio::test]
 async fn a_client_that_hangs_up_while_the_server_starts_does_not_stop_the_start() {
     for body in [r#"{"model":"one/m"}"#, r#"{"model":"one/m","stream":true}"#] {
-        let fixture = Fixture::new().with("--delay-bind", 1000);
+        let fixture = Fixture::new().with("--delay-bind", 2000);
         let providers = json!({ "one": chat_provider(&fixture) });
         let gateway = Gateway::start_with(&providers, &["--keep-alive", "0.1"]);
         let client = send(&gateway, body).await;

@@ -1,6 +1,7 @@
 //! Streaming requests that have to wait: comments, then the answer or an event that says why not.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{
     Fixture,
@@ -31,12 +32,18 @@ fn only_error(body: &str) -> Value {
 #[tokio::test]
 async fn who_waits_long_gets_comments_and_then_the_answer() {
     let fixture = Fixture::new().with("--delay-bind", 1500);
+    let begun = Instant::now();
     let reply = ask(&fixture, &PACE, &chat(true)).await;
+    let took = begun.elapsed();
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("content-type"), Some("text/event-stream"));
     let answer = reply.body.trim_start_matches(COMMENT);
     let comments = (reply.body.len() - answer.len()) / COMMENT.len();
-    assert!((2..=8).contains(&comments), "{comments} comments");
+    let most = took.as_millis() / 200;
+    assert!(
+        comments > 1 && comments as u128 <= most,
+        "{comments} in {took:?}"
+    );
     assert!(answer.starts_with("data: {"), "{answer}");
     assert!(answer.ends_with("data: [DONE]\n\n"), "{answer}");
 }

@@ -18,7 +18,7 @@ fn chat() -> Value {
 async fn a_signal_lets_answers_end_then_stops_what_was_started() {
     for signal in [Signal::INT, Signal::TERM] {
         let fixture = Fixture::new()
-            .with("--tokens", 60)
+            .with("--tokens", 100)
             .with("--token-gap", 20)
             .notes_signals();
         let mut gateway = Gateway::start(&json!({ "one": chat_provider(&fixture) }));

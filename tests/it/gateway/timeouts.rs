@@ -25,9 +25,9 @@ async fn a_provider_that_does_not_answer_in_time_is_told() {
 
 #[tokio::test]
 async fn a_cold_start_counts_and_goes_on_when_the_time_is_over() {
-    let fixture = Fixture::new().with("--delay-bind", 1500);
+    let fixture = Fixture::new().with("--delay-bind", 2500);
     let mut one = provider(&fixture);
-    one["timeoutSeconds"] = json!(0.4);
+    one["timeoutSeconds"] = json!(1);
     let gateway = Gateway::start(&json!({ "one": one }));
     let ask = json!({ "model": "one/m" });
     let reply = gateway.ask("/v1/hello", &ask).await;
@@ -43,9 +43,11 @@ async fn a_cold_start_counts_and_goes_on_when_the_time_is_over() {
 async fn a_gap_in_the_body_that_is_too_long_breaks_it_off() {
     let fixture = Fixture::new();
     let mut one = provider(&fixture);
-    one["timeoutSeconds"] = json!(0.5);
+    one["timeoutSeconds"] = json!(1);
     let gateway = Gateway::start(&json!({ "one": one }));
     let ask = json!({ "model": "one/m" });
+    // So that the time is that of the body alone.
+    gateway.post("/admin/one/start", "").await;
     let response = gateway.open("/v1/stall?chunks=2", &ask).await;
     assert_eq!(response.status(), 200);
     all(response.into_body())
@@ -53,7 +55,7 @@ async fn a_gap_in_the_body_that_is_too_long_breaks_it_off() {
         .expect_err("it is not whole");
     gateway.until("one", |status| status["leases"] == 0).await;
     // Longer than that in all, and each gap shorter.
-    let response = gateway.open("/v1/stream?chunks=8&gap_ms=100", &ask).await;
+    let response = gateway.open("/v1/stream?chunks=8&gap_ms=200", &ask).await;
     assert!(
         all(response.into_body())
             .await

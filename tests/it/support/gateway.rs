@@ -24,19 +24,10 @@ use hyper_util::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Fixture, PROGRAM, blocking_until, signal, within};
+use super::{Fixture, PROGRAM, blocking_until, example, signal, within};
 
-/// Built by `cargo test` beside the tests.
 pub(crate) fn program() -> PathBuf {
-    let test = env::current_exe().expect("the path of this test");
-    let profile = test.ancestors().nth(2).expect("the folder of the profile");
-    let program = profile.join("examples").join("gateway");
-    assert!(
-        program.exists(),
-        "build it with `cargo build --all-features --examples`: {}",
-        program.display()
-    );
-    program
+    example("gateway")
 }
 
 /// A file with these providers, in a folder of its own.

@@ -44,6 +44,19 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// The binary of an example, which `cargo test` builds beside the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let profile = test.ancestors().nth(2).expect("the folder of the profile");
+    let example = profile.join("examples").join(name);
+    assert!(
+        example.exists(),
+        "build it with `cargo build --all-features --examples`: {}",
+        example.display()
+    );
+    example
+}
+
 /// The binary of the server with faults.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fixture");
 
