@@ -10,7 +10,7 @@ use crate::{
     real::measured,
     support::{
         gateway::{Gateway, all},
-        ms, within,
+        get, ms, within,
     },
 };
 
@@ -75,6 +75,19 @@ async fn a_stream_comes_token_by_token_to_its_end() {
     assert!(is_done, "{text}");
     assert!(frames > 1, "it came in one piece");
     gateway.until("one", |status| status["leases"] == 0).await;
+}
+
+/// llama-server allows each page that asks.
+#[tokio::test]
+#[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
+async fn a_page_is_allowed_nothing_by_the_server_behind_the_gateway() {
+    let server = llama();
+    let gateway = Gateway::start(&json!({ "one": server.provider() }));
+    let reply = gateway.ask(CHAT, &to("one", short())).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.header("access-control-allow-origin"), None);
+    let direct = get(server.port(), "/health").await.unwrap();
+    assert!(direct.head.contains("Access-Control-Allow-Origin"));
 }
 
 #[tokio::test]

@@ -91,6 +91,20 @@ async fn what_is_about_the_connection_stays_there_and_the_rest_goes_on() {
     assert!(has(&lines, &host), "the provider's own: {lines:?}");
 }
 
+/// The head that says how it is packed may come too late; see `--keep-alive`.
+#[tokio::test]
+async fn a_stream_is_asked_for_unpacked() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    for (stream, is_asked) in [(true, false), (false, true)] {
+        let body = json!({ "model": "one/m", "stream": stream }).to_string();
+        let request = Request::post(gateway.url("/v1/headers")).header("accept-encoding", "gzip");
+        let reply = gateway.reply_to(request.body(Full::from(body)).unwrap());
+        let lines = reply.await.body.to_lowercase();
+        assert_eq!(lines.contains("accept-encoding: gzip"), is_asked, "{lines}");
+    }
+}
+
 #[tokio::test]
 async fn each_request_has_an_id_that_the_answer_and_the_provider_get() {
     let fixture = Fixture::new();

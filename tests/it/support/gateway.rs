@@ -123,7 +123,8 @@ impl Reply {
             let is_there = error[field].as_str().is_some_and(|it| !it.is_empty());
             assert!(is_there, "no {field}: {self:?}");
         }
-        (self.status.as_u16(), error["code"].as_str().unwrap().into())
+        let code = error["code"].as_str().expect("it is there");
+        (self.status.as_u16(), code.to_owned())
     }
 }
 
