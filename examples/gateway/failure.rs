@@ -67,7 +67,7 @@ impl Failure {
     }
 
     /// What the way to a provider ended with: the crate's error, a time that is over, or the client's
-    /// own error.
+    /// own error. The log has it too, as it may come too late to be a status there.
     pub(crate) fn of(provider: &str, timeout: Duration, error: &BoxError) -> Self {
         let failure = if let Some(error) = Error::find_in(&**error) {
             Self::from(error)

@@ -3,7 +3,7 @@
 use axum::{
     body::{Body, Bytes},
     extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
+    http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
 };
 use http_body_util::Full;
 use tower_local_service::provider::{Provider, Providers};
@@ -33,14 +33,15 @@ pub(crate) async fn forward(
     refuse_forms(&headers)?;
     let question = Question::read(body)?;
     let (provider, model) = choose(&gateway.providers, question.model())?;
-    let request = request(&provider, &uri, headers, &question, &model)?;
+    let streams = question.streams();
+    let request = request(&provider, &uri, headers, question, &model)?;
     let answer = async move {
         let mut response = gateway.upstream.ask(&provider, request).await?;
         headers::to_client(response.headers_mut());
         Ok(response)
     };
     match gateway.keep_alive {
-        Some(pace) if question.streams() => events::patiently(pace, answer).await,
+        Some(pace) if streams => events::patiently(pace, answer).await,
         _ => answer.await.map(Events::of),
     }
 }
@@ -73,8 +74,8 @@ fn choose(providers: &Providers, model: Option<&str>) -> Result<(Provider, Strin
         }),
         None => providers.primary_model().ok_or_else(|| {
             Failure::invalid(format!(
-                "the body names no `model`, and the configuration no agents.defaults.model: write \
-                 PROVIDER/MODEL with one of the providers {}",
+                "the body names no `model`, and agents.defaults.model of the configuration none that \
+                 a provider has: write PROVIDER/MODEL with one of the providers {}",
                 ids()
             ))
         }),
@@ -85,7 +86,7 @@ fn request(
     provider: &Provider,
     uri: &Uri,
     mut headers: HeaderMap,
-    question: &Question,
+    question: Question,
     model: &str,
 ) -> Result<Request<Full<Bytes>>, Failure> {
     if config::needs_tls(provider) {
@@ -99,9 +100,9 @@ fn request(
     }
     let uri = url(provider, uri)
         .ok_or_else(|| unsendable(provider, "baseUrl", "makes no URL with this path"))?;
-    let mut request = Request::post(uri)
-        .body(Full::new(question.with_model(model)))
-        .map_err(|_| unsendable(provider, "baseUrl", "makes no request"))?;
+    let mut request = Request::new(Full::new(question.into_body(model)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
 }

@@ -80,13 +80,13 @@ impl Question {
     }
 
     /// The body, byte for byte but for the name of the model.
-    pub(crate) fn with_model(&self, model: &str) -> Bytes {
+    pub(crate) fn into_body(self, model: &str) -> Bytes {
         let name = serde_json::Value::from(model).to_string();
-        let (range, text) = match &self.place {
-            Place::At(range) => (range.clone(), name),
+        let (range, text) = match self.place {
+            Place::At(range) => (range, name),
             Place::Missing { at, has_next } => {
-                let comma = if *has_next { "," } else { "" };
-                (*at..*at, format!("\"model\":{name}{comma}"))
+                let comma = if has_next { "," } else { "" };
+                (at..at, format!("\"model\":{name}{comma}"))
             }
         };
         let (before, after) = (&self.body[..range.start], &self.body[range.end..]);
