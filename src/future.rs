@@ -26,8 +26,9 @@ pin_project! {
     /// # Errors
     ///
     /// What kept the server from being ready, as an [`Error`] of this crate; that the server was
-    /// stopped under the request ([`Stopped`](crate::ErrorKind::Stopped)); or the wrapped client's own
-    /// error.
+    /// stopped under the request ([`Stopped`](crate::ErrorKind::Stopped)), or that its process has ended
+    /// and the wrapped client still waits for it 2 s later ([`Exited`](crate::ErrorKind::Exited)); or
+    /// the wrapped client's own error.
     ///
     /// # Cancel safety
     ///
@@ -42,7 +43,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, Req>,
-        stopped: Watch,
+        over: Watch,
     }
 }
 
@@ -76,14 +77,14 @@ where
                 service,
                 call: Some((inner, request)),
             },
-            stopped: Watch::default(),
+            over: Watch::default(),
         }
     }
 
     pub(crate) fn failed(error: Error) -> Self {
         Self {
             state: State::Failed { error: Some(error) },
-            stopped: Watch::default(),
+            over: Watch::default(),
         }
     }
 }
@@ -127,7 +128,7 @@ where
                     let (inner, _) = call.as_mut().expect(DONE);
                     match inner.poll_ready(cx) {
                         Poll::Ready(readied) => readied.map_err(Into::into)?,
-                        Poll::Pending => return this.stopped.poll_error(lease.as_ref(), cx),
+                        Poll::Pending => return this.over.poll_unanswerable(lease.as_ref(), cx),
                     }
                     let (mut inner, request) = call.take().expect(DONE);
                     State::Responding {
@@ -139,7 +140,7 @@ where
                     return match response.poll(cx) {
                         Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.hold(lease.take()))),
                         Poll::Ready(Err(error)) => Poll::Ready(Err(blame(lease.take(), error))),
-                        Poll::Pending => this.stopped.poll_error(lease.as_ref(), cx),
+                        Poll::Pending => this.over.poll_unanswerable(lease.as_ref(), cx),
                     };
                 }
                 StateProj::Failed { error } => {

@@ -104,8 +104,8 @@
 //! - *No secrets in text.* `Debug`, `Display`, events and output show no value of `env`, no key and no
 //!   header.
 //!
-//! A request is never sent twice by this crate. A body that breaks off because its server died ends
-//! with an error, also where HTTP alone could not tell (HTTP/1.0 style).
+//! A request is never sent twice by this crate, unless you [say so](#resending). A body that breaks off
+//! because its server died ends with an error, also where HTTP alone could not tell (HTTP/1.0 style).
 //!
 //! # Where to put the layer
 //!
@@ -164,13 +164,14 @@
 //!
 //! # Configuration files
 //!
-//! [`Providers`](provider::Providers) reads a file in the shape of `OpenClaw`'s: providers under
-//! `models.providers`, of which those with a `localService` have a server here. What is not ours in it
-//! is skipped. [`register`](provider::Providers::register) puts in the environment's values (`${VAR}`),
-//! tells all that is wrong at once and starts nothing;
+//! [`Providers`](provider::Providers) reads the file that `OpenClaw` is configured with, or one in its
+//! shape: providers under `models.providers`, of which those with a `localService` have a server here.
+//! What is not ours in it is skipped. [`register`](provider::Providers::register) puts in the
+//! environment's values (`${VAR}`), tells all that is wrong at once and starts nothing;
 //! [`reload`](provider::Providers::reload) puts another reading in its place, for every layer that holds
 //! the handle: what did not change goes on, what did is replaced, and no request is lost by it. The
-//! module [`provider`] says more; `examples/config` has files for llama.cpp, vLLM, MLX, inferrs and ds4.
+//! module [`provider`] says what is read, skipped and refused; `examples/config` has files for
+//! llama.cpp, vLLM, MLX, inferrs and ds4, and a JSON Schema for editors.
 //!
 //! # Gateways
 //!
@@ -236,6 +237,18 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Resending
+//!
+//! A request that is on its way when its server dies fails, and the next one starts the server again.
+//! With feature `retry`, `retry::ServerGone` is a policy for a `Retry` outside of the layer: one more try
+//! where the server died before it answered, and only if nothing was sent, the method is idempotent, or
+//! the request has an `Idempotency-Key`. A start that failed is not tried again.
+//!
+//! # reqwest-middleware
+//!
+//! With feature `reqwest-middleware`, `EnsureLocalServiceMiddleware` does what the layer does, in a
+//! `ClientWithMiddleware`. Put what retries before it. [`Error::find_in`] finds our error in theirs.
 //!
 //! # Events
 //!
@@ -304,6 +317,9 @@
 //!   allocations.
 //! - `json5`: [`Providers::from_json5`](provider::Providers), which tells line, column and path of a
 //!   mistake. With any other format of serde, files are read without it.
+//! - `reqwest-middleware`: `EnsureLocalServiceMiddleware`, for clients of that crate (0.5). It turns on
+//!   `reqwest`.
+//! - `retry`: `retry::ServerGone`, a policy for Tower's `Retry`.
 //! - `full`: all of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -333,10 +349,14 @@ pub mod provider;
 mod registry;
 #[cfg(all(unix, feature = "reqwest"))]
 mod reqwest;
+#[cfg(all(unix, feature = "reqwest-middleware"))]
+mod reqwest_middleware;
 #[cfg(unix)]
 mod resolve;
 #[cfg(unix)]
 mod response;
+#[cfg(all(unix, feature = "retry"))]
+pub mod retry;
 #[cfg(unix)]
 mod service;
 #[cfg(unix)]
@@ -344,6 +364,8 @@ mod status;
 #[cfg(unix)]
 mod supervisor;
 
+#[cfg(all(unix, feature = "reqwest-middleware"))]
+pub use self::reqwest_middleware::EnsureLocalServiceMiddleware;
 #[cfg(unix)]
 pub use self::{
     config::{InheritEnv, LocalServiceConfig},
@@ -361,7 +383,12 @@ pub use self::{
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The code of the README is compiled, like that of this documentation.
-#[cfg(all(doctest, feature = "json5", feature = "reqwest"))]
+#[cfg(all(
+    doctest,
+    feature = "json5",
+    feature = "reqwest-middleware",
+    feature = "retry"
+))]
 #[doc = include_str!("../README.md")]
 #[derive(Debug)]
 pub struct ReadmeDoctests;

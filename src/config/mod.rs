@@ -10,6 +10,7 @@ mod secrets;
 mod settings;
 mod strings;
 mod target;
+mod unique;
 mod url;
 mod validate;
 mod wire;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     secrets::Secrets,
     settings::Settings,
     target::Target,
+    unique::Unique,
     url::shown as shown_url,
 };
 

@@ -40,8 +40,8 @@ pub enum ErrorKind {
         /// What the operating system said.
         reason: String,
     },
-    /// The process ended by itself: before it was ready (counted), or under a body that nothing but the
-    /// end of its connection delimits.
+    /// The process ended by itself: before it was ready (counted); under a body that nothing but the
+    /// end of its connection delimits; or under a request for which the client waits in vain.
     #[non_exhaustive]
     Exited {
         /// Its exit code, if it ended by itself.

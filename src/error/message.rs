@@ -46,6 +46,9 @@ fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         ErrorKind::Spawn { reason } => write!(f, "could not be started: {reason}"),
         ErrorKind::Exited { code, signal } => {
             write_exit(f, *code, *signal)?;
+            if inner.is_cut_off {
+                f.write_str(" while a request waited for its answer")?;
+            }
             after.map_or(Ok(()), |after| write!(f, ", {after} after its start"))
         }
         ErrorKind::ReadyTimeout { last_probe } => {

@@ -33,6 +33,8 @@ struct Inner {
     retry_after: Option<Duration>,
     // What was probed.
     health_url: Option<String>,
+    // The server was ready, and a request under way.
+    is_cut_off: bool,
     // What to do next, where more is known than the kind.
     remedy: Option<&'static str>,
     // What led to this one: a crash loop tells the failure that it is about.
@@ -49,6 +51,7 @@ impl Error {
                 output: None,
                 retry_after: None,
                 health_url: None,
+                is_cut_off: false,
                 remedy: None,
                 cause: None,
             }),
@@ -73,6 +76,16 @@ impl Error {
     /// The URL that was probed. Without its query, which may hold a secret.
     pub(crate) fn health_url(self, url: String) -> Self {
         self.with(|inner| inner.health_url = Some(url))
+    }
+
+    /// The server ended under a request, and not as it started.
+    pub(crate) fn cut_off(self) -> Self {
+        self.with(|inner| inner.is_cut_off = true)
+    }
+
+    #[cfg(feature = "retry")]
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.inner.is_cut_off
     }
 
     /// What to do next, where more is known of the case than its kind.
@@ -190,7 +203,9 @@ impl Inner {
 }
 
 /// What is inside of an error.
-fn inside<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a (dyn error::Error + 'static)> {
+pub(crate) fn inside<'a>(
+    error: &'a (dyn error::Error + 'static),
+) -> Option<&'a (dyn error::Error + 'static)> {
     // An I/O error that holds another one passes for that: its source is the source of what it
     // holds.
     match error

@@ -13,10 +13,14 @@ use std::{
 };
 
 use rustix::io::Errno;
+#[cfg(feature = "retry")]
+use rustix::net::sockopt::socket_error;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use super::Sight;
 use crate::config::Host;
+#[cfg(feature = "retry")]
+use crate::config::Target;
 
 /// Connects, or says what was seen instead.
 ///
@@ -37,6 +41,29 @@ pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Sight> {
             Err(_) => Err(Sight::Silent),
         },
     }
+}
+
+/// Whether nobody listens on this machine at the address of the health URL, as far as the kernel says
+/// so at once: over loopback it knows when `connect` returns, if not always by what that returns.
+#[cfg(feature = "retry")]
+pub(crate) fn refuses(target: &Target) -> bool {
+    let addresses: &[IpAddr] = match &target.host {
+        Host::Localhost => &[
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ],
+        Host::Address(ip) if ip.is_loopback() => &[*ip],
+        Host::Address(_) | Host::Name(_) => return false,
+    };
+    addresses.iter().all(|&ip| {
+        let peer = SocketAddr::new(ip, target.port);
+        let connected = steer_clear(target.port, || bound_to(SocketAddr::new(near_side(ip), 0)))
+            .and_then(|socket| match rustix::net::connect(&socket, &peer) {
+                Err(Errno::INPROGRESS) => Ok(socket_error(&socket)??),
+                connected => Ok(connected?),
+            });
+        connected.is_err_and(|error| Miss::of(&error, peer) == Miss::Nobody)
+    })
 }
 
 /// Tries the next address only where nobody can be at the one before.
@@ -142,6 +169,17 @@ mod tests {
 
     fn port(socket: &TcpSocket) -> u16 {
         socket.local_addr().unwrap().port()
+    }
+
+    #[cfg(feature = "retry")]
+    #[test]
+    fn a_port_refuses_once_nobody_listens_there() {
+        let listener = std::net::TcpListener::bind(ANY_PORT).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let target = Target::new(&url.parse().unwrap(), std::time::Duration::ZERO).unwrap();
+        assert!(!refuses(&target));
+        drop(listener);
+        assert!(refuses(&target));
     }
 
     #[tokio::test]

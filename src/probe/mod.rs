@@ -14,6 +14,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "retry")]
+pub(crate) use self::dial::refuses;
 pub(crate) use self::{http::look, pace::pause};
 
 /// What a probe saw.

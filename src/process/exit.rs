@@ -4,6 +4,8 @@ use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
+use super::os;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Exit {
@@ -39,6 +41,13 @@ pub(super) enum Peek {
     Ended(Exit),
     /// Somebody has reaped it: its number may be anybody's.
     Lost,
+}
+
+/// Whether a child of ours runs, and is not being torn down.
+pub(super) fn is_running(pid: Pid) -> bool {
+    let number = pid.as_raw_nonzero().get().unsigned_abs();
+    // Another thread may reap it between the looks, and then nothing is left to be seen as exiting.
+    peek(pid) == Peek::Running && !os::exiting(number) && peek(pid) == Peek::Running
 }
 
 /// Looks at a child without reaping it.

@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 
 use super::{
-    exit::{Exit, Peek, peek},
+    exit::{Exit, Peek, is_running, peek},
     guardian::Guardian,
     os,
 };
@@ -84,8 +84,7 @@ impl Group {
     pub(super) fn is_alive(&self) -> bool {
         let guarded = |guardian: &Guardian| peek(guardian.pid()) == Peek::Running;
         self.exit.is_none()
-            && peek(self.leader_pid) == Peek::Running
-            && !os::exiting(self.leader_pid())
+            && is_running(self.leader_pid)
             && self.guardian.as_ref().is_none_or(guarded)
     }
 

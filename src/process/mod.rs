@@ -34,6 +34,8 @@ mod tests;
 
 use std::{fmt, sync::Arc, thread, time::Duration};
 
+#[cfg(feature = "retry")]
+use rustix::process::Pid;
 use tokio::{
     runtime::Handle,
     time::{self, Instant},
@@ -85,6 +87,14 @@ pub(crate) enum Listener {
     },
     /// Nobody, or somebody whom this user may not see.
     Unseen,
+}
+
+/// Whether the process of a service runs, asked of the system now: [`Process::is_alive`] for who has
+/// its number only.
+#[cfg(feature = "retry")]
+pub(crate) fn is_running(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(exit::is_running)
 }
 
 impl Process {

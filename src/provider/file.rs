@@ -1,55 +1,109 @@
 //! A configuration file as it is written: what of `OpenClaw`'s shape is ours. Other keys are skipped.
+//!
+//! The comments of fields are what an editor shows, by the schema in `examples/config`.
 
-use std::collections::BTreeMap;
-
+#[cfg(test)]
+use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::LocalServiceConfig;
+use crate::{LocalServiceConfig, config::Unique};
 
+/// Providers of models, and the local servers behind them, in the shape of `OpenClaw`'s configuration.
+/// Keys of `OpenClaw`'s that are not named here are skipped.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, expecting = "an object with `models` and `agents`")]
+#[cfg_attr(test, derive(JsonSchema), schemars(title = "Providers of models"))]
 pub(super) struct File {
     // There is no catalog of ours to merge with or replace: `models.mode` is without meaning.
     pub(super) models: Models,
     pub(super) agents: Agents,
 }
 
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, expecting = "an object with `providers`")]
-pub(super) struct Models {
-    pub(super) providers: BTreeMap<String, WrittenProvider>,
+impl File {
+    /// All but those that `OpenClaw` has built in, of which a file need not say where they are.
+    pub(super) fn providers(&self) -> impl Iterator<Item = (&String, &WrittenProvider)> {
+        let all = self.models.providers.0.iter();
+        all.filter(|(_, it)| it.has_base_url() || it.local_service.is_some())
+    }
 }
 
 #[derive(Clone, Default, Deserialize)]
+#[serde(default, expecting = "an object with `providers`")]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(super) struct Models {
+    /// The providers by their ids, which are free to choose: what a model's name begins with.
+    pub(super) providers: Unique<WrittenProvider>,
+}
+
+/// One provider of models: an API somewhere, with or without a local server behind it.
+///
+/// In every string `${VAR}` is the value of a variable of the environment, and `$${VAR}` is not.
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", expecting = "a provider")]
+#[cfg_attr(
+    test,
+    derive(JsonSchema),
+    schemars(
+        rename = "Provider",
+        extend("dependencies" = { "localService": ["baseUrl"] })
+    )
+)]
 pub(super) struct WrittenProvider {
+    /// Where its API begins, such as `http://127.0.0.1:8080/v1`. Without it the provider is one of
+    /// `OpenClaw`'s own, and skipped.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub(super) base_url: Option<String>,
+    /// What requests to it authorize themselves with.
     pub(super) api_key: Option<Secret>,
+    /// The dialect it speaks, such as `openai-completions`.
     pub(super) api: Option<String>,
+    /// How long a response may take to its head, a cold start included, and then each gap in its
+    /// body, in seconds. `readyTimeoutMs` and two minutes if left out.
+    #[cfg_attr(test, schemars(extend("exclusiveMinimum" = 0, "maximum" = 31_536_000)))]
     pub(super) timeout_seconds: Option<f64>,
-    pub(super) headers: BTreeMap<String, Secret>,
+    /// Headers of requests to it.
+    pub(super) headers: Unique<Secret>,
+    /// The server to start when a request is for this provider, and to stop when it is idle. Unknown
+    /// keys are refused.
     pub(super) local_service: Option<LocalServiceConfig>,
+    /// The models that it serves. It may serve others.
     pub(super) models: Vec<Model>,
+}
+
+impl WrittenProvider {
+    pub(super) fn has_base_url(&self) -> bool {
+        let base_url = self.base_url.as_deref();
+        base_url.is_some_and(|it| !it.trim().is_empty())
+    }
 }
 
 /// A key or header value, or where one is to be found.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub(super) enum Secret {
+    /// The value itself, or `${VAR}`.
     Text(String),
+    /// The variable of the environment that has it.
     From(Source),
     // Not quoted in an error by serde: it may be the secret, without its quotes.
+    #[cfg_attr(test, schemars(skip))]
     Other(IgnoredAny),
 }
 
 #[derive(Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub(super) struct Source {
+    /// Of `OpenClaw`'s sources, only this one is supported.
+    #[cfg_attr(test, schemars(extend("const" = "env")))]
     pub(super) source: String,
+    /// The name of the variable.
     pub(super) id: String,
 }
 
 /// A model that a provider lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[non_exhaustive]
 pub struct Model {
     /// What requests call it.
@@ -61,13 +115,17 @@ pub struct Model {
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, expecting = "an object with `defaults`")]
+#[cfg_attr(test, derive(JsonSchema))]
 pub(super) struct Agents {
     pub(super) defaults: Defaults,
 }
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, expecting = "an object with `model`")]
+#[cfg_attr(test, derive(JsonSchema))]
 pub(super) struct Defaults {
+    /// The model to use where none is asked for: the id of a provider, a slash, and what the provider
+    /// calls the model.
     pub(super) model: Option<ModelChoice>,
 }
 
@@ -76,6 +134,7 @@ pub(super) struct Defaults {
     untagged,
     expecting = "`agents.defaults.model` is neither a string nor an object with `primary`"
 )]
+#[cfg_attr(test, derive(JsonSchema))]
 pub(super) enum ModelChoice {
     Id(String),
     Choice { primary: Option<String> },

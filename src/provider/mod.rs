@@ -35,16 +35,24 @@
 //! # Ok::<(), tower_local_service::Error>(())
 //! ```
 //!
-//! # What is read
+//! # What is read, skipped and refused
 //!
-//! `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`, `models[]` and
-//! `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), and `agents.defaults.model`, a
-//! string or `{ primary }`. All other keys are skipped, so that a file of `OpenClaw`'s can be read as
-//! it is, except in `localService`, where an unknown key is refused: it is likely a slip.
+//! *Read* are `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`,
+//! `models[]` and `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), and
+//! `agents.defaults.model`, a string or `{ primary }`.
 //!
 //! In every string that is read, `${VAR}` (capitals, digits, `_`) is a variable of the host's
-//! environment, and `$${VAR}` is not. Keys and headers may be `{ source: "env", id: "VAR" }`, too. A
-//! variable that is unset or empty is an error.
+//! environment, and `$${VAR}` is not. Keys and headers may be `{ source: "env", id: "VAR" }`, too.
+//!
+//! *Skipped* are all other keys, so that a file of `OpenClaw`'s can be read as it is; its `$include` is
+//! not followed. So is a provider with neither `baseUrl` nor `localService`: one that `OpenClaw` has
+//! built in.
+//!
+//! *Refused* are an unknown key in `localService`, as it is likely a slip; a variable that is unset or
+//! empty; a key or header from another source than the environment; a key of those above, or a
+//! provider, that is there twice; and what cannot work. `OpenClaw` in turn refuses the keys of
+//! `localService` that it lacks: all but `command`, `args`, `cwd`, `env`, `healthUrl`,
+//! `readyTimeoutMs` and `idleStopMs`.
 //!
 //! # Which provider a request is for
 //!
@@ -177,11 +185,12 @@ impl Providers {
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
         let state = self.state();
-        state.file.models.providers.keys().cloned().collect()
+        state.file.providers().map(|(id, _)| id.clone()).collect()
     }
 
     /// The provider of a model, and what that calls it: `inferrs/google/gemma` is `google/gemma` of the
-    /// provider `inferrs`, whether or not that lists it. `None` if there is no such provider.
+    /// provider `inferrs`, whether or not that lists it. `None` if there is no such provider. Ids may
+    /// have slashes, too: the longest one that fits wins.
     #[must_use]
     pub fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
         self.table().resolve_model(model)
@@ -234,9 +243,13 @@ impl Providers {
 
 impl Table {
     fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
-        let (id, model) = model.trim().split_once('/')?;
-        let entry = self.providers.get(id).filter(|_| !model.is_empty())?;
-        Some((entry.provider.clone(), model.to_owned()))
+        let model = model.trim();
+        // The longest id first: one may have slashes, as models do.
+        model.rmatch_indices('/').find_map(|(slash, _)| {
+            let entry = self.providers.get(&model[..slash])?;
+            let model = &model[slash + 1..];
+            (!model.is_empty()).then(|| (entry.provider.clone(), model.to_owned()))
+        })
     }
 }
 
@@ -249,8 +262,9 @@ impl<B> Resolve<http::Request<B>> for Providers {
 impl fmt::Debug for Providers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
+        let ids: Vec<_> = state.file.providers().map(|(id, _)| id).collect();
         f.debug_struct("Providers")
-            .field("ids", &state.file.models.providers.keys())
+            .field("ids", &ids)
             .field("is_registered", &state.registry.is_some())
             .finish_non_exhaustive()
     }

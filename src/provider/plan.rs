@@ -49,7 +49,7 @@ impl Plan {
     pub(super) fn of(file: &File, lookup: &Lookup<'_>) -> Result<Self, Error> {
         let mut problems = Vec::new();
         let mut providers = Vec::new();
-        for (id, written) in &file.models.providers {
+        for (id, written) in file.providers() {
             let mut reader = Reader {
                 id,
                 lookup,
@@ -104,14 +104,13 @@ impl Reader<'_> {
     }
 
     fn meant(&mut self, written: &WrittenProvider) -> Meant {
-        let base_url = written.base_url.as_deref().unwrap_or_default();
-        if base_url.trim().is_empty() {
+        if !written.has_base_url() {
             self.refuse(
                 "baseUrl",
                 "is missing: write where the API begins, like http://127.0.0.1:8080/v1",
             );
         }
-        let base_url = self.text("baseUrl", base_url);
+        let base_url = self.text("baseUrl", written.base_url.as_deref().unwrap_or_default());
         let api_key = written.api_key.as_ref();
         let api_key = api_key.and_then(|key| self.secret("apiKey", key));
         let api = written.api.as_ref().map(|api| self.text("api", api));
@@ -203,7 +202,7 @@ impl Reader<'_> {
 
     fn headers(&mut self, written: &WrittenProvider) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, value) in &written.headers {
+        for (name, value) in &written.headers.0 {
             let field = format!("headers.{name}");
             let value = self.secret(&field, value);
             let Ok(name) = name.parse::<HeaderName>() else {

@@ -9,15 +9,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{mpsc, oneshot},
-};
+use tokio::{runtime::Handle, sync::oneshot};
 use tracing::{dispatcher, instrument::WithSubscriber};
 
 use super::{
     backend::Backend,
     claim::Claims,
+    mailbox::{self, Inbox, Mailbox},
     runtime,
     shared::{Attached, Grant, Shared},
     state::{Ask, Want},
@@ -25,16 +23,14 @@ use super::{
 };
 use crate::error::{Error, ErrorKind};
 
-type Mailbox = mpsc::UnboundedSender<Command>;
-type Launch = dyn Fn(&Core, Attached, mpsc::UnboundedReceiver<Command>, Option<&Handle>) -> Result<(), String>
-    + Send
-    + Sync;
+type Launch =
+    dyn Fn(&Core, Attached, Inbox<Command>, Option<&Handle>) -> Result<(), String> + Send + Sync;
 
 pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     claims: Arc<Claims>,
     /// `None` until the first need.
-    mailbox: Mutex<Option<Mailbox>>,
+    mailbox: Mutex<Option<Mailbox<Command>>>,
     next_waiter: AtomicU64,
     next_handle: AtomicU64,
     /// Where the task runs, if not on the crate's own thread.
@@ -48,9 +44,9 @@ impl Core {
         claims: Arc<Claims>,
         runtime: Option<Handle>,
     ) -> Self {
-        let launch = move |core: &Self, first, commands, runtime: Option<&Handle>| {
+        let launch = move |core: &Self, first, inbox, runtime: Option<&Handle>| {
             let (shared, claims) = (core.shared.clone(), core.claims.clone());
-            let supervisor = Supervisor::new(shared, backend.clone(), claims, first, commands);
+            let supervisor = Supervisor::new(shared, backend.clone(), claims, first, inbox);
             let runtime = match runtime {
                 Some(runtime) => runtime.clone(),
                 None => runtime::handle().map_err(|error| error.to_string())?,
@@ -184,12 +180,12 @@ impl Core {
             None => (command, self.runtime.as_ref()),
             Some(sender) => match sender.send(command) {
                 Ok(()) => return Ok(()),
-                Err(returned) => (returned.0, None),
+                Err(returned) => (returned, None),
             },
         };
-        let (sender, commands) = mpsc::unbounded_channel();
+        let (sender, inbox) = mailbox::mailbox();
         drop(sender.send(command));
-        (self.launch)(self, from.clone(), commands, runtime).map_err(|reason| {
+        (self.launch)(self, from.clone(), inbox, runtime).map_err(|reason| {
             let reason = format!("the thread for supervisors could not be started: {reason}");
             Error::new(&from.name, ErrorKind::Spawn { reason })
         })?;

@@ -24,6 +24,8 @@ use crate::{
     error::{Error, ErrorKind},
     status::Status,
 };
+#[cfg(feature = "retry")]
+use crate::{probe, process};
 
 /// One configured local server: a handle that is cheap to clone.
 ///
@@ -207,6 +209,22 @@ impl LocalService {
     #[must_use]
     pub fn journal(&self) -> Vec<Record> {
         self.shared().journal.records(self.shared().now())
+    }
+
+    /// The run that goes on; while nothing runs, the next one.
+    #[cfg(feature = "retry")]
+    pub(crate) fn run_to_come(&self) -> u64 {
+        self.shared().leases.word().run()
+    }
+
+    /// Whether that run is over, or its server gone without that we know it. Asks the system, and does
+    /// not wait for anything.
+    #[cfg(feature = "retry")]
+    pub(crate) fn has_lost(&self, run: u64) -> bool {
+        let pid = self.shared().snapshot.borrow().pid;
+        self.run_to_come() != run
+            || pid.is_some_and(|pid| !process::is_running(pid))
+            || probe::refuses(&self.settings().target)
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -74,12 +74,22 @@ impl Lease {
         (ended.end == End::Stopped).then(|| self.service.error(ErrorKind::Stopped {}))
     }
 
+    /// Our error, if no response can come any more, whatever the client still waits for.
+    fn unanswerable(&self) -> Option<Error> {
+        let ended = self.service.shared().end_of(self.run)?;
+        match ended.end {
+            End::Stopped => self.stopped(),
+            End::Died if ended.is_silent => Some(self.death().cut_off()),
+            _ => None,
+        }
+    }
+
     /// Asks whether the run goes on.
     pub(crate) fn confirm(&self) -> oneshot::Receiver<bool> {
         self.service.core().confirm(self.run)
     }
 
-    /// What the run died of, for a body that was cut off by it.
+    /// What the run died of, for a request or a body that was cut off by it.
     pub(crate) fn death(&self) -> Error {
         let kind = match self.service.shared().end_of(self.run) {
             Some(Ended {
@@ -131,7 +141,7 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// Wakes whoever waits for the server when its run is stopped under the lease.
+/// Wakes whoever waits for the server when its run is over.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     // Taken only once there is something to wait for.
@@ -139,18 +149,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Our error, if the run was stopped; otherwise wakes the task when it is.
+    /// For a body: our error, if the run was stopped; otherwise wakes the task when it is.
     pub(crate) fn poll_stopped(&mut self, lease: &Lease, cx: &Context<'_>) -> Poll<Error> {
-        let place = self
-            .place
-            .get_or_insert_with(|| lease.service.shared().over.place());
-        // Before the look, so that no end falls between the two.
-        place.wait(cx);
+        self.wait(lease, cx);
         lease.stopped().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// The same for a future; without a lease there is nothing to be stopped.
-    pub(crate) fn poll_error<T>(
+    /// For a response: our error, if none can come any more; otherwise wakes the task when that is so.
+    /// Without a lease, the server is none of ours.
+    ///
+    /// A client may wait for ever on a server that has died: hyper forgets a request that is handed to a
+    /// connection in the instant in which that closes (<https://github.com/hyperium/hyper/issues/4122>).
+    pub(crate) fn poll_unanswerable<T>(
         &mut self,
         lease: Option<&Lease>,
         cx: &Context<'_>,
@@ -158,6 +168,16 @@ impl Watch {
         let Some(lease) = lease else {
             return Poll::Pending;
         };
-        self.poll_stopped(lease, cx).map(|error| Err(error.into()))
+        self.wait(lease, cx);
+        let error = lease.unanswerable();
+        error.map_or(Poll::Pending, |error| Poll::Ready(Err(error.into())))
+    }
+
+    /// Comes before the look, so that no end falls between the two.
+    fn wait(&mut self, lease: &Lease, cx: &Context<'_>) {
+        let place = self
+            .place
+            .get_or_insert_with(|| lease.service.shared().over.place());
+        place.wait(cx);
     }
 }

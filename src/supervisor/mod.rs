@@ -21,6 +21,7 @@ mod handle;
 mod journal;
 mod lease;
 mod local;
+mod mailbox;
 mod report;
 mod runtime;
 mod shared;

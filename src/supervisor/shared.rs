@@ -53,6 +53,8 @@ pub(crate) struct Ended {
     pub(crate) end: End,
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
+    /// Nothing is left that could answer, and what it had answered has had its time to arrive.
+    pub(crate) is_silent: bool,
 }
 
 /// What the supervisor says of itself.
@@ -124,7 +126,18 @@ impl Shared {
             end: End::Died,
             code: None,
             signal: None,
+            is_silent: true,
         }))
+    }
+
+    /// Ends the wait for answers of processes of which nothing is left.
+    pub(crate) fn silence(&self) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, ended) in &mut *ends {
+            ended.is_silent |= ended.code.is_some() || ended.signal.is_some();
+        }
+        drop(ends);
+        self.over.wake_all();
     }
 
     /// Makes all leases of the run count no more, and tells whoever reads from it.

@@ -69,6 +69,18 @@ fn everything_around_reqwest_is_send_and_sync() {
     send::<ResponseFuture<reqwest::Client, reqwest::Request>>();
 }
 
+#[cfg(feature = "reqwest-middleware")]
+#[test]
+fn the_middleware_is_send_and_sync() {
+    send_sync::<tower_local_service::EnsureLocalServiceMiddleware<ForItsOrigin>>();
+}
+
+#[cfg(feature = "retry")]
+#[test]
+fn the_policy_is_send_and_sync() {
+    send_sync::<tower_local_service::retry::ServerGone>();
+}
+
 #[test]
 fn what_could_be_read_without_a_pin_still_can() {
     unpin::<LeasedBody<hyper::body::Incoming>>();

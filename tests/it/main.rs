@@ -16,13 +16,18 @@ mod credentials;
 mod external;
 mod failed_start;
 mod fakes;
+mod fifty_providers;
 #[cfg(feature = "json5")]
 mod gateway;
 mod host_death;
 mod identity;
 mod idle;
 mod leases;
+#[cfg(feature = "reqwest-middleware")]
+mod middleware;
 mod mutants;
+#[cfg(feature = "json5")]
+mod openclaw;
 mod output;
 mod poll_ready;
 mod protection;
@@ -31,6 +36,8 @@ mod quickstart;
 mod readiness;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
+#[cfg(feature = "retry")]
+mod resending;
 mod resolvers;
 mod runtimes;
 mod shutdown;
@@ -40,5 +47,6 @@ mod support;
 mod suspicion;
 mod swap;
 mod tracing_events;
+mod unanswered;
 mod upgrades;
 mod warm_path;

@@ -16,6 +16,8 @@ mod credentials;
 mod gateway;
 mod llama;
 mod model_files;
+#[cfg(feature = "json5")]
+mod openclaw;
 mod ports;
 #[path = "../real/mod.rs"]
 mod real;

@@ -84,6 +84,15 @@ impl Server {
         self.args(["--port", &port])
     }
 
+    pub(crate) fn command(&self) -> &Path {
+        &self.command
+    }
+
+    /// What it is started with.
+    pub(crate) fn given_args(&self) -> &[String] {
+        &self.args
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -104,9 +113,10 @@ impl Server {
     }
 
     pub(crate) fn config(&self) -> LocalServiceConfig {
+        let (mark, value) = self.mark();
         LocalServiceConfig::new(&self.command)
             .args(self.args.clone())
-            .env(MARK, self.mark())
+            .env(mark, value)
             .ready_timeout(Duration::from_secs(60))
     }
 
@@ -136,7 +146,8 @@ impl Server {
     /// Starts it beside the crate, as somebody else would.
     pub(crate) fn run_outside(&self) -> Outside {
         let mut command = Command::new(&self.command);
-        command.args(&self.args).env(MARK, self.mark());
+        let (mark, value) = self.mark();
+        command.args(&self.args).env(mark, value);
         command.stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Outside(command.spawn().expect("it starts"))
@@ -144,7 +155,8 @@ impl Server {
 
     /// Everything of it that runs.
     pub(crate) fn alive(&self) -> Vec<Pid> {
-        let mark = format!("{MARK}={}", self.mark());
+        let (mark, value) = self.mark();
+        let mark = format!("{mark}={value}");
         let marked = |pid: &Pid| {
             let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environ
@@ -172,8 +184,9 @@ impl Server {
         self.alive().is_empty() && TcpListener::bind(("127.0.0.1", self.port)).is_ok()
     }
 
-    fn mark(&self) -> String {
-        self.folder.display().to_string()
+    /// The variable by which it is found again, and its value.
+    pub(crate) fn mark(&self) -> (&'static str, String) {
+        (MARK, self.folder.display().to_string())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The configuration as a file writes it: `OpenClaw`'s `localService`, and what it lacks.
 
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -10,7 +12,7 @@ use serde::{
     de::{self, IgnoredAny, Unexpected, Visitor},
 };
 
-use super::{InheritEnv, LocalServiceConfig};
+use super::{InheritEnv, LocalServiceConfig, Unique};
 
 /// Keys in camel case, times in milliseconds; unknown keys are refused by name, and `null` is
 /// refused but for `abandonGraceMs`.
@@ -23,6 +25,7 @@ impl<'de> Deserialize<'de> for LocalServiceConfig {
     }
 }
 
+// The comments are what an editor shows, by the schema.
 #[derive(Deserialize, Default)]
 #[serde(
     default,
@@ -30,24 +33,60 @@ impl<'de> Deserialize<'de> for LocalServiceConfig {
     deny_unknown_fields,
     expecting = "a local service"
 )]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(extend("required" = ["command"]))
+)]
 struct Wire {
+    /// The program to start: an absolute path. No shell is asked, and `PATH` is not searched.
     command: Given<String>,
+    /// Arguments of the command, passed on as they are.
     args: Given<Discreet<Vec<Discreet<String>>>>,
+    /// The directory to start the command in. That of the host program if left out.
     cwd: Given<String>,
-    env: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    /// Variables for the process, over those that it inherits.
+    env: Given<Discreet<Unique<Discreet<String>>>>,
+    /// Which variables of the host program the process inherits: `true` for all, or a list of names.
+    /// Refused by `OpenClaw`.
     inherit_env: Given<Inherit>,
+    /// Where the server says that it is ready: an `http` URL of this machine. `baseUrl` with
+    /// `/models` behind it if left out.
     health_url: Given<String>,
-    health_headers: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    /// Headers of the requests to `healthUrl`. Refused by `OpenClaw`.
+    health_headers: Given<Discreet<Unique<Discreet<String>>>>,
+    /// Statuses of `healthUrl` that mean ready. Any 2xx if left out. Refused by `OpenClaw`.
+    #[cfg_attr(test, schemars(inner(range(min = 100, max = 999))))]
     health_status: Given<Vec<u16>>,
+    /// Whether `healthUrl` may be on another machine. Refused by `OpenClaw`.
     allow_remote_health: Given<bool>,
+    /// How long a start may take, from the start of the process to ready, in milliseconds.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     ready_timeout_ms: Given<Millis>,
+    /// How long one request to `healthUrl` may take, in milliseconds. Refused by `OpenClaw`.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     probe_timeout_ms: Given<Millis>,
+    /// Asks `healthUrl` again before a request if nothing was heard of the server for so long, in
+    /// milliseconds. Refused by `OpenClaw`.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     recheck_ms: Given<Millis>,
+    /// Stops the process once nothing has used it for so long, in milliseconds; 0: never.
     idle_stop_ms: Given<Millis>,
+    /// How long the process has to end after SIGTERM, before SIGKILL, in milliseconds. Refused by
+    /// `OpenClaw`.
     stop_timeout_ms: Given<Millis>,
+    /// How long a request waits for another service on the same port to end, in milliseconds; 0: not
+    /// at all. As long as `readyTimeoutMs` if left out. Refused by `OpenClaw`.
     swap_timeout_ms: Given<Millis>,
+    /// Stops a start so long after the last request that waited for it has left, in milliseconds;
+    /// null: lets it go on. Refused by `OpenClaw`.
     abandon_grace_ms: Option<Millis>,
+    /// How many requests may wait for the service; more fail at once. No limit if left out. Refused by
+    /// `OpenClaw`.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     max_waiters: Given<usize>,
+    /// Whether a stop also ends descendants that left the process group (Linux). Refused by
+    /// `OpenClaw`.
     stop_strays: Given<bool>,
 }
 
@@ -108,14 +147,14 @@ fn strings<E: de::Error>(args: Given<Discreet<Vec<Discreet<String>>>>) -> Result
 
 fn map<E: de::Error>(
     field: &str,
-    map: Given<Discreet<BTreeMap<String, Discreet<String>>>>,
+    map: Given<Discreet<Unique<Discreet<String>>>>,
 ) -> Result<BTreeMap<String, String>, E> {
     let map = match map.0 {
         None => BTreeMap::new(),
-        Some(Discreet::Fits(map)) => map,
+        Some(Discreet::Fits(Unique(map))) => map,
         Some(Discreet::Other(_)) => {
             return Err(E::custom(format_args!(
-                "`{field}` is no object: write one with a string for each name"
+                "`{field}` is no object, or has a name twice: write one with a string for each name"
             )));
         }
     };

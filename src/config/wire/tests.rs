@@ -225,6 +225,22 @@ fn what_is_no_string_is_refused_without_showing_it() {
 }
 
 #[test]
+fn a_name_that_is_there_twice_is_refused_without_showing_its_values() {
+    for key in ["env", "healthHeaders"] {
+        let text = format!(
+            r#"{{ "command": "/bin/server", "{key}": {{ "A": "{SECRET}", "A": "{SECRET}" }} }}"#
+        );
+        let error = serde_json::from_str::<LocalServiceConfig>(&text).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains(&format!("`{key}`")) && error.contains("twice"),
+            "{error}"
+        );
+        assert!(!error.contains(SECRET), "{error}");
+    }
+}
+
+#[test]
 fn a_variable_at_the_wrong_place_is_not_shown() {
     let error = refusal("MY_KEY", SECRET);
     assert!(error.contains("unknown field `MY_KEY`"), "{error}");

@@ -4,10 +4,13 @@
     reason = "values of `json!`, as they come"
 )]
 
+#[cfg(feature = "json5")]
+mod malformed;
 mod parsing;
 mod problems;
 mod reloading;
 mod resolution;
+mod schema;
 
 use serde_json::{Value, json};
 
@@ -71,4 +74,16 @@ fn refused(value: Value) -> (Vec<(String, String)>, String) {
         .iter()
         .map(|it| (it.service.clone(), it.field.clone()));
     (places.collect(), format!("{error} {error:?} {error:#?}"))
+}
+
+#[cfg(feature = "json5")]
+fn sample_files() -> Vec<std::path::PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config");
+    let files = std::fs::read_dir(folder).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|it| it == "json5"))
+        .collect();
+    assert_eq!(files.len(), 5);
+    files
 }

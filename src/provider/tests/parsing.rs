@@ -92,6 +92,20 @@ fn without_a_time_a_start_and_two_minutes_are_allowed() {
 }
 
 #[test]
+fn what_openclaw_has_built_in_is_skipped() {
+    // The file does not say where they are, nor has it to be possible to have their keys.
+    let providers = registered(json!({
+        "anthropic": { "baseUrl": "", "apiKey": { "source": "exec", "id": "vault" } },
+        "llama": local(9304),
+        "openai": { "apiKey": "${UNSET_KEY}", "timeoutSeconds": 300, "models": [] },
+    }));
+    assert_eq!(providers.ids(), ["llama"]);
+    assert!(providers.get("openai").is_none());
+    assert!(providers.resolve_model("openai/gpt").is_none());
+    assert!(providers.resolve_model("llama/gemma").is_some());
+}
+
+#[test]
 fn unknown_keys_of_a_local_service_are_refused_by_name() {
     let mut value = local(9303);
     value["localService"]["idleStop"] = json!(5);
@@ -166,11 +180,7 @@ mod json5 {
 
     #[test]
     fn the_sample_files_can_be_read() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config");
-        let files: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
-        assert_eq!(files.len(), 5);
-        for file in files {
-            let path = file.unwrap().path();
+        for path in sample_files() {
             let text = std::fs::read_to_string(&path).unwrap();
             let providers = Providers::from_json5(&text).unwrap();
             let lookup = |_: &str| Some("/sample".to_owned());

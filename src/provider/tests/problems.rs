@@ -23,7 +23,8 @@ fn each_problem_names_its_field_and_what_to_do() {
     for (provider, field, remedy) in [
         (relative, "localService.command", "in full"),
         (unset, "localService.args", "UNSET_ONE"),
-        (json!({}), "baseUrl", "is missing"),
+        (with("baseUrl", json!(null)), "baseUrl", "is missing"),
+        (with("baseUrl", json!(" ")), "baseUrl", "is missing"),
         (json!({ "baseUrl": "v1" }), "baseUrl", "no URL"),
         (with("baseUrl", json!("ftp://h/")), "baseUrl", "http://"),
         (with("apiKey", json!("${UNSET_TWO}")), "apiKey", "UNSET_TWO"),
@@ -124,7 +125,7 @@ fn no_problem_shows_a_secret() {
 #[test]
 fn what_is_refused_leaves_nothing_behind() {
     let registry = Registry::new();
-    let value = providers(json!({ "a": local(9314), "b": {} }));
+    let value = providers(json!({ "a": local(9314), "b": { "baseUrl": "v1" } }));
     let file = value.state().file.clone();
     drop(value.put(file, Some(&registry), &lookup).unwrap_err());
     assert!(registry.services().is_empty());

@@ -72,7 +72,7 @@ fn a_header_is_a_change_that_leaves_the_service_alone() {
 fn what_is_refused_changes_nothing() {
     let handle = registered(json!({ "a": local(9339) }));
     let before = service(&handle, "a");
-    let wrong = providers(json!({ "a": {}, "b": local(9340) }));
+    let wrong = providers(json!({ "a": { "baseUrl": "v1" }, "b": local(9340) }));
     handle.reload(wrong).unwrap_err();
     assert_eq!(handle.ids(), ["a"]);
     assert!(service(&handle, "a").is(&before));

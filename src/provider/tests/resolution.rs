@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::*;
 
 #[test]
@@ -48,24 +52,59 @@ fn of_two_with_one_base_url_the_first_that_can_be_started_wins() {
     assert_eq!(service.as_deref(), Some("b"));
 }
 
+/// So many providers, with the path `/of/N`.
+fn many(count: u16, port: impl Fn(u16) -> u16) -> Providers {
+    let provider = |n: u16| {
+        let base = format!("http://127.0.0.1:{}/of/{n}", port(n));
+        let local = json!({ "command": "/bin/false", "args": [n.to_string()] });
+        let value = json!({ "baseUrl": base, "localService": local });
+        (format!("p{n:04}"), value)
+    };
+    registered(Value::Object((0..count).map(provider).collect()))
+}
+
 #[test]
 fn a_thousand_providers_are_each_found() {
     let id = |n: u16| format!("p{n:04}");
-    let all: serde_json::Map<_, _> = (0..1000u16)
-        .map(|n| {
-            // Some share an origin, and differ by path.
-            let base = format!("http://127.0.0.1:{}/of/{n}", 20_000 + n / 4);
-            let local = json!({ "command": "/bin/false", "args": [n.to_string()] });
-            (id(n), json!({ "baseUrl": base, "localService": local }))
-        })
-        .collect();
-    let providers = registered(Value::Object(all));
+    // Some share an origin, and differ by path.
+    let providers = many(1000, |n| 20_000 + n / 4);
     for n in 0..1000 {
         let url = format!("http://localhost:{}/of/{n}/chat", 20_000 + n / 4);
         assert_eq!(service_for(&providers, &url), Some(id(n)), "{url}");
     }
     assert_eq!(service_for(&providers, "http://localhost:20000/of"), None);
     assert_eq!(service_for(&providers, "http://localhost:20000/of/4"), None);
+}
+
+/// The shortest time of many, in which nothing else had the processor.
+fn shortest(mut look_up: impl FnMut()) -> Duration {
+    let times = (0..200).map(|_| {
+        let begun = Instant::now();
+        (0..50).for_each(|_| look_up());
+        begun.elapsed()
+    });
+    times.min().unwrap()
+}
+
+#[test]
+fn a_thousand_providers_cost_no_scan() {
+    // Apart by origin, and apart by path.
+    for port in [|n| 21_000 + n, |_| 21_000] {
+        let times = [1, 1000].map(|count| {
+            let providers = many(count, port);
+            let request = http::Request::get("http://127.0.0.1:21000/of/0/chat")
+                .body(())
+                .unwrap();
+            let last = format!("p{:04}/gemma", count - 1);
+            let by_url = shortest(|| drop(providers.resolve(&request).unwrap()));
+            let by_model = shortest(|| drop(providers.resolve_model(&last).unwrap()));
+            (by_url, by_model)
+        });
+        let [one, thousand] = times;
+        // A scan takes 35 times as long and more.
+        assert!(thousand.0 < one.0 * 10, "by URL: {times:?}");
+        assert!(thousand.1 < one.1 * 10, "by model: {times:?}");
+    }
 }
 
 #[test]
@@ -100,6 +139,26 @@ fn a_model_is_found_by_its_provider() {
     let (provider, model) = providers.primary_model().unwrap();
     assert!(provider.service.is_some());
     assert_eq!(model, "google/gemma-4-E2B-it");
+}
+
+#[test]
+fn an_id_may_have_slashes_and_the_longest_wins() {
+    let providers = registered(json!({
+        "hub": local(9328), "hub/google": local(9329), "/": local(9334),
+    }));
+    for (model, id, rest) in [
+        ("hub/gemma", "hub", "gemma"),
+        ("hub/google/gemma", "hub/google", "gemma"),
+        ("hub/google/gemma/4b", "hub/google", "gemma/4b"),
+        ("hub/googles/gemma", "hub", "googles/gemma"),
+        ("hub/google/", "hub", "google/"),
+        ("//gemma", "/", "gemma"),
+    ] {
+        let (provider, found) = providers.resolve_model(model).unwrap();
+        assert_eq!((provider.id.as_str(), found.as_str()), (id, rest));
+    }
+    assert!(providers.resolve_model("hub").is_none());
+    assert!(providers.resolve_model("google/gemma").is_none());
 }
 
 #[test]

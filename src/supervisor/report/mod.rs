@@ -73,7 +73,12 @@ impl Facts {
         let (code, signal) = self
             .exit
             .map_or((None, None), |exit| (exit.code, exit.signal));
-        Ended { end, code, signal }
+        Ended {
+            end,
+            code,
+            signal,
+            is_silent: false,
+        }
     }
 
     /// Whether the stop is news.

@@ -16,9 +16,9 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     task::JoinSet,
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 pub(crate) use self::command::Command;
@@ -26,8 +26,9 @@ use self::command::{Answer, Stopped};
 use super::{
     backend::{Backend, Process},
     claim::{Claims, Ticket},
+    mailbox::Inbox,
     report::Facts,
-    shared::{Attached, Shared},
+    shared::{Attached, Ended, Shared},
     state::{Ask, Claim, End, Event, Exited, State, Want},
     trace::Trace,
 };
@@ -39,6 +40,9 @@ use crate::{
     status::Phase,
 };
 
+/// How long a client has to read what a process answered of which nothing is left.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) struct Supervisor<B: Backend> {
@@ -46,7 +50,7 @@ pub(crate) struct Supervisor<B: Backend> {
     backend: B,
     claims: Arc<Claims>,
     endpoints: Vec<Endpoint>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    inbox: Inbox<Command>,
     /// Closed once the last handle is gone.
     is_open: bool,
     state: State,
@@ -60,7 +64,8 @@ pub(crate) struct Supervisor<B: Backend> {
     process: Option<B::Process>,
     /// The machine knows that the process has ended.
     exit_told: bool,
-    confirmations: JoinSet<()>,
+    /// Goes on beside the events, and answers others than us.
+    aside: JoinSet<()>,
     /// Bodies that ended with their process, and want to know of what it died.
     mourners: Vec<oneshot::Sender<bool>>,
     /// The handle that was asked last, kept for when it is gone.
@@ -88,14 +93,14 @@ impl<B: Backend> Supervisor<B> {
         backend: B,
         claims: Arc<Claims>,
         first: Attached,
-        commands: mpsc::UnboundedReceiver<Command>,
+        inbox: Inbox<Command>,
     ) -> Self {
         Self {
             shared,
             backend,
             claims,
             endpoints: first.settings.endpoints.clone(),
-            commands,
+            inbox,
             is_open: true,
             state: State::new(first.settings.policy),
             answers: HashMap::new(),
@@ -106,7 +111,7 @@ impl<B: Backend> Supervisor<B> {
             spawn: None,
             process: None,
             exit_told: false,
-            confirmations: JoinSet::new(),
+            aside: JoinSet::new(),
             mourners: Vec::new(),
             facts: Facts::default(),
             trace: Trace::none(),
@@ -136,7 +141,7 @@ impl<B: Backend> Supervisor<B> {
             claim = waits::next_of_claim(self.ticket.as_mut()) => Woken::Claim(claim),
             spawned = waits::pending(self.spawn.as_mut()) => Woken::Spawned(spawned),
             (sight, took) = waits::pending(self.probe.as_mut()) => Woken::Probed(sight, took),
-            command = self.commands.recv(), if self.is_open => Woken::Command(command),
+            command = self.inbox.recv(), if self.is_open => Woken::Command(command),
             () = self.shared.idle.notified() => Woken::Idle,
             () = waits::due(deadline) => Woken::Deadline,
         }
@@ -152,6 +157,7 @@ impl<B: Backend> Supervisor<B> {
             Woken::Exited(exit) => self.exited(exit),
             Woken::Gone => {
                 self.process = None;
+                self.silence_soon();
                 self.take(Event::Gone);
             }
             Woken::Claim(claim) => self.take(Event::Claim(claim)),
@@ -320,7 +326,6 @@ impl<B: Backend> Supervisor<B> {
     }
 
     fn confirm(&mut self, run: u64, reply: oneshot::Sender<bool>) {
-        while self.confirmations.try_join_next().is_some() {}
         let current = self.shared.leases.word().run() == run;
         let alive = self.process.as_mut().map(Process::is_alive);
         match alive {
@@ -331,12 +336,26 @@ impl<B: Backend> Supervisor<B> {
             // Nobody tells us of the end of another's server, so we ask.
             None => {
                 let (backend, target) = (self.backend.clone(), self.last.settings.target.clone());
-                self.confirmations.spawn(async move {
+                self.go_on_aside(async move {
                     let sight = backend.probe(target).await;
                     let _ = reply.send(!matches!(sight, Sight::Refused | Sight::Broken));
                 });
             }
         }
+    }
+
+    /// Answers of the process may be on their way, and nobody tells us when they have been read.
+    fn silence_soon(&mut self) {
+        let shared = self.shared.clone();
+        self.go_on_aside(async move {
+            sleep(LAST_ANSWERS).await;
+            shared.silence();
+        });
+    }
+
+    fn go_on_aside(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        while self.aside.try_join_next().is_some() {}
+        self.aside.spawn(task);
     }
 
     fn attached(&self, handle: u64) -> Attached {
@@ -366,7 +385,11 @@ impl<B: Backend> Drop for Supervisor<B> {
     /// makes another.
     fn drop(&mut self) {
         if !self.finished {
-            self.shared.end_run(self.facts.ended(End::Died));
+            // The process ends with us, and nobody is left to give its last answers their time.
+            self.shared.end_run(Ended {
+                is_silent: self.process.is_some(),
+                ..self.facts.ended(End::Died)
+            });
         }
         self.shared.snapshot.send_modify(|snapshot| {
             snapshot.phase = Phase::Stopped;

@@ -3,6 +3,7 @@
 
 mod client;
 mod events;
+mod examples;
 pub(crate) mod gateway;
 mod http;
 mod processes;
@@ -21,8 +22,9 @@ use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
 pub(crate) use self::{
     client::{ask, send},
     events::Events,
+    examples::example,
     http::{Answer, get, get_with},
-    processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal},
+    processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal, stat},
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,
     },
@@ -42,19 +44,6 @@ pub(crate) fn free_port() -> u16 {
             return port;
         }
     }
-}
-
-/// The binary of an example, which `cargo test` builds beside the tests.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let profile = test.ancestors().nth(2).expect("the folder of the profile");
-    let example = profile.join("examples").join(name);
-    assert!(
-        example.exists(),
-        "build it with `cargo build --all-features --examples`: {}",
-        example.display()
-    );
-    example
 }
 
 /// The binary of the server with faults.

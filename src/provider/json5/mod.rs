@@ -1,8 +1,11 @@
 //! Reads a file, and says where in it a mistake is.
 
-use serde::{Deserialize as _, de::IgnoredAny};
+mod syntax;
+
+use serde::Deserialize as _;
 use serde_path_to_error::{Path, Segment};
 
+use self::syntax::Syntax;
 use super::{FILE, Providers, file::File};
 use crate::error::{Error, ErrorKind, Problem};
 
@@ -15,7 +18,7 @@ impl Providers {
     /// # Errors
     ///
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) with the line, the column and the path of the first
-    /// mistake, such as an unknown key in a `localService`.
+    /// mistake, such as an unknown key in a `localService` or a provider that is there twice.
     ///
     /// # Example
     ///
@@ -30,8 +33,9 @@ impl Providers {
     /// # Ok::<(), tower_local_service::Error>(())
     /// ```
     pub fn from_json5(text: &str) -> Result<Self, Error> {
-        // All of the text, of which the second reading does not see what comes behind the object.
-        json5::from_str::<IgnoredAny>(text).map_err(|error| {
+        // All of the text, of which the second reading does not see what comes behind the object, and
+        // may read no deeper than its stack has room for.
+        json5::from_str::<Syntax>(text).map_err(|error| {
             // Where something is missing at the end of the text, the reader names no place.
             let end = json5::Position::from_offset(text.len(), text);
             refusal(FILE, "syntax", &error.with_position(end))

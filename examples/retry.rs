@@ -1,0 +1,52 @@
+//! A server that is killed between two requests, and a client that notices nothing of it.
+//!
+//! ```sh
+//! cargo run --example retry --features retry
+//! ```
+#![expect(clippy::print_stdout, reason = "it shows what the server answered")]
+
+use std::process::Command;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, body::Bytes};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{Service, ServiceBuilder, ServiceExt};
+use tower_local_service::{
+    BoxError, EnsureLocalServiceLayer, LocalService, LocalServiceConfig, Registry,
+    retry::ServerGone,
+};
+
+const URL: &str = "http://127.0.0.1:8643/";
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let config = LocalServiceConfig::new("/usr/bin/python3")
+        .args(["-m", "http.server", "8643", "--bind", "127.0.0.1"])
+        .health_url(URL);
+    let service = LocalService::new("example", URL, config)?;
+
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let mut client = ServiceBuilder::new()
+        // Outside: the second try comes by the layer again, which starts the server.
+        .retry(ServerGone::new(service.clone()))
+        .layer(EnsureLocalServiceLayer::new(service.clone()))
+        .service(client);
+
+    for round in ["started", "after it was killed"] {
+        let request = Request::get(URL).body(Empty::new())?;
+        let response = client.ready().await?.call(request).await?;
+        let status = response.status();
+        response.into_body().collect().await?;
+
+        let pid = service.status().pid.ok_or("no process of ours")?;
+        println!("{round}: {status}, from process {pid}");
+        // The next request may be sent before anybody knows.
+        Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status()?;
+    }
+    println!("starts: {}", service.status().starts);
+
+    Registry::global().shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The JSON Schema of what is read here, but for the struct itself, whose schema is derived.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{Discreet, Given, Inherit, LocalServiceConfig, Millis, Wire};
+
+impl JsonSchema for LocalServiceConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "LocalService".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Wire::json_schema(generator);
+        for (key, value) in defaults() {
+            let property = schema
+                .pointer_mut(&format!("/properties/{key}"))
+                .expect("a key of a service");
+            // Editors offer the one, and show the other.
+            property["default"] = value.clone();
+            let description = property["description"].as_str().expect("each key has one");
+            property["description"] = format!("{description} {value} by default.").into();
+        }
+        schema
+    }
+}
+
+/// Of what has a value where none is written.
+fn defaults() -> [(&'static str, serde_json::Value); 9] {
+    let config = LocalServiceConfig::new("/");
+    let ms = |time: std::time::Duration| serde_json::json!(time.as_millis());
+    [
+        (
+            "inheritEnv",
+            (config.launch.inherit_env == super::InheritEnv::All).into(),
+        ),
+        ("allowRemoteHealth", config.allow_remote_health.into()),
+        ("readyTimeoutMs", ms(config.ready_timeout)),
+        ("probeTimeoutMs", ms(config.probe_timeout)),
+        ("recheckMs", ms(config.recheck)),
+        ("idleStopMs", ms(config.idle_stop)),
+        ("stopTimeoutMs", ms(config.stop_timeout)),
+        ("abandonGraceMs", config.abandon_grace.map(ms).into()),
+        ("stopStrays", config.stop_strays.into()),
+    ]
+}
+
+/// Left out or written, but not null.
+impl<T: JsonSchema> JsonSchema for Given<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// What does not fit is refused elsewhere.
+impl<T: JsonSchema> JsonSchema for Discreet<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl JsonSchema for Inherit {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Inherit".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": true }, generator.subschema_for::<Vec<String>>()] })
+    }
+}
+
+impl JsonSchema for Millis {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Millis".into()
+    }
+
+    // At most a year.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": 31_536_000_000_u64 })
+    }
+}

@@ -1,0 +1,92 @@
+//! P15: when the host ends in whatever way, what it owns ends too; and only then.
+
+mod instants;
+mod outlives;
+mod ways;
+
+use std::{
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread,
+};
+
+use tower_local_service::{Lease, LocalService, LocalServiceConfig, Registry};
+
+use crate::support::{Fixture, PROGRAM, Pid, block_on, blocking_until, group_of, members_of};
+
+/// How the host is to end, the base URL and the arguments of the server, one a line.
+const ORDERS: &str = "LOCAL_SERVICE_TEST_HOST";
+
+#[test]
+#[ignore = "plays the host that ends, for the tests below"]
+fn plays_the_host() {
+    let orders = std::env::var(ORDERS).expect("it is run by a test");
+    let mut lines = orders.lines();
+    let (end, url) = (lines.next().unwrap(), lines.next().unwrap());
+    let config = LocalServiceConfig::new(PROGRAM).args(lines);
+    let service = Registry::new().service("hosted", url, config).unwrap();
+    let lease = block_on(service.acquire()).unwrap();
+    match end {
+        "exit" => std::process::exit(0),
+        "abort" => std::process::abort(),
+        "exec" => panic!("{}", Command::new("/bin/true").exec()),
+        "leak" => {
+            Box::leak(Box::new((service, lease)));
+        }
+        "static" => {
+            static KEPT: OnceLock<(LocalService, Lease)> = OnceLock::new();
+            KEPT.set((service, lease)).expect("it is the first");
+        }
+        "use" => loop {
+            drop(block_on(service.acquire()).unwrap());
+        },
+        "panic" => panic!("with the service at hand"),
+        "stop" => block_on(service.stop()).unwrap(),
+        _ => loop {
+            thread::park();
+        },
+    }
+}
+
+fn host(fixture: &Fixture, end: &str) -> Child {
+    let mut orders = vec![end.to_owned(), fixture.base_url()];
+    orders.extend(fixture.args().iter().cloned());
+    Command::new(std::env::current_exe().expect("this program"))
+        .args(["--ignored", "--exact", "host_death::plays_the_host"])
+        .env(ORDERS, orders.join("\n"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a host")
+}
+
+fn wait_for_start(fixture: &Fixture) -> (Pid, Pid) {
+    assert!(
+        blocking_until(|| !fixture.requests().is_empty()),
+        "it is started and probed"
+    );
+    let server = fixture.starts()[0];
+    (server, group_of(server).expect("a group"))
+}
+
+fn assert_nothing_left(fixture: &Fixture, group: Pid) {
+    assert!(
+        blocking_until(|| fixture.alive().is_empty()),
+        "{:?}",
+        fixture.alive()
+    );
+    assert!(
+        blocking_until(|| members_of(group).is_empty()),
+        "{:?}",
+        members_of(group)
+    );
+}
+
+fn family() -> Fixture {
+    Fixture::new()
+        .flag("--ignore-term")
+        .flag("--fork-grandchild")
+        .flag("--grandchild-ignores-term")
+}

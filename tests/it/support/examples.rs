@@ -1,0 +1,16 @@
+//! The examples, as their users run them.
+
+use std::{env, path::PathBuf};
+
+/// Built by `cargo test` beside the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    let profile = test.ancestors().nth(2).expect("the folder of the profile");
+    let example = profile.join("examples").join(name);
+    assert!(
+        example.exists(),
+        "build it with `cargo build --examples --all-features`: {}",
+        example.display()
+    );
+    example
+}

@@ -1,0 +1,73 @@
+//! A client that waits for a server that has died is not left waiting: hyper's forgets a request now
+//! and then (<https://github.com/hyperium/hyper/issues/4122>).
+
+use std::{convert::Infallible, future, io};
+
+use http::Response;
+use tower::service_fn;
+use tower_local_service::{BoxError, ErrorKind};
+
+use crate::{
+    clients::{Request, Setup, ensured, get, kind, send, text},
+    support::{eventually, kill, ms},
+};
+
+/// Kills the server once the request holds its lease.
+async fn kill_under_a_lease(it: &Setup) {
+    eventually("the request is under way", || it.leases() == 1).await;
+    kill(it.fixture.starts()[0]);
+}
+
+#[tokio::test]
+async fn a_request_that_a_client_forgets_as_its_server_dies_ends_with_how_that_died() {
+    let it = Setup::new("forgotten");
+    let client = service_fn(|_: Request| future::pending::<Result<Response<String>, Infallible>>());
+    let client = ensured(&it.service, client);
+    let (sent, ()) = tokio::join!(
+        send(&client, get(&it.fixture.url("/hello"))),
+        kill_under_a_lease(&it)
+    );
+    let error = sent.unwrap_err();
+    assert!(
+        matches!(
+            kind(&*error),
+            Some(ErrorKind::Exited {
+                signal: Some(9),
+                ..
+            })
+        ),
+        "{error:?}"
+    );
+    let told = error.to_string();
+    assert!(told.contains("while a request waited"), "{told}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_after_its_server_died_is_delivered() {
+    let it = Setup::new("read late");
+    let client = service_fn(|_: Request| async {
+        tokio::time::sleep(ms(500)).await;
+        Ok::<_, Infallible>(Response::new(String::from("late")))
+    });
+    let client = ensured(&it.service, client);
+    let (sent, ()) = tokio::join!(
+        send(&client, get(&it.fixture.url("/hello"))),
+        kill_under_a_lease(&it)
+    );
+    assert_eq!(text(sent.unwrap().into_body()).await.unwrap(), "late");
+}
+
+#[tokio::test]
+async fn the_clients_own_error_is_the_one_that_is_told_if_it_comes_in_time() {
+    let it = Setup::new("its own error");
+    let client = service_fn(|_: Request| async {
+        tokio::time::sleep(ms(300)).await;
+        Err::<Response<String>, BoxError>(io::Error::other("connection lost").into())
+    });
+    let client = ensured(&it.service, client);
+    let (sent, ()) = tokio::join!(
+        send(&client, get(&it.fixture.url("/hello"))),
+        kill_under_a_lease(&it)
+    );
+    assert_eq!(sent.unwrap_err().to_string(), "connection lost");
+}
