@@ -173,6 +173,45 @@
 //! module [`provider`] says what is read, skipped and refused; `examples/config` has files for
 //! llama.cpp, vLLM, MLX, inferrs and ds4, and a JSON Schema for editors.
 //!
+//! # Gateways
+//!
+//! A program that passes requests on knows from their bodies which server they are for, and not from
+//! their URLs: so it makes the layer with the service of
+//! [`resolve_model`](provider::Providers::resolve_model). A stack is cheap to put together, so each
+//! request may have its own, with the times of its provider:
+//!
+//! ```
+//! # use http::{Request, Response};
+//! # use tower::{BoxError, Service, ServiceBuilder, ServiceExt, timeout::TimeoutLayer};
+//! # use tower_local_service::{EnsureLocalServiceLayer, body::LeasedBody, provider::Provider};
+//! async fn send<C, B>(
+//!     client: C,
+//!     provider: &Provider,
+//!     request: Request<String>,
+//! ) -> Result<Response<LeasedBody<B>>, BoxError>
+//! where
+//!     C: Service<Request<String>, Response = Response<B>, Error = BoxError> + Clone,
+//!     B: http_body::Body,
+//! {
+//!     let service = provider.service.clone();
+//!     ServiceBuilder::new()
+//!         .layer(TimeoutLayer::new(provider.timeout)) // outside: includes a cold start
+//!         .layer(EnsureLocalServiceLayer::new(move |_: &_| service.clone()))
+//!         .service(client)
+//!         .oneshot(request)
+//!         .await
+//! }
+//! ```
+//!
+//! - *The response's body is the lease.* Pass it on as it is: a server such as axum drops it when its
+//!   client hangs up, and that is when the use ends. A body that is collected holds no lease any more.
+//! - *Errors* have a [`status_code`](Error::status_code) and a [`retry_after`](Error::retry_after), and
+//!   their text says what to do.
+//! - *The end*: [`Registry::drain`] beside the server's graceful shutdown.
+//!
+//! The example `gateway` is such a program, to run and to read: one address with `OpenAI`'s API for all
+//! servers of a configuration file.
+//!
 //! # Upgrades, and other uses of a server
 //!
 //! A WebSocket outlives its response. So the [`Lease`] of a 101 (or a successful CONNECT) is in the

@@ -17,6 +17,8 @@ mod external;
 mod failed_start;
 mod fakes;
 mod fifty_providers;
+#[cfg(feature = "json5")]
+mod gateway;
 mod host_death;
 mod identity;
 mod idle;

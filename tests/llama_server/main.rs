@@ -12,6 +12,8 @@ mod answers;
 #[allow(dead_code, reason = "the tests beside it need the rest")]
 mod clients;
 mod credentials;
+#[cfg(feature = "json5")]
+mod gateway;
 mod llama;
 mod model_files;
 #[cfg(feature = "json5")]

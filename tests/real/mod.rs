@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tower_local_service::{LocalService, LocalServiceConfig, Registry};
 
 pub(crate) use self::client::{Client, drain, kind_of};
@@ -117,6 +118,18 @@ impl Server {
             .args(self.args.clone())
             .env(mark, value)
             .ready_timeout(Duration::from_secs(60))
+    }
+
+    /// As a provider of a configuration file.
+    pub(crate) fn provider(&self) -> Value {
+        json!({
+            "baseUrl": self.base_url(),
+            "localService": {
+                "command": self.command,
+                "args": self.args,
+                "env": { MARK: self.mark() },
+            },
+        })
     }
 
     pub(crate) fn service(&self, name: &str) -> LocalService {

@@ -4,6 +4,7 @@
 mod client;
 mod events;
 mod examples;
+pub(crate) mod gateway;
 mod http;
 mod processes;
 mod waiting;

@@ -1,0 +1,178 @@
+//! Answers as server-sent events: the wait for them, and failures that come too late for a status.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::{self, Body, Bytes, HttpBody},
+    http::{HeaderValue, Response, header},
+};
+use http_body::Frame;
+use serde_json::Value;
+use tokio::time::{self, Interval, MissedTickBehavior};
+
+use crate::failure::Failure;
+
+const KIND: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// Clients skip it, and know that somebody is there.
+const COMMENT: Bytes = Bytes::from_static(b": waiting for the model\n\n");
+/// As much of a refusal is read as anybody would.
+const REFUSAL: usize = 64 * 1024;
+
+/// The body of an answer that comes as events.
+///
+/// A failure becomes an event itself: the SDKs of `OpenAI` raise it as an error. No `[DONE]` follows,
+/// as nothing was done. In the middle of an event it can be told by nothing but a broken connection.
+pub(crate) struct Events {
+    state: State,
+}
+
+enum State {
+    Waiting {
+        answer: Pin<Box<dyn Future<Output = Body> + Send>>,
+        comments: Interval,
+    },
+    Streaming {
+        body: Body,
+        is_between_events: bool,
+    },
+    Ended,
+}
+
+/// Waits that long in silence, so that every failure until then has its status. After that the head
+/// goes out, with a comment; one more comes each time that it has passed again.
+pub(crate) async fn patiently<F>(pace: Duration, answer: F) -> Result<Response<Body>, Failure>
+where
+    F: Future<Output = Result<Response<Body>, Failure>> + Send + 'static,
+{
+    let mut answer = Box::pin(answer);
+    if let Ok(answer) = time::timeout(pace, &mut answer).await {
+        return answer.map(Events::of);
+    }
+    let mut comments = time::interval(pace);
+    // A client that reads slowly needs no comments to catch up on.
+    comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let events = Events {
+        state: State::Waiting {
+            answer: Box::pin(async { late(answer.await).await }),
+            comments,
+        },
+    };
+    let mut response = Response::new(Body::new(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, KIND);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// What is left of an answer whose head came too late.
+async fn late(answer: Result<Response<Body>, Failure>) -> Body {
+    match answer {
+        Ok(response) if is_stream(&response) => response.into_body(),
+        Ok(response) => Body::from(refusal(response).await),
+        Err(failure) => Body::from(event(&failure.json())),
+    }
+}
+
+async fn refusal(response: Response<Body>) -> Bytes {
+    let status = response.status();
+    let body = body::to_bytes(response.into_body(), REFUSAL).await;
+    let body = body.unwrap_or_default();
+    match serde_json::from_slice(&body) {
+        Ok(json @ Value::Object(_)) if json.get("error").is_some() => event(&json),
+        _ => event(&Failure::refused(status, &String::from_utf8_lossy(&body)).json()),
+    }
+}
+
+fn is_stream(response: &Response<Body>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(KIND.as_bytes()));
+    response.status().is_success() && is_events
+}
+
+fn event(data: &Value) -> Bytes {
+    format!("data: {data}\n\n").into()
+}
+
+impl Events {
+    /// The answer; if it comes as events, so does a failure in the middle of it.
+    pub(crate) fn of(mut response: Response<Body>) -> Response<Body> {
+        if !is_stream(&response) {
+            return response;
+        }
+        // It may become longer.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response.map(|body| {
+            Body::new(Self {
+                state: State::streaming(body),
+            })
+        })
+    }
+}
+
+impl State {
+    fn streaming(body: Body) -> Self {
+        Self::Streaming {
+            body,
+            is_between_events: true,
+        }
+    }
+}
+
+impl HttpBody for Events {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        loop {
+            match &mut self.state {
+                State::Waiting { answer, comments } => match answer.as_mut().poll(cx) {
+                    Poll::Ready(body) => self.state = State::streaming(body),
+                    Poll::Pending => {
+                        ready!(comments.poll_tick(cx));
+                        return Poll::Ready(Some(Ok(Frame::data(COMMENT))));
+                    }
+                },
+                State::Streaming {
+                    body,
+                    is_between_events,
+                } => {
+                    let frame = ready!(Pin::new(body).poll_frame(cx));
+                    if let Some(Ok(frame)) = &frame {
+                        if let Some(data) = frame.data_ref() {
+                            *is_between_events = ends_an_event(data);
+                        }
+                    } else {
+                        let is_between_events = *is_between_events;
+                        self.state = State::Ended;
+                        if let Some(Err(error)) = frame {
+                            return Poll::Ready(Some(broken(error, is_between_events)));
+                        }
+                    }
+                    return Poll::Ready(frame);
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+fn ends_an_event(data: &[u8]) -> bool {
+    data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n")
+}
+
+/// The event that tells of it, where one can be told.
+fn broken(error: axum::Error, is_between_events: bool) -> Result<Frame<Bytes>, axum::Error> {
+    let error = error.into_inner();
+    match error.downcast_ref::<Failure>() {
+        Some(failure) if is_between_events => Ok(Frame::data(event(&failure.json()))),
+        _ => Err(axum::Error::new(error)),
+    }
+}

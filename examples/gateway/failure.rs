@@ -1,0 +1,216 @@
+//! What goes wrong, in the shape that clients of `OpenAI`'s API understand.
+
+use std::{any::Any, error, fmt, iter, time::Duration};
+
+use axum::{
+    Json,
+    extract::rejection::BytesRejection,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tower::timeout::error::Elapsed;
+use tower_http::timeout::TimeoutError;
+use tower_local_service::{BoxError, Error, ErrorKind, provider::Provider};
+use tracing::warn;
+
+/// An answer that is an error, with what to do about it as its message.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    /// For programs.
+    code: &'static str,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    pub(crate) fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn no_such_model(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "model_not_found", message)
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request_too_large",
+            format!(
+                "the body is longer than {limit} bytes: send less, or start the gateway with \
+                 --body-limit BYTES"
+            ),
+        )
+    }
+
+    /// A body that did not arrive.
+    pub(crate) fn unread(rejection: &BytesRejection) -> Self {
+        Self::new(
+            rejection.status(),
+            "body_not_read",
+            format!("{}: send the request again", rejection.body_text()),
+        )
+    }
+
+    /// What the way to a provider ended with: the crate's error, a time that is over, or the client's
+    /// own error. The log has it too, as it may come too late to be a status there.
+    pub(crate) fn of(provider: &str, timeout: Duration, error: &BoxError) -> Self {
+        let failure = if let Some(error) = Error::find_in(&**error) {
+            Self::from(error)
+        } else if has_inside::<Elapsed>(error) || has_inside::<TimeoutError>(error) {
+            Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "timeout",
+                format!(
+                    "provider `{provider}` sent nothing for {timeout:?}: ask again (a server that \
+                     loads goes on loading), or raise its timeoutSeconds"
+                ),
+            )
+        } else {
+            Self::new(
+                StatusCode::BAD_GATEWAY,
+                "no_answer",
+                format!("provider `{provider}` did not answer: {}", chain(error)),
+            )
+        };
+        warn!(code = failure.code, "{failure}");
+        failure
+    }
+
+    /// What a provider refused, when it is too late for its status.
+    pub(crate) fn refused(status: StatusCode, body: &str) -> Self {
+        Self::new(
+            status,
+            "refused",
+            format!("the provider answered with status {status}: {body}"),
+        )
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let kind = if self.status.is_client_error() {
+            "invalid_request_error"
+        } else {
+            "server_error"
+        };
+        json!({
+            "error": {
+                "message": self.message,
+                "type": kind,
+                "param": null,
+                "code": self.code,
+            },
+        })
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::InvalidConfig { .. } => "invalid_config",
+            ErrorKind::Spawn { .. } => "spawn_failed",
+            ErrorKind::Exited { .. } => "exited",
+            ErrorKind::ReadyTimeout { .. } => "not_ready",
+            ErrorKind::HealthRejected { .. } => "health_rejected",
+            ErrorKind::Occupied { .. } => "occupied",
+            ErrorKind::CrashLoop { .. } => "crash_loop",
+            ErrorKind::Overloaded { .. } => "overloaded",
+            ErrorKind::Stopped { .. } => "stopped",
+            ErrorKind::ShutDown { .. } => "shut_down",
+            _ => "unavailable",
+        };
+        Self {
+            retry_after: error.retry_after(),
+            ..Self::new(error.status_code(), code, error.to_string())
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl error::Error for Failure {}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.json())).into_response();
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, and never too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let seconds = HeaderValue::from(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+/// For a provider that cannot be sent to.
+pub(crate) fn needs_tls(provider: &Provider) -> Failure {
+    Failure::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "no_tls",
+        format!(
+            "provider `{}` has an https baseUrl, and this example is built without TLS: give its \
+             client a connector that has it, or take a provider on http",
+            provider.id
+        ),
+    )
+}
+
+pub(crate) async fn no_such_path() -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        "no_such_path",
+        "there is no such path here: POST /v1/…, GET /v1/models, GET /admin/status or POST \
+         /admin/PROVIDER/start and …/stop",
+    )
+}
+
+pub(crate) async fn wrong_method() -> Failure {
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong_method",
+        "this path is not for this method: what goes to a provider is POST, lists are GET",
+    )
+}
+
+/// What it was is in the log and not for the client.
+pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Failure::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "panic",
+        "the gateway has a defect: its log says where",
+    )
+    .into_response()
+}
+
+fn has_inside<E: error::Error + 'static>(error: &BoxError) -> bool {
+    sources(error).any(<dyn error::Error>::is::<E>)
+}
+
+fn sources(error: &BoxError) -> impl Iterator<Item = &(dyn error::Error + 'static)> {
+    let first: &(dyn error::Error + 'static) = &**error;
+    iter::successors(Some(first), |error| error.source())
+}
+
+/// The error and all that led to it, in one line.
+fn chain(error: &BoxError) -> String {
+    let texts: Vec<_> = sources(error).map(ToString::to_string).collect();
+    texts.join(": ")
+}

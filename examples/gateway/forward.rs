@@ -1,0 +1,129 @@
+//! `POST /v1/*`: from what a client asks to the provider that answers.
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
+};
+use http_body_util::Full;
+use tower_local_service::provider::{Provider, Providers};
+
+use crate::{
+    app::Gateway,
+    config,
+    events::{self, Events},
+    failure::{self, Failure},
+    headers,
+    question::Question,
+};
+
+/// What of a name is quoted in a message.
+const SHOWN: usize = 100;
+
+pub(crate) async fn forward(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response<Body>, Failure> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(gateway.body_limit),
+        _ => Failure::unread(&rejection),
+    })?;
+    refuse_forms(&headers)?;
+    let question = Question::read(body)?;
+    let (provider, model) = choose(&gateway.providers, question.model())?;
+    let streams = question.streams();
+    let request = request(&provider, &uri, headers, question, &model)?;
+    let answer = async move {
+        let mut response = gateway.upstream.ask(&provider, request).await?;
+        headers::to_client(response.headers_mut());
+        Ok(response)
+    };
+    match gateway.keep_alive {
+        Some(pace) if streams => events::patiently(pace, answer).await,
+        _ => answer.await.map(Events::of),
+    }
+}
+
+/// Files come in forms (`/v1/audio/transcriptions`), in which the model may stand behind all of the
+/// file. Another gateway would read them; this example says that it does not.
+fn refuse_forms(headers: &HeaderMap) -> Result<(), Failure> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let is_form = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/"));
+    if is_form {
+        return Err(Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "no_forms",
+            "the model is looked up in JSON bodies only: send forms to the provider itself",
+        ));
+    }
+    Ok(())
+}
+
+fn choose(providers: &Providers, model: Option<&str>) -> Result<(Provider, String), Failure> {
+    let ids = || providers.ids().join(", ");
+    match model {
+        Some(model) => providers.resolve_model(model).ok_or_else(|| {
+            let shown: String = model.chars().take(SHOWN).collect();
+            Failure::no_such_model(format!(
+                "no provider has the model {shown:?}: write PROVIDER/MODEL with one of the \
+                 providers {}, or look at GET /v1/models",
+                ids()
+            ))
+        }),
+        None => providers.primary_model().ok_or_else(|| {
+            Failure::invalid(format!(
+                "the body names no `model`, and agents.defaults.model of the configuration none that \
+                 a provider has: write PROVIDER/MODEL with one of the providers {}",
+                ids()
+            ))
+        }),
+    }
+}
+
+fn request(
+    provider: &Provider,
+    uri: &Uri,
+    mut headers: HeaderMap,
+    question: Question,
+    model: &str,
+) -> Result<Request<Full<Bytes>>, Failure> {
+    if config::needs_tls(provider) {
+        return Err(failure::needs_tls(provider));
+    }
+    headers::to_provider(&mut headers, provider)
+        .map_err(|_| unsendable(provider, "apiKey", "cannot be a header"))?;
+    if question.streams() {
+        // The head of the answer, which says how it is packed, may come too late.
+        headers.remove(header::ACCEPT_ENCODING);
+    }
+    let uri = url(provider, uri)
+        .ok_or_else(|| unsendable(provider, "baseUrl", "makes no URL with this path"))?;
+    let mut request = Request::new(Full::new(question.into_body(model)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// `/v1` stands for the provider's base URL.
+fn url(provider: &Provider, uri: &Uri) -> Option<Uri> {
+    let asked = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let rest = asked.strip_prefix("/v1")?;
+    let base = provider.base_url.path().trim_end_matches('/');
+    let mut parts = provider.base_url.clone().into_parts();
+    parts.path_and_query = Some(format!("{base}{rest}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn unsendable(provider: &Provider, field: &str, what: &str) -> Failure {
+    Failure::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "invalid_config",
+        format!(
+            "the {field} of provider `{}` {what}: correct it",
+            provider.id
+        ),
+    )
+}

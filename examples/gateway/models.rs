@@ -1,0 +1,53 @@
+//! `GET /v1/models`: what the configuration lists.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::{Value, json};
+use tower_local_service::provider::Providers;
+
+use crate::{app::Gateway, failure::Failure};
+
+pub(crate) async fn list(State(gateway): State<Gateway>) -> Json<Value> {
+    Json(json!({ "object": "list", "data": all(&gateway.providers) }))
+}
+
+pub(crate) async fn one(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let mut models = all(&gateway.providers).into_iter();
+    let model = models.find(|model| model["id"] == id);
+    model.map(Json).ok_or_else(|| {
+        Failure::no_such_model("no such model is listed: look at GET /v1/models for those that are")
+    })
+}
+
+/// Nobody is asked: a server that does not run would have to be started for that.
+fn all(providers: &Providers) -> Vec<Value> {
+    let known = providers.ids();
+    let known = known.iter().filter_map(|id| providers.get(id));
+    let mut models: Vec<_> = known
+        .flat_map(|provider| {
+            let id = provider.id;
+            let models = provider.models.into_iter();
+            models.map(move |model| (id.clone(), model.id))
+        })
+        .collect();
+    // It can be used, so it is there, listed by its provider or not.
+    let primary = providers.primary_model();
+    let primary = primary.map(|(provider, model)| (provider.id, model));
+    models.extend(primary.filter(|it| !models.contains(it)));
+    let models = models.into_iter();
+    models
+        .map(|(provider, model)| {
+            json!({
+                "id": format!("{provider}/{model}"),
+                "object": "model",
+                "created": 0,
+                "owned_by": provider,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,90 @@
+//! `/admin`: servers by hand, and what they do.
+
+use serde_json::json;
+
+use crate::support::{
+    Fixture,
+    gateway::{Gateway, provider},
+    is_alive,
+};
+
+#[tokio::test]
+async fn a_server_is_started_shown_and_stopped_by_hand() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let status = gateway.status("one").await;
+    assert_eq!(
+        (&status["phase"], &status["pid"]),
+        (&json!("Stopped"), &json!(null))
+    );
+
+    let started = gateway.post("/admin/one/start", "").await;
+    assert_eq!(started.status, 200);
+    let (started, pid) = (started.json(), fixture.starts()[0]);
+    for (field, is) in [
+        ("phase", json!("Ready")),
+        ("origin", json!("Owned")),
+        ("pid", json!(pid)),
+        ("leases", json!(0)),
+        ("waiters", json!(0)),
+        ("starts", json!(1)),
+        ("last_error", json!(null)),
+    ] {
+        assert_eq!(started[field], is, "{field}");
+    }
+    let idle = |status: &serde_json::Value| status["idle_for"].as_u64() > Some(20);
+    let status = gateway.until("one", idle).await;
+    assert!(status["up_for"].as_u64() > Some(20), "{status}");
+
+    let stopped = gateway.post("/admin/one/stop", "").await.json();
+    assert_eq!(stopped["phase"], "Stopped");
+    assert!(!is_alive(pid));
+    // A second one is no mistake, and the next request starts it again.
+    assert_eq!(gateway.post("/admin/one/stop", "").await.status, 200);
+    let hello = gateway.ask("/v1/hello", &json!({ "model": "one/m" })).await;
+    assert_eq!(hello.body, "hello");
+    assert_eq!(gateway.status("one").await["starts"], 2);
+}
+
+#[tokio::test]
+async fn a_use_in_progress_is_shown() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let response = gateway
+        .open("/v1/stall", &json!({ "model": "one/m" }))
+        .await;
+    let status = gateway.status("one").await;
+    assert_eq!(
+        (&status["leases"], &status["idle_for"]),
+        (&json!(1), &json!(null))
+    );
+    drop(response);
+}
+
+#[tokio::test]
+async fn a_start_by_hand_that_fails_says_why_and_forgives() {
+    let fixture = Fixture::new().flag("--exit-at-start");
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    for _ in 0..4 {
+        let reply = gateway.post("/admin/one/start", "").await;
+        assert_eq!(reply.failure(), (502, "exited".into()));
+    }
+    assert_eq!(fixture.starts().len(), 4);
+    let status = gateway.status("one").await;
+    assert!(
+        status["last_error"].as_str().unwrap().contains("code 1"),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn only_providers_with_a_server_here_are_started_and_shown() {
+    let far = json!({ "baseUrl": "http://127.0.0.1:9/v1" });
+    let gateway = Gateway::start(&json!({ "far": far }));
+    for path in ["/admin/far/start", "/admin/far/stop", "/admin/none/start"] {
+        let reply = gateway.post(path, "").await;
+        assert_eq!(reply.failure(), (404, "no_such_provider".into()), "{path}");
+    }
+    let status = gateway.get("/admin/status").await.json();
+    assert_eq!(status, json!({ "providers": {} }));
+}

@@ -1,0 +1,74 @@
+//! The longest body that is read.
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::support::{
+    Fixture,
+    gateway::{Gateway, provider},
+    within,
+};
+
+/// A body of that length.
+fn body(length: usize) -> String {
+    let empty = r#"{"messages":"","model":"one/m"}"#.len();
+    format!(
+        r#"{{"messages":"{}","model":"one/m"}}"#,
+        "x".repeat(length - empty)
+    )
+}
+
+#[tokio::test]
+async fn a_body_up_to_the_limit_is_read_and_a_longer_one_refused() {
+    let fixture = Fixture::new();
+    let providers = json!({ "one": provider(&fixture) });
+    let gateway = Gateway::start_with(&providers, &["--body-limit", "5000"]);
+    let whole = gateway.post("/v1/echo", body(5000)).await;
+    assert_eq!((whole.status.as_u16(), whole.body.len()), (200, 5000 - 4));
+    let longer = gateway.post("/v1/echo", body(5001)).await;
+    assert_eq!(longer.failure(), (413, "request_too_large".into()));
+    assert!(longer.body.contains("5000 bytes"), "{}", longer.body);
+}
+
+#[tokio::test]
+async fn the_limit_is_32_mib() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let whole = gateway.post("/v1/pid", body(32 << 20)).await;
+    assert_eq!(whole.status, 200);
+    let longer = gateway.post("/v1/pid", body((32 << 20) + 1)).await;
+    assert_eq!(longer.failure().0, 413);
+}
+
+/// Who does not say how much is to come is stopped when it is too much.
+#[tokio::test]
+async fn a_body_without_a_length_is_refused_at_the_limit() {
+    let fixture = Fixture::new();
+    let providers = json!({ "one": provider(&fixture) });
+    let gateway = Gateway::start_with(&providers, &["--body-limit", "5000"]);
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let head = "POST /v1/echo HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("1389\r\n{}\r\n", body(5001));
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    // The last chunk never comes.
+    let mut answer = [0; 1024];
+    let length = within("an answer", stream.read(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("request_too_large"), "{answer}");
+    assert!(fixture.starts().is_empty());
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_a_long_body_is_heard_itself() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let reply = gateway
+        .ask("/v1/status/413", &json!({ "model": "one/m" }))
+        .await;
+    assert_eq!((reply.status.as_u16(), reply.body.as_str()), (413, ""));
+}

@@ -1,0 +1,112 @@
+//! Which provider a request goes to, and what of it arrives there.
+
+use serde_json::json;
+
+use crate::support::{
+    Fixture,
+    gateway::{ConfigFile, Gateway, provider},
+};
+
+#[tokio::test]
+async fn each_model_goes_to_its_provider() {
+    let (one, two) = (Fixture::new(), Fixture::new());
+    let gateway = Gateway::start(&json!({ "one": provider(&one), "two": provider(&two) }));
+    for (model, fixture) in [("one/tiny", &one), ("two/tiny", &two), ("one/other", &one)] {
+        let pid = gateway.ask("/v1/pid", &json!({ "model": model })).await;
+        assert_eq!(pid.body, fixture.starts()[0].to_string(), "{model}");
+    }
+    assert_eq!((one.starts().len(), two.starts().len()), (1, 1));
+}
+
+/// Clients put the messages before the model, and write JSON as they like.
+#[tokio::test]
+async fn a_body_arrives_byte_for_byte_but_for_the_name_of_the_model() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let long = "x".repeat(3 << 20);
+    for (sent, arrives) in [
+        (r#"{"model":"one/m"}"#, r#"{"model":"m"}"#),
+        (
+            "\r\n{ \"a\" : [1.0, 1e3, {\"model\":\"one/no\"}],\t\"model\"\n:  \"one/a/b\" , \"ü\":\"\\u00fc\" }\n",
+            "\r\n{ \"a\" : [1.0, 1e3, {\"model\":\"one/no\"}],\t\"model\"\n:  \"a/b\" , \"ü\":\"\\u00fc\" }\n",
+        ),
+        (
+            r#"{"model":"\u006fne\/say \"hi\"","x":null}"#,
+            r#"{"model":"say \"hi\"","x":null}"#,
+        ),
+        (
+            &format!(r#"{{"messages":"{long}","model":"one/m"}}"#),
+            &format!(r#"{{"messages":"{long}","model":"m"}}"#),
+        ),
+    ] {
+        let echo = gateway.post("/v1/echo", sent.to_owned()).await;
+        assert!(
+            echo.body == arrives,
+            "{:.200} instead of {arrives:.200}",
+            echo.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_model_it_is_the_primary_one() {
+    let fixture = Fixture::new();
+    let file = json!({
+        "models": { "providers": { "one": provider(&fixture) } },
+        "agents": { "defaults": { "model": { "primary": "one/first" } } },
+    });
+    let gateway = Gateway::run(ConfigFile::new(file.to_string()), &[]);
+    for (sent, arrives) in [
+        (r"{}", r#"{"model":"first"}"#),
+        (" { } ", r#" {"model":"first" } "#),
+        (r#"{ "n": 1 }"#, r#"{"model":"first", "n": 1 }"#),
+        (r#"{"n":1,"model":null}"#, r#"{"n":1,"model":"first"}"#),
+    ] {
+        let echo = gateway.post("/v1/echo", sent).await;
+        assert_eq!(echo.body, arrives);
+    }
+    let models = gateway.get("/v1/models").await.json();
+    let ids: Vec<_> = models["data"].as_array().unwrap().iter().collect();
+    let ids: Vec<_> = ids.iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["one/tiny", "one/first"]);
+}
+
+#[tokio::test]
+async fn the_path_behind_v1_and_the_query_arrive() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let answer = gateway
+        .ask("/v1/bytes?n=7", &json!({ "model": "one/m" }))
+        .await;
+    assert_eq!(answer.body, ".......");
+    let missing = gateway
+        .ask("/v1/no/such", &json!({ "model": "one/m" }))
+        .await;
+    assert_eq!(missing.status, 404);
+    assert_eq!(
+        missing.body, "not found; see /help",
+        "the provider's own answer"
+    );
+}
+
+#[tokio::test]
+async fn all_models_are_listed_and_none_is_started_for_it() {
+    let fixture = Fixture::new();
+    let far = json!({ "baseUrl": "https://api.example.com/v1", "models": [{ "id": "a/b" }] });
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture), "far": far }));
+    let models = gateway.get("/v1/models").await.json();
+    assert_eq!(models["object"], "list");
+    let owners = models["data"].as_array().unwrap().iter();
+    let owners: Vec<_> = owners.map(|it| (&it["id"], &it["owned_by"])).collect();
+    assert_eq!(
+        owners,
+        [
+            (&json!("far/a/b"), &json!("far")),
+            (&json!("one/tiny"), &json!("one"))
+        ]
+    );
+    let one = gateway.get("/v1/models/far/a/b").await;
+    assert_eq!(one.json()["object"], "model");
+    assert_eq!(gateway.get("/v1/models/far/c").await.status, 404);
+    assert!(fixture.starts().is_empty());
+}

@@ -1,0 +1,80 @@
+//! Bodies that name no model in a way that could be understood.
+
+use http::Request;
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::support::{
+    Fixture,
+    gateway::{Gateway, provider},
+};
+
+#[tokio::test]
+async fn what_is_no_question_is_refused_and_starts_nothing() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let deep = format!(r#"{{"model":"one/m","x":{}"#, "[".repeat(100_000));
+    let bodies: [&[u8]; 14] = [
+        b"",
+        b"   ",
+        b"hello",
+        b"{",
+        b"{}",
+        br#"{"model":"one/m""#,
+        br#"{"model":"one/m"} and more"#,
+        br#"["one/m", true]"#,
+        br#""one/m""#,
+        br#"{"model":7}"#,
+        br#"{"model":{"id":"one/m"}}"#,
+        br#"{"model":"one/m","model":"two/m"}"#,
+        b"{\"model\":\"one/\xff\"}",
+        deep.as_bytes(),
+    ];
+    for body in bodies {
+        let reply = gateway.post("/v1/chat/completions", body.to_vec()).await;
+        let shown = String::from_utf8_lossy(body);
+        let code = reply.failure();
+        assert_eq!(
+            code,
+            (400, "invalid_request".into()),
+            "{shown:.60}: {reply:?}"
+        );
+    }
+    assert!(fixture.starts().is_empty());
+}
+
+#[tokio::test]
+async fn a_model_of_nobody_is_refused_with_the_providers_that_there_are() {
+    let (one, two) = (Fixture::new(), Fixture::new());
+    let gateway = Gateway::start(&json!({ "one": provider(&one), "two": provider(&two) }));
+    for model in ["three/m", "m", "", "one/", "/m", &"long".repeat(10_000)] {
+        let reply = gateway.ask("/v1/echo", &json!({ "model": model })).await;
+        let failure = reply.failure();
+        assert_eq!(failure, (404, "model_not_found".into()), "{model:.20}");
+        assert!(reply.body.contains("one, two"), "{}", reply.body);
+        assert!(reply.body.len() < 1000, "{}", reply.body.len());
+    }
+    assert!(one.starts().is_empty() && two.starts().is_empty());
+}
+
+#[tokio::test]
+async fn forms_are_refused_as_such() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let request = Request::post(gateway.url("/v1/audio/transcriptions"))
+        .header("content-type", "multipart/form-data; boundary=x")
+        .body(Full::from("--x\r\n"));
+    let reply = gateway.reply_to(request.unwrap()).await;
+    assert_eq!(reply.failure(), (415, "no_forms".into()));
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused_in_the_same_shape() {
+    let gateway = Gateway::start(&json!({}));
+    assert_eq!(gateway.get("/").await.failure().0, 404);
+    assert_eq!(gateway.get("/v2/models").await.failure().0, 404);
+    assert_eq!(gateway.get("/v1/chat/completions").await.failure().0, 405);
+    assert_eq!(gateway.post("/v1/models", "{}").await.failure().0, 405);
+    assert_eq!(gateway.get("/admin/one/start").await.failure().0, 405);
+    assert!(gateway.log().contains("no provider is configured"));
+}

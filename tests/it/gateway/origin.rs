@@ -1,0 +1,135 @@
+//! Pages of other sites, in the browser of whoever runs the gateway.
+
+use http::{Method, Request};
+use http_body_util::Full;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::support::{
+    Fixture,
+    gateway::{Gateway, Reply, provider},
+    within,
+};
+
+const PAGE: &str = "http://page.example:3000";
+
+async fn send(gateway: &Gateway, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut request = Request::builder().method(method).uri(gateway.url(path));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = json!({ "model": "one/m" }).to_string();
+    gateway
+        .reply_to(request.body(Full::from(body)).unwrap())
+        .await
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_starts_and_reads_nothing() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    for (method, path) in [
+        (Method::POST, "/v1/echo"),
+        (Method::POST, "/admin/one/start"),
+        (Method::GET, "/v1/models"),
+        (Method::GET, "/admin/status"),
+        (Method::OPTIONS, "/v1/echo"),
+    ] {
+        for origin in [PAGE, "null", "http://127.0.0.1"] {
+            let reply = send(&gateway, method.clone(), path, &[("origin", origin)]).await;
+            assert_eq!(reply.failure(), (403, "forbidden".into()), "{path}");
+            assert_eq!(reply.header("access-control-allow-origin"), None);
+        }
+    }
+    assert!(fixture.starts().is_empty());
+}
+
+/// DNS rebinding: the name of a page is made to stand for this machine.
+#[tokio::test]
+async fn a_host_that_is_not_this_machine_is_refused() {
+    let fixture = Fixture::new();
+    let providers = json!({ "one": provider(&fixture) });
+    let gateway = Gateway::start_with(&providers, &["--allow-host", "models.lan"]);
+    for (host, status) in [
+        ("page.example", 403),
+        ("page.example:4000", 403),
+        ("localhost.page.example", 403),
+        ("127.0.0.1.page.example", 403),
+        ("user@page.example", 403),
+        ("", 403),
+        ("localhost", 200),
+        ("LOCALHOST:4000", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:4000", 200),
+        ("192.168.1.5", 200),
+        ("models.lan:4000", 200),
+        ("Models.LAN", 200),
+    ] {
+        let reply = send(&gateway, Method::GET, "/v1/models", &[("host", host)]).await;
+        assert_eq!(reply.status, status, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_refused() {
+    let gateway = Gateway::start(&json!({}));
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    stream
+        .write_all(b"GET /v1/models HTTP/1.0\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    within("an answer", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.contains(" 403 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_page_that_is_allowed_may_ask_and_read() {
+    let fixture = Fixture::new();
+    let providers = json!({ "one": provider(&fixture) });
+    let gateway = Gateway::start_with(&providers, &["--allow-origin", PAGE]);
+    let preflight = [
+        ("origin", PAGE),
+        ("access-control-request-method", "POST"),
+        (
+            "access-control-request-headers",
+            "content-type, authorization",
+        ),
+    ];
+    let asked = send(&gateway, Method::OPTIONS, "/v1/hello", &preflight).await;
+    assert_eq!(asked.status, 200);
+    assert_eq!(asked.header("access-control-allow-origin"), Some(PAGE));
+    let headers = asked.header("access-control-allow-headers").unwrap();
+    assert!(headers.contains("authorization"), "{headers}");
+    assert!(fixture.starts().is_empty());
+
+    let reply = send(&gateway, Method::POST, "/v1/hello", &[("origin", PAGE)]).await;
+    assert_eq!(reply.body, "hello");
+    assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE));
+    // And no other, nor one that begins like it.
+    for origin in ["http://page.example:30000", "https://page.example:3000"] {
+        let other = send(&gateway, Method::POST, "/v1/hello", &[("origin", origin)]).await;
+        assert_eq!(other.status, 403, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn without_being_asked_no_answer_allows_a_page_anything() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    for reply in [
+        gateway.get("/v1/models").await,
+        gateway.ask("/v1/hello", &json!({ "model": "one/m" })).await,
+    ] {
+        let names = reply.headers.keys().map(http::HeaderName::as_str);
+        let allowed: Vec<_> = names
+            .filter(|it| it.starts_with("access-control"))
+            .collect();
+        assert!(allowed.is_empty(), "{allowed:?}");
+    }
+}
