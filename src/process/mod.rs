@@ -32,19 +32,20 @@ mod os;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 #[cfg(feature = "retry")]
 use rustix::process::Pid;
 use tokio::{
     runtime::Handle,
+    task::spawn_blocking,
     time::{self, Instant},
 };
 
 pub(crate) use self::{
     exit::Exit,
     output::{Output, Tail},
-    spawn::{SpawnError, spawn},
+    spawn::{Care, SpawnError, spawn},
     text::port_taken,
 };
 use self::{group::Group, output::Pipes, stop::Search, strays::Strays};
@@ -155,6 +156,20 @@ impl Process {
             self.group.id(),
             self.strays.cookie(),
         )
+    }
+
+    /// Where it listens on this port for other machines, too, as far as the system tells. Looked up on
+    /// a thread that may block.
+    pub(crate) fn beyond_loopback(
+        &self,
+        port: u16,
+    ) -> impl Future<Output = Option<SocketAddr>> + Send + use<> {
+        let (leader, group) = (self.group.leader_pid(), self.group.id());
+        let strays = Arc::clone(&self.strays);
+        async move {
+            let look = move || os::beyond_loopback(port, leader, group, strays.cookie());
+            spawn_blocking(look).await.unwrap_or_default()
+        }
     }
 }
 

@@ -27,10 +27,18 @@ use super::{
     stop::Search,
     strays::{Cookie, Strays},
 };
-use crate::config::{InheritEnv, Launch};
+use crate::config::{InheritEnv, Launch, OomScoreAdj};
 
 /// The shell that every Unix has, but for a few containers.
 const SHELL: &str = "/bin/sh";
+
+/// How a run is looked after, whatever it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Care {
+    /// A stop also ends what has left the group.
+    pub(crate) stop_strays: bool,
+    pub(crate) oom_score_adj: OomScoreAdj,
+}
 
 /// Why nothing runs.
 #[derive(Debug)]
@@ -52,23 +60,23 @@ pub(crate) enum SpawnError {
 pub(crate) async fn spawn(
     launch: Arc<Launch>,
     output: Output,
-    stop_strays: bool,
+    care: Care,
 ) -> Result<Process, SpawnError> {
-    spawn_guarded_by(SHELL, launch, output, stop_strays).await
+    spawn_guarded_by(SHELL, launch, output, care).await
 }
 
 pub(super) async fn spawn_guarded_by(
     shell: &'static str,
     launch: Arc<Launch>,
     output: Output,
-    stop_strays: bool,
+    care: Care,
 ) -> Result<Process, SpawnError> {
     let no_runtime = |error| failed("service")(io::Error::other(error));
     let runtime = Handle::try_current().map_err(no_runtime)?;
     let start = Start {
         launch,
         output,
-        stop_strays,
+        care,
         runtime: runtime.clone(),
         dispatch: dispatcher::get_default(Clone::clone),
     };
@@ -84,7 +92,7 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SpawnError {
 struct Start {
     launch: Arc<Launch>,
     output: Output,
-    stop_strays: bool,
+    care: Care,
     runtime: Handle,
     dispatch: Dispatch,
 }
@@ -126,11 +134,14 @@ impl Start {
     ) -> Process {
         let (stdout, stderr) = (leader.stdout.take(), leader.stderr.take());
         let group = Group::new(leader, pid, guardian);
+        // Its program is loaded and it runs, so what it starts in its first microseconds may go without.
+        // Sooner there is no way: nothing of ours runs between fork and exec.
+        os::adjust_oom_score(group.leader_pid(), self.care.oom_score_adj);
         warn_if_deaf(group.leader_pid());
         let (tail, pipes) =
             output::drain(stdout, stderr, self.output, &self.dispatch, &self.runtime);
         Process {
-            search: Search::new(group.id(), self.stop_strays),
+            search: Search::new(group.id(), self.care.stop_strays),
             group,
             strays: Arc::new(Strays::new(cookie)),
             tail,

@@ -13,6 +13,7 @@ mod cold;
 mod cold_starts;
 mod composition;
 mod credentials;
+mod exposure;
 mod external;
 mod failed_start;
 mod fakes;
@@ -20,6 +21,7 @@ mod host_death;
 mod identity;
 mod idle;
 mod leases;
+mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod mutants;

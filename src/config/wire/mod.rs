@@ -13,7 +13,7 @@ use serde::{
 use super::{InheritEnv, LocalServiceConfig};
 
 /// Keys in camel case, times in milliseconds; unknown keys are refused by name, and `null` is
-/// refused but for `abandonGraceMs`.
+/// refused but for `abandonGraceMs` and `oomScoreAdj`.
 ///
 /// `args`, `cwd`, `env` and `inheritEnv` are taken verbatim. `inheritEnv` is `true` or a list of
 /// names; `false` is refused, since an empty list says that better.
@@ -49,6 +49,7 @@ struct Wire {
     abandon_grace_ms: Option<Millis>,
     max_waiters: Given<usize>,
     stop_strays: Given<bool>,
+    oom_score_adj: Given<Option<i32>>,
 }
 
 impl Wire {
@@ -69,6 +70,10 @@ impl Wire {
         config.abandon_grace = self.abandon_grace_ms.map(|it| it.0);
         put(&mut config.allow_remote_health, self.allow_remote_health.0);
         put(&mut config.stop_strays, self.stop_strays.0);
+        put(
+            &mut config.oom_score_adj,
+            self.oom_score_adj.0.map(Into::into),
+        );
         for (field, given) in [
             (&mut config.ready_timeout, self.ready_timeout_ms),
             (&mut config.probe_timeout, self.probe_timeout_ms),

@@ -1,6 +1,7 @@
 //! What all tests need: ports, servers of their own, waiting, and a look at what is left.
 #![allow(dead_code, unused_imports, reason = "each topic uses a part of it")]
 
+mod alone;
 mod client;
 mod events;
 mod http;
@@ -18,6 +19,7 @@ use std::{
 use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
 
 pub(crate) use self::{
+    alone::{alone, can},
     client::{ask, send},
     events::Events,
     http::{Answer, get, get_with},
