@@ -17,6 +17,7 @@ mod exposure;
 mod external;
 mod failed_start;
 mod fakes;
+mod floods;
 mod host_death;
 mod identity;
 mod idle;
