@@ -38,6 +38,7 @@ mod reqwest_client;
 mod resending;
 mod resolvers;
 mod runtimes;
+mod secrets;
 mod shutdown;
 mod stop;
 mod stopped_streams;
