@@ -47,5 +47,6 @@ mod suspicion;
 mod swap;
 mod tracing_events;
 mod unanswered;
+mod unkillable;
 mod upgrades;
 mod warm_path;

@@ -23,7 +23,7 @@ pub(crate) use self::{
     client::{ask, send},
     events::Events,
     http::{Answer, get, get_with},
-    processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal},
+    processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal, stat},
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,
     },
