@@ -13,6 +13,7 @@
 //! The number of a process group is safe to signal for as long as its leader is not reaped. So the
 //! guardian is reaped last, and every signal to the group asks first whether it is still there.
 
+mod blocking;
 mod exit;
 mod group;
 mod guardian;
@@ -36,11 +37,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 #[cfg(feature = "retry")]
 use rustix::process::Pid;
-use tokio::{
-    runtime::Handle,
-    task::spawn_blocking,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
 pub(crate) use self::{
     exit::Exit,
@@ -68,8 +65,6 @@ pub(crate) struct Process {
     pipes: Pipes,
     // Until when somebody else's hold on the pipes is waited for.
     settled_by: Option<Instant>,
-    // Where strays are looked for.
-    runtime: Handle,
 }
 
 /// Who listens on a port.
@@ -168,7 +163,7 @@ impl Process {
         let strays = Arc::clone(&self.strays);
         async move {
             let look = move || os::beyond_loopback(port, leader, group, strays.cookie());
-            spawn_blocking(look).await.unwrap_or_default()
+            blocking::begin(look).ok()?.await.ok()?
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{Dispatch, dispatcher};
 
 use super::{
-    Process,
+    Process, blocking,
     group::Group,
     guardian::{Guardian, pid_of},
     os,
@@ -45,7 +45,7 @@ pub(crate) struct Care {
 pub(crate) enum SpawnError {
     /// The system refused.
     Os {
-        /// What was to be started: `guardian` or `service`.
+        /// What was to be started: `guardian` or `service`, or the `thread` that starts them.
         what: &'static str,
         error: io::Error,
     },
@@ -77,12 +77,14 @@ pub(super) async fn spawn_guarded_by(
         launch,
         output,
         care,
-        runtime: runtime.clone(),
+        runtime,
         dispatch: dispatcher::get_default(Clone::clone),
     };
     // Loading a program may block on a slow disk.
-    let started = runtime.spawn_blocking(move || start.run(shell)).await;
-    started.unwrap_or_else(|error| Err(failed("service")(io::Error::other(error))))
+    let started = blocking::begin(move || start.run(shell)).map_err(failed("thread"))?;
+    started
+        .await
+        .unwrap_or_else(|error| Err(failed("service")(io::Error::other(error))))
 }
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SpawnError {
@@ -99,7 +101,8 @@ struct Start {
 
 impl Start {
     fn run(self, shell: &str) -> Result<Process, SpawnError> {
-        let dispatch = self.dispatch.clone();
+        let (dispatch, runtime) = (self.dispatch.clone(), self.runtime.clone());
+        let _entered = runtime.enter();
         dispatcher::with_default(&dispatch, || self.start(shell))
     }
 
@@ -147,7 +150,6 @@ impl Start {
             tail,
             pipes,
             settled_by: None,
-            runtime: self.runtime,
         }
     }
 }

@@ -11,12 +11,11 @@ use rustix::time::{ClockId, clock_gettime};
 use tower_local_service::{ErrorKind, LocalServiceConfig, Registry};
 use tracing::dispatcher;
 
-use crate::support::{alone, block_on, free_port};
+use crate::support::{alone, amount, block_on, free_port};
 
-/// How much of each kind is written; `FLOOD_MIB` makes it more.
+/// How much of each kind is written.
 fn flood() -> usize {
-    let mib = std::env::var("FLOOD_MIB").map_or(16, |it| it.parse().expect("a number"));
-    mib << 20
+    amount("FLOOD_MIB", 16) << 20
 }
 
 /// Commands that write without end: one line, lines, bad UTF-8, NUL and escapes.

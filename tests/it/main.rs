@@ -13,6 +13,8 @@ mod cold;
 mod cold_starts;
 mod composition;
 mod credentials;
+mod cycles;
+mod exhaustion;
 mod exposure;
 mod external;
 mod failed_start;
@@ -32,6 +34,7 @@ mod protection;
 mod providers;
 mod quickstart;
 mod readiness;
+mod reaped_by_others;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 #[cfg(feature = "retry")]

@@ -26,10 +26,10 @@ impl Tracer {
         let tracer = Self(tracer.unwrap());
         eventually("all of its threads are traced", || {
             let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-            let traced = format!("TracerPid:\t{}\n", tracer.0.id());
+            let wanted = format!("TracerPid:\t{}\n", tracer.0.id());
             threads.all(|it| {
                 let status = fs::read_to_string(it.path().join("status"));
-                status.is_ok_and(|status| status.contains(&traced))
+                status.is_ok_and(|status| status.contains(&wanted))
             })
         })
         .await;

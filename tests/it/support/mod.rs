@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each topic uses a part of it")]
 
 mod alone;
+mod amount;
 mod client;
 mod events;
 mod http;
@@ -20,10 +21,13 @@ use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
 
 pub(crate) use self::{
     alone::{alone, can},
+    amount::amount,
     client::{ask, send},
     events::Events,
     http::{Answer, get, get_with},
-    processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal, stat},
+    processes::{
+        Pid, children_of, group_of, is_alive, kill, members_of, processes_with, signal, stat,
+    },
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,
     },
