@@ -265,6 +265,7 @@
 //! | `starting` | info | `command` | nothing is there, so the process is started |
 //! | `started` | debug | `pid` | it runs, and loads |
 //! | `ready` | info | `took_ms`, `external` | requests are served; by a server that was there before if `external` |
+//! | `exposed` | warn | `address`, `remedy` | other machines can reach our server, as it listens beyond the loopback (Linux) |
 //! | `idle` | debug | | nobody uses it; told once, until a use that lasts long enough to be noticed |
 //! | `stopping` | info | `reason` | SIGTERM is sent: `abandoned`, `asked`, `idle`, `not ready`, `rejected`, `retired`, `swap`, `unhealthy` |
 //! | `exited` | info, warn if nobody asked it to | `code`, `signal`, `after_ms` | the process, or its guardian, has ended |

@@ -5,6 +5,7 @@ mod files;
 mod health;
 mod host;
 mod launch;
+mod oom;
 mod policy;
 mod secrets;
 mod settings;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     files::file_problems,
     host::Host,
     launch::Launch,
+    oom::OomScoreAdj,
     policy::Policy,
     secrets::Secrets,
     settings::Settings,
@@ -73,6 +75,7 @@ pub struct LocalServiceConfig {
     abandon_grace: Option<Duration>,
     max_waiters: Option<usize>,
     stop_strays: bool,
+    oom_score_adj: OomScoreAdj,
 }
 
 impl LocalServiceConfig {
@@ -103,6 +106,7 @@ impl LocalServiceConfig {
             abandon_grace: None,
             max_waiters: None,
             stop_strays: true,
+            oom_score_adj: OomScoreAdj::default(),
         }
     }
 
@@ -317,6 +321,30 @@ impl LocalServiceConfig {
         self
     }
 
+    /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to
+    /// 1000 (first); see `oom_score_adj` in `proc_pid(5)`.
+    ///
+    /// 500 by default, or what this program has itself if that is more: under memory pressure the
+    /// server goes, and its host stays. `None` leaves it alone. Less than this program has itself
+    /// takes the privilege to do so; without it, one warning says so and the server runs as it is.
+    ///
+    /// It is set right after the process was started; what that starts later has it, too. Where
+    /// several handles of one process differ, that of the handle counts which was asked last when it
+    /// was started.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server").oom_score_adj(900);
+    /// let config = config.oom_score_adj(None); // as this program
+    /// ```
+    #[must_use]
+    pub fn oom_score_adj(mut self, score: impl Into<Option<i32>>) -> Self {
+        self.oom_score_adj = score.into().into();
+        self
+    }
+
     /// The key that the base URL's server wants.
     ///
     /// It goes into probes of that origin that have no `Authorization` of their own, and is taken
@@ -346,6 +374,7 @@ impl fmt::Debug for LocalServiceConfig {
             .field("abandon_grace", &self.abandon_grace)
             .field("max_waiters", &self.max_waiters)
             .field("stop_strays", &self.stop_strays)
+            .field("oom_score_adj", &self.oom_score_adj)
             .finish()
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{Endpoint, Launch, Policy, Secrets, Target};
+use super::{Endpoint, Launch, OomScoreAdj, Policy, Secrets, Target};
 
 /// A configuration that has been checked, split by who needs what.
 #[derive(Clone, Debug)]
@@ -20,5 +20,6 @@ pub(crate) struct Settings {
     pub(crate) swap_timeout: Duration,
     pub(crate) max_waiters: Option<usize>,
     pub(crate) stop_strays: bool,
+    pub(crate) oom_score_adj: OomScoreAdj,
     pub(crate) secrets: Arc<Secrets>,
 }

@@ -13,6 +13,7 @@
 //! The number of a process group is safe to signal for as long as its leader is not reaped. So the
 //! guardian is reaped last, and every signal to the group asks first whether it is still there.
 
+mod blocking;
 mod exit;
 mod group;
 mod guardian;
@@ -32,19 +33,16 @@ mod os;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 #[cfg(feature = "retry")]
 use rustix::process::Pid;
-use tokio::{
-    runtime::Handle,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
 pub(crate) use self::{
     exit::Exit,
     output::{Output, Tail},
-    spawn::{SpawnError, spawn},
+    spawn::{Care, SpawnError, spawn},
     text::port_taken,
 };
 use self::{group::Group, output::Pipes, stop::Search, strays::Strays};
@@ -67,8 +65,6 @@ pub(crate) struct Process {
     pipes: Pipes,
     // Until when somebody else's hold on the pipes is waited for.
     settled_by: Option<Instant>,
-    // Where strays are looked for.
-    runtime: Handle,
 }
 
 /// Who listens on a port.
@@ -155,6 +151,20 @@ impl Process {
             self.group.id(),
             self.strays.cookie(),
         )
+    }
+
+    /// Where it listens on this port for other machines, too, as far as the system tells. Looked up on
+    /// a thread that may block.
+    pub(crate) fn beyond_loopback(
+        &self,
+        port: u16,
+    ) -> impl Future<Output = Option<SocketAddr>> + Send + use<> {
+        let (leader, group) = (self.group.leader_pid(), self.group.id());
+        let strays = Arc::clone(&self.strays);
+        async move {
+            let look = move || os::beyond_loopback(port, leader, group, strays.cookie());
+            blocking::begin(look).ok()?.await.ok()?
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the system does not tell. [`linux`](super::os) has the same functions and answers.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use rustix::process::{Pid, Signal};
 use tokio::time;
@@ -9,6 +9,7 @@ use super::{
     Listener,
     strays::{Carrier, Cookie},
 };
+use crate::config::OomScoreAdj;
 
 pub(super) fn members(_group: u32) -> Option<Vec<u32>> {
     None
@@ -39,6 +40,17 @@ pub(super) fn lives(_carrier: Carrier) -> bool {
 }
 
 pub(super) fn signal(_carrier: Carrier, _cookie: &Cookie, _signals: &[Signal]) {}
+
+pub(super) fn adjust_oom_score(_pid: u32, _adjust: OomScoreAdj) {}
+
+pub(super) fn beyond_loopback(
+    _port: u16,
+    _leader: u32,
+    _group: u32,
+    _cookie: &Cookie,
+) -> Option<SocketAddr> {
+    None
+}
 
 pub(super) fn listener(_port: u16, _leader: u32, _group: u32, _cookie: &Cookie) -> Listener {
     Listener::Unseen

@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{Dispatch, dispatcher};
 
 use super::{
-    Process,
+    Process, blocking,
     group::Group,
     guardian::{Guardian, pid_of},
     os,
@@ -27,17 +27,25 @@ use super::{
     stop::Search,
     strays::{Cookie, Strays},
 };
-use crate::config::{InheritEnv, Launch};
+use crate::config::{InheritEnv, Launch, OomScoreAdj};
 
 /// The shell that every Unix has, but for a few containers.
 const SHELL: &str = "/bin/sh";
+
+/// How a run is looked after, whatever it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Care {
+    /// A stop also ends what has left the group.
+    pub(crate) stop_strays: bool,
+    pub(crate) oom_score_adj: OomScoreAdj,
+}
 
 /// Why nothing runs.
 #[derive(Debug)]
 pub(crate) enum SpawnError {
     /// The system refused.
     Os {
-        /// What was to be started: `guardian` or `service`.
+        /// What was to be started: `guardian` or `service`, or the `thread` that starts them.
         what: &'static str,
         error: io::Error,
     },
@@ -52,29 +60,31 @@ pub(crate) enum SpawnError {
 pub(crate) async fn spawn(
     launch: Arc<Launch>,
     output: Output,
-    stop_strays: bool,
+    care: Care,
 ) -> Result<Process, SpawnError> {
-    spawn_guarded_by(SHELL, launch, output, stop_strays).await
+    spawn_guarded_by(SHELL, launch, output, care).await
 }
 
 pub(super) async fn spawn_guarded_by(
     shell: &'static str,
     launch: Arc<Launch>,
     output: Output,
-    stop_strays: bool,
+    care: Care,
 ) -> Result<Process, SpawnError> {
     let no_runtime = |error| failed("service")(io::Error::other(error));
     let runtime = Handle::try_current().map_err(no_runtime)?;
     let start = Start {
         launch,
         output,
-        stop_strays,
-        runtime: runtime.clone(),
+        care,
+        runtime,
         dispatch: dispatcher::get_default(Clone::clone),
     };
     // Loading a program may block on a slow disk.
-    let started = runtime.spawn_blocking(move || start.run(shell)).await;
-    started.unwrap_or_else(|error| Err(failed("service")(io::Error::other(error))))
+    let started = blocking::begin(move || start.run(shell)).map_err(failed("thread"))?;
+    started
+        .await
+        .unwrap_or_else(|error| Err(failed("service")(io::Error::other(error))))
 }
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SpawnError {
@@ -84,14 +94,15 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SpawnError {
 struct Start {
     launch: Arc<Launch>,
     output: Output,
-    stop_strays: bool,
+    care: Care,
     runtime: Handle,
     dispatch: Dispatch,
 }
 
 impl Start {
     fn run(self, shell: &str) -> Result<Process, SpawnError> {
-        let dispatch = self.dispatch.clone();
+        let (dispatch, runtime) = (self.dispatch.clone(), self.runtime.clone());
+        let _entered = runtime.enter();
         dispatcher::with_default(&dispatch, || self.start(shell))
     }
 
@@ -126,17 +137,19 @@ impl Start {
     ) -> Process {
         let (stdout, stderr) = (leader.stdout.take(), leader.stderr.take());
         let group = Group::new(leader, pid, guardian);
+        // Its program is loaded and it runs, so what it starts in its first microseconds may go without.
+        // Sooner there is no way: nothing of ours runs between fork and exec.
+        os::adjust_oom_score(group.leader_pid(), self.care.oom_score_adj);
         warn_if_deaf(group.leader_pid());
         let (tail, pipes) =
             output::drain(stdout, stderr, self.output, &self.dispatch, &self.runtime);
         Process {
-            search: Search::new(group.id(), self.stop_strays),
+            search: Search::new(group.id(), self.care.stop_strays),
             group,
             strays: Arc::new(Strays::new(cookie)),
             tail,
             pipes,
             settled_by: None,
-            runtime: self.runtime,
         }
     }
 }

@@ -4,13 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rustix::process::Signal;
 use tokio::{
-    runtime::Handle,
-    task::spawn_blocking,
+    sync::oneshot,
     time::{self, Instant},
 };
 
 use super::{
-    Process, os,
+    Process, blocking, os,
     strays::{Carrier, Order, Scope, Strays},
 };
 
@@ -83,7 +82,7 @@ impl Process {
 
     fn order(&mut self, signals: &'static [Signal], pinned: bool) {
         let sweep = self.search.order(&self.strays, signals, pinned);
-        sweep.start(&self.runtime);
+        drop(sweep.start());
     }
 }
 
@@ -168,6 +167,7 @@ impl Search {
 }
 
 /// One look for strays, ready to be made where blocking is allowed.
+#[derive(Clone)]
 pub(super) struct Sweep {
     strays: Arc<Strays>,
     scope: Scope,
@@ -183,19 +183,27 @@ impl Sweep {
         self.strays.sweep(self.scope, self.order)
     }
 
-    /// Makes it, and says who was found; nobody on a runtime that shuts down.
+    /// Makes it, and says who was found.
     async fn run(self) -> Vec<Carrier> {
-        if self.is_needless() {
-            return Vec::new();
+        match self.start() {
+            Some(found) => found.await.unwrap_or_default(),
+            None => Vec::new(),
         }
-        spawn_blocking(|| self.make()).await.unwrap_or_default()
     }
 
-    /// Has it made, whoever waits.
-    fn start(self, runtime: &Handle) {
-        if !self.is_needless() {
-            drop(runtime.spawn_blocking(|| self.make()));
+    /// Has it made, whoever waits; `None` if there is nobody to be found.
+    fn start(self) -> Option<oneshot::Receiver<Vec<Carrier>>> {
+        if self.is_needless() {
+            return None;
         }
+        let sweep = self.clone();
+        let found = blocking::begin(|| sweep.make()).unwrap_or_else(|_| {
+            // No thread is left. Some milliseconds on this one are better than a stray.
+            let (done, found) = oneshot::channel();
+            drop(done.send(self.make()));
+            found
+        });
+        Some(found)
     }
 
     fn is_needless(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What the supervisor needs of the machine that it is on; tests give it another one.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use crate::{
     config::{Settings, Target},
@@ -49,6 +49,12 @@ pub(crate) trait Process: Send + 'static {
 
     /// Who listens on the port.
     fn listener(&self, port: u16) -> Listener;
+
+    /// Where it listens on the port for other machines, too.
+    fn beyond_loopback(
+        &self,
+        port: u16,
+    ) -> impl Future<Output = Option<SocketAddr>> + Send + use<Self>;
 
     /// The last of what it wrote, complete once it has ended.
     fn output(&self, settings: &Settings) -> String;

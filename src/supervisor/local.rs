@@ -1,13 +1,13 @@
 //! This machine.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use super::backend::{Backend, Process};
 use crate::{
     config::{Secrets, Settings, Target, file_problems},
     error::Problem,
     probe::{self, Sight},
-    process::{self, Exit, Listener, Output},
+    process::{self, Care, Exit, Listener, Output},
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +25,17 @@ impl Backend for Local {
         settings: &Settings,
         service: &str,
     ) -> impl Future<Output = Result<Self::Process, String>> + Send + use<> {
-        let (launch, stop_strays) = (settings.launch.clone(), settings.stop_strays);
+        let launch = settings.launch.clone();
+        let care = Care {
+            stop_strays: settings.stop_strays,
+            oom_score_adj: settings.oom_score_adj,
+        };
         let output = Output {
             service: service.to_owned(),
             secrets: Secrets::clone(&settings.secrets),
         };
         async move {
-            let spawned = process::spawn(launch, output, stop_strays).await;
+            let spawned = process::spawn(launch, output, care).await;
             spawned.map_err(|process::SpawnError::Os { what, error }| format!("{what}: {error}"))
         }
     }
@@ -70,6 +74,13 @@ impl Process for process::Process {
 
     fn listener(&self, port: u16) -> Listener {
         Self::listener(self, port)
+    }
+
+    fn beyond_loopback(
+        &self,
+        port: u16,
+    ) -> impl Future<Output = Option<SocketAddr>> + Send + use<> {
+        Self::beyond_loopback(self, port)
     }
 
     fn output(&self, settings: &Settings) -> String {

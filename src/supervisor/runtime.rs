@@ -1,12 +1,16 @@
 //! The thread that the supervisors run on, so that no runtime of a caller has to live for them.
 
 use std::{
+    fs::File,
     io,
     sync::{Mutex, PoisonError},
     thread,
 };
 
 use tokio::runtime::{Builder, Handle};
+
+/// More than a runtime opens at its start.
+const DESCRIPTORS: usize = 8;
 
 /// The crate's own runtime, started at first need. It is parked while there is nothing to do.
 ///
@@ -21,6 +25,8 @@ pub(crate) fn handle() -> io::Result<Handle> {
     if let Some(handle) = &*handle {
         return Ok(handle.clone());
     }
+    // tokio panics where it lacks them, and then for good: so look whether they are to be had.
+    drop(open(DESCRIPTORS)?);
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -31,4 +37,8 @@ pub(crate) fn handle() -> io::Result<Handle> {
         .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     *handle = Some(ours.clone());
     Ok(ours)
+}
+
+fn open(descriptors: usize) -> io::Result<Vec<File>> {
+    (0..descriptors).map(|_| File::open("/dev/null")).collect()
 }

@@ -1,6 +1,6 @@
 //! What `tracing` hears of a service. The crate's documentation lists every name that is used here.
 
-use std::{mem, time::Duration};
+use std::{mem, net::SocketAddr, time::Duration};
 
 use tracing::{
     Span, debug,
@@ -68,6 +68,16 @@ impl Trace {
         self.origin = Some(origin);
         let (external, took_ms) = (origin == Origin::External, millis(took));
         info!(target: TARGET, parent: &self.span, external, took_ms, "ready");
+    }
+
+    /// To be called, if it comes to that, where the server can be reached from other machines.
+    pub(crate) fn exposed(&self) -> impl FnOnce(SocketAddr) + Send + use<> {
+        let span = self.span.clone();
+        move |address| {
+            let remedy = "other machines can reach the server: have it listen on the loopback only, \
+                          as most servers do with `--host 127.0.0.1`";
+            warn!(target: TARGET, parent: &span, %address, remedy, "exposed");
+        }
     }
 
     /// The process died of a taken port, and who took it answers well.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_local_service::{LocalService, Phase};
 
-use crate::support::{Fixture, PATIENCE, ask, eventually, is_alive, ms, now, send};
+use crate::support::{Fixture, PATIENCE, amount, ask, eventually, is_alive, ms, now, send};
 
 #[tokio::test]
 async fn it_is_stopped_when_its_idle_time_is_over_and_not_before() {
@@ -64,7 +64,7 @@ async fn without_an_idle_time_it_runs_on() {
 }
 
 /// Requests with pauses around the idle time: each meets the server before, in or after a stop.
-async fn aim_at_the_edge(service: &LocalService, url: &str, seed: u64, requests: u32) {
+async fn aim_at_the_edge(service: &LocalService, url: &str, seed: u64, requests: usize) {
     let mut random = seed;
     for _ in 0..requests {
         let (_, body) = ask(service, url).await.expect("it never fails");
@@ -81,7 +81,7 @@ async fn no_request_fails_at_the_edge_of_the_idle_time() {
     let fixture = Fixture::new();
     let service = fixture.configured("edge", fixture.config().idle_stop(ms(2)));
     let url = fixture.url("/hello");
-    aim_at_the_edge(&service, &url, 1, 150).await;
+    aim_at_the_edge(&service, &url, 1, amount("EDGE_REQUESTS", 150)).await;
     let starts = fixture.starts().len();
     assert!(starts > 10, "the edge was met: {starts} starts");
 }

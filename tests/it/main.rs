@@ -13,16 +13,21 @@ mod cold;
 mod cold_starts;
 mod composition;
 mod credentials;
+mod cycles;
+mod exhaustion;
+mod exposure;
 mod external;
 mod failed_start;
 mod fakes;
 mod fifty_providers;
+mod floods;
 #[cfg(feature = "json5")]
 mod gateway;
 mod host_death;
 mod identity;
 mod idle;
 mod leases;
+mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod mutants;
@@ -34,12 +39,14 @@ mod protection;
 mod providers;
 mod quickstart;
 mod readiness;
+mod reaped_by_others;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 #[cfg(feature = "retry")]
 mod resending;
 mod resolvers;
 mod runtimes;
+mod secrets;
 mod shutdown;
 mod stop;
 mod stopped_streams;
@@ -48,5 +55,6 @@ mod suspicion;
 mod swap;
 mod tracing_events;
 mod unanswered;
+mod unkillable;
 mod upgrades;
 mod warm_path;

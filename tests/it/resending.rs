@@ -1,7 +1,6 @@
 //! A request is sent again where its server has gone, once, and only if that does nothing twice.
 
 use std::{
-    env,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -21,7 +20,7 @@ use tower_local_service::{
 
 use crate::{
     clients::{HyperClient, Request, Setup, get, hyper_client, kind, request, send, text},
-    support::{Fixture, Pid, eventually, kill, ms, within},
+    support::{Fixture, Pid, amount, eventually, kill, ms, within},
 };
 
 type Resending<S> = Retry<ServerGone, EnsureLocalService<S>>;
@@ -33,10 +32,9 @@ fn resending<S>(service: &LocalService, client: S) -> Resending<S> {
         .service(client)
 }
 
-/// How often a server is killed: `RESENDING_ROUNDS`, or 200 times.
+/// How often a server is killed.
 fn rounds() -> usize {
-    let rounds = env::var("RESENDING_ROUNDS").ok();
-    rounds.map_or(200, |rounds| rounds.parse().expect("a number"))
+    amount("RESENDING_ROUNDS", 200)
 }
 
 /// Kills the server on a thread of its own, some microseconds around the request that comes meanwhile.

@@ -8,8 +8,8 @@ use std::{env, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use http::{HeaderMap, Uri};
 
 use super::{
-    Endpoint, InheritEnv, Launch, LocalServiceConfig, Policy, Secrets, Settings, Target,
-    file_problems, health, same_origin, url,
+    Endpoint, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Policy, Secrets, Settings,
+    Target, file_problems, health, same_origin, url,
 };
 use crate::{Error, ErrorKind, Problem};
 
@@ -123,6 +123,14 @@ impl LocalServiceConfig {
                  leave it out for no limit",
             );
         }
+        if let OomScoreAdj::Exactly(score) = self.oom_score_adj
+            && !(-1000..=1000).contains(&score)
+        {
+            refusals.add(
+                "oomScoreAdj",
+                "is out of range: write -1000 to 1000, or null for that of the host",
+            );
+        }
     }
 
     fn settings(&self, base: Uri, health: &Uri, target: Target) -> Settings {
@@ -154,6 +162,7 @@ impl LocalServiceConfig {
             swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
             max_waiters: self.max_waiters,
             stop_strays: self.stop_strays,
+            oom_score_adj: self.oom_score_adj,
             secrets: Arc::new(secrets),
         }
     }

@@ -410,6 +410,23 @@ fn no_waiter_at_all_is_refused() {
 }
 
 #[test]
+fn a_score_that_the_kernel_does_not_know_is_refused() {
+    for score in [-1001, 1001, i32::MIN, i32::MAX] {
+        assert_refused(&config().oom_score_adj(score), "oomScoreAdj", "null");
+    }
+    for score in [-1000, 0, 1000] {
+        let settings = accepted(&config().oom_score_adj(score), BASE);
+        assert_eq!(settings.oom_score_adj, OomScoreAdj::Exactly(score));
+    }
+}
+
+#[test]
+fn the_score_is_no_part_of_the_identity() {
+    let launch = |score| accepted(&config().oom_score_adj(score), BASE).launch;
+    assert_eq!(launch(Some(1)), launch(None));
+}
+
+#[test]
 fn the_defaults_are_those_of_the_table() {
     let settings = accepted(&config(), BASE);
     let secs = Duration::from_secs;
@@ -429,6 +446,7 @@ fn the_defaults_are_those_of_the_table() {
     assert!(settings.target.headers.is_empty());
     assert_eq!(settings.max_waiters, None);
     assert!(settings.stop_strays);
+    assert_eq!(settings.oom_score_adj, OomScoreAdj::AboveHost);
     assert_eq!(settings.launch.inherit_env, InheritEnv::All);
     assert_eq!(settings.base, BASE);
 }

@@ -15,7 +15,7 @@ use serde::{
 use super::{InheritEnv, LocalServiceConfig, Unique};
 
 /// Keys in camel case, times in milliseconds; unknown keys are refused by name, and `null` is
-/// refused but for `abandonGraceMs`.
+/// refused but for `abandonGraceMs` and `oomScoreAdj`.
 ///
 /// `args`, `cwd`, `env` and `inheritEnv` are taken verbatim. `inheritEnv` is `true` or a list of
 /// names; `false` is refused, since an empty list says that better.
@@ -88,6 +88,11 @@ struct Wire {
     /// Whether a stop also ends descendants that left the process group (Linux). Refused by
     /// `OpenClaw`.
     stop_strays: Given<bool>,
+    /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to 1000
+    /// (first): 500 if left out, or what the host has if that is more; null: what the host has. Refused
+    /// by `OpenClaw`.
+    #[cfg_attr(test, schemars(range(min = -1000, max = 1000)))]
+    oom_score_adj: Given<Option<i32>>,
 }
 
 impl Wire {
@@ -108,6 +113,10 @@ impl Wire {
         config.abandon_grace = self.abandon_grace_ms.map(|it| it.0);
         put(&mut config.allow_remote_health, self.allow_remote_health.0);
         put(&mut config.stop_strays, self.stop_strays.0);
+        put(
+            &mut config.oom_score_adj,
+            self.oom_score_adj.0.map(Into::into),
+        );
         for (field, given) in [
             (&mut config.ready_timeout, self.ready_timeout_ms),
             (&mut config.probe_timeout, self.probe_timeout_ms),

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::OomScoreAdj;
 
 const SECRET: &str = "s3cr3t-marker";
 
@@ -55,6 +56,7 @@ fn every_key_is_read() {
         "abandonGraceMs": 7,
         "maxWaiters": 8,
         "stopStrays": false,
+        "oomScoreAdj": -9,
     }))
     .unwrap();
     let ms = Duration::from_millis;
@@ -87,6 +89,7 @@ fn every_key_is_read() {
     assert_eq!(config.abandon_grace, Some(ms(7)));
     assert_eq!(config.max_waiters, Some(8));
     assert!(!config.stop_strays);
+    assert_eq!(config.oom_score_adj, OomScoreAdj::Exactly(-9));
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn an_unknown_key_is_refused_by_name() {
 }
 
 #[test]
-fn null_is_refused_but_for_a_grace_that_never_ends() {
+fn null_is_refused_but_where_it_means_something() {
     for key in [
         "args",
         "cwd",
@@ -120,6 +123,10 @@ fn null_is_refused_but_for_a_grace_that_never_ends() {
     assert_eq!(
         with("abandonGraceMs", Value::Null).unwrap().abandon_grace,
         None
+    );
+    assert_eq!(
+        with("oomScoreAdj", Value::Null).unwrap().oom_score_adj,
+        OomScoreAdj::Inherited
     );
 }
 
@@ -170,6 +177,7 @@ fn statuses_and_limits_that_are_no_such_numbers_are_refused() {
     assert!(with("healthStatus", json!([70_000])).is_err());
     assert!(with("healthStatus", json!(200)).is_err());
     assert!(with("maxWaiters", json!(-1)).is_err());
+    assert!(with("oomScoreAdj", json!("500")).is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who holds a listening socket: the kernel tells its inode, `/proc/<pid>/fd` who has it open.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 
 use super::{
     carriers, members, processes,
@@ -8,17 +8,15 @@ use super::{
 };
 use crate::process::{Listener, strays::Cookie};
 
-/// Who listens on a port. Looks first where the answer most likely is.
+/// Who listens on a port.
 pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> Listener {
-    let sockets = listening_on(port);
+    let mut sockets = listening_on(port);
+    sockets.retain(Socket::is_near);
     if sockets.is_empty() {
         return Listener::Unseen;
     }
     let mut ours = Known::default();
-    let complete = ours.look_at([leader], &sockets)
-        || ours.look_at(members(group).into_iter().flatten(), &sockets)
-        || ours.look_at(carriers(cookie).into_iter().map(|one| one.pid), &sockets);
-    if complete {
+    if ours.look_for(&sockets, leader, group, cookie) {
         return Listener::Ours;
     }
     match stranger(&sockets, &ours) {
@@ -26,6 +24,27 @@ pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> L
         None if ours.inodes.is_empty() => Listener::Unseen,
         None => Listener::Ours,
     }
+}
+
+/// Where a run listens on this port for other machines, too; `None` if nowhere, or if this user may
+/// not see it.
+pub(crate) fn beyond_loopback(
+    port: u16,
+    leader: u32,
+    group: u32,
+    cookie: &Cookie,
+) -> Option<SocketAddr> {
+    let mut sockets = listening_on(port);
+    sockets.retain(Socket::is_far);
+    if sockets.is_empty() {
+        return None;
+    }
+    let mut ours = Known::default();
+    ours.look_for(&sockets, leader, group, cookie);
+    let far = sockets
+        .iter()
+        .find(|socket| ours.inodes.contains(&socket.inode))?;
+    Some(SocketAddr::new(far.address.to_canonical(), port))
 }
 
 /// The processes of a run that were looked at, and the sockets that they hold.
@@ -36,6 +55,14 @@ struct Known {
 }
 
 impl Known {
+    /// Looks first where the answer most likely is, and says whether all of the sockets are
+    /// accounted for.
+    fn look_for(&mut self, sockets: &[Socket], leader: u32, group: u32, cookie: &Cookie) -> bool {
+        self.look_at([leader], sockets)
+            || self.look_at(members(group).into_iter().flatten(), sockets)
+            || self.look_at(carriers(cookie).into_iter().map(|one| one.pid), sockets)
+    }
+
     /// Says whether all of the sockets are accounted for.
     fn look_at(&mut self, pids: impl IntoIterator<Item = u32>, sockets: &[Socket]) -> bool {
         for pid in pids {

@@ -1,7 +1,9 @@
-//! What only Linux tells: who is in a group, who carries a cookie, who holds a port.
+//! What only Linux tells: who is in a group, who carries a cookie, who holds a port, and
+//! whom it ends first.
 
 mod environ;
 mod listener;
+mod oom;
 mod sockets;
 mod stat;
 
@@ -13,7 +15,8 @@ use tokio::{io::unix::AsyncFd, time};
 use self::stat::Stat;
 pub(super) use self::{
     environ::{carriers, lives, signal},
-    listener::listener,
+    listener::{beyond_loopback, listener},
+    oom::adjust_oom_score,
 };
 
 /// Who is in a process group, its leader and the dead not counted; `None` if `/proc` does not tell.

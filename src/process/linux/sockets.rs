@@ -15,7 +15,7 @@ use rustix::{
 /// The state of a listening socket.
 const LISTENING: u8 = 10;
 
-/// A listening socket that a request to the loopback could reach.
+/// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
     /// The IPv4 ones mapped.
@@ -23,20 +23,24 @@ pub(super) struct Socket {
     pub(super) inode: u64,
 }
 
-/// Who listens on this port of a local address.
-pub(super) fn listening_on(port: u16) -> Vec<Socket> {
-    let all = asked().unwrap_or_else(|_| tables());
-    all.into_iter()
-        .filter(|(local_port, socket)| *local_port == port && is_local(socket.address))
-        .map(|(_, socket)| socket)
-        .collect()
+impl Socket {
+    /// Whether a request to the loopback could reach it.
+    pub(super) fn is_near(&self) -> bool {
+        let address = self.address.to_canonical();
+        address.is_loopback() || address.is_unspecified()
+    }
+
+    /// Whether a request of another machine could reach it.
+    pub(super) fn is_far(&self) -> bool {
+        !self.address.to_canonical().is_loopback()
+    }
 }
 
-fn is_local(address: Ipv6Addr) -> bool {
-    let v4 = address.to_ipv4_mapped();
-    address.is_unspecified()
-        || address.is_loopback()
-        || v4.is_some_and(|v4| v4.is_unspecified() || v4.is_loopback())
+/// Who listens on this port, of whatever address.
+pub(super) fn listening_on(port: u16) -> Vec<Socket> {
+    let all = asked().unwrap_or_else(|_| tables());
+    let on_port = all.into_iter().filter(|(local, _)| *local == port);
+    on_port.map(|(_, socket)| socket).collect()
 }
 
 /// All listening sockets, from `sock_diag(7)`.
@@ -196,13 +200,22 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_that_the_loopback_reaches_count() {
-        let is_local = |text: &str| is_local(text.parse().unwrap());
-        for local in ["::", "::1", "::ffff:0.0.0.0", "::ffff:127.0.0.5"] {
-            assert!(is_local(local), "{local}");
-        }
-        for other in ["::ffff:10.0.0.1", "fe80::1", "2001:db8::1"] {
-            assert!(!is_local(other), "{other}");
+    fn who_can_reach_a_socket_depends_on_its_address() {
+        for (address, is_near, is_far) in [
+            ("::1", true, false),
+            ("::ffff:127.0.0.5", true, false),
+            ("::", true, true),
+            ("::ffff:0.0.0.0", true, true),
+            ("::ffff:10.0.0.1", false, true),
+            ("fe80::1", false, true),
+            ("2001:db8::1", false, true),
+        ] {
+            let socket = Socket {
+                address: address.parse().unwrap(),
+                inode: 1,
+            };
+            let reach = (socket.is_near(), socket.is_far());
+            assert_eq!(reach, (is_near, is_far), "{address}");
         }
     }
 

@@ -146,7 +146,7 @@ fn a_start_that_nobody_waits_for_leaves_nothing() {
     let runtime = runtime();
     runtime.block_on(async {
         for delay in 0..20 {
-            let start = spawn(Arc::clone(&launch), settings(), true);
+            let start = spawn(Arc::clone(&launch), settings(), CARE);
             let waited = time::timeout(Duration::from_micros(delay * 200), start);
             drop(waited.await);
         }
@@ -166,14 +166,14 @@ fn a_start_that_nobody_waits_for_leaves_nothing() {
 #[tokio::test]
 async fn a_missing_program_is_the_services_fault() {
     let launch = Arc::new(command("/nonexistent/server", &[]));
-    let SpawnError::Os { what, error } = spawn(launch, settings(), true).await.unwrap_err();
+    let SpawnError::Os { what, error } = spawn(launch, settings(), CARE).await.unwrap_err();
     assert_eq!((what, error.kind()), ("service", io::ErrorKind::NotFound));
 }
 
 #[test]
 fn a_runtime_without_io_is_an_error_and_no_panic() {
     let runtime = Builder::new_current_thread().build().unwrap();
-    let started = runtime.block_on(spawn(Arc::new(sh("exit 0")), settings(), true));
+    let started = runtime.block_on(spawn(Arc::new(sh("exit 0")), settings(), CARE));
     assert!(started.is_err());
 }
 
@@ -211,7 +211,7 @@ async fn the_environment_is_what_was_asked_for() {
 
 async fn unguarded(script: &str) -> Process {
     let launch = Arc::new(sh(script));
-    let process = spawn_guarded_by("/nonexistent/sh", launch, settings(), true).await;
+    let process = spawn_guarded_by("/nonexistent/sh", launch, settings(), CARE).await;
     let process = process.unwrap();
     said(&process, "up\n").await;
     process
@@ -259,7 +259,7 @@ fn host() {
 async fn nothing_outlives_a_host_that_is_killed() {
     // Strays are left alone, so that only the guardian can end the service of the host.
     let launch = Arc::new(fixture("process::tests::life::host"));
-    let host = spawn(launch, settings(), false).await.unwrap();
+    let host = spawn(launch, settings(), ONLY_THE_GROUP).await.unwrap();
     said(&host, ".\n").await;
     let text = host.output().text(&Secrets::default());
     let number = text

@@ -19,7 +19,18 @@ use rustix::process::{Signal, kill_process};
 use tokio::time::{self, Instant};
 
 use super::{guardian::pid_of, strays::Strays, *};
-use crate::config::{InheritEnv, Launch, Secrets};
+use crate::config::{InheritEnv, Launch, OomScoreAdj, Secrets};
+
+const CARE: Care = Care {
+    stop_strays: true,
+    oom_score_adj: OomScoreAdj::Inherited,
+};
+
+/// For what the guardian alone can end.
+const ONLY_THE_GROUP: Care = Care {
+    stop_strays: false,
+    ..CARE
+};
 
 /// More than anything takes, even on a machine with other things to do.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -62,7 +73,7 @@ fn settings() -> Output {
 }
 
 async fn start(launch: Launch) -> Process {
-    spawn(Arc::new(launch), settings(), true).await.unwrap()
+    spawn(Arc::new(launch), settings(), CARE).await.unwrap()
 }
 
 /// Starts a script, and waits until it has said `up`.

@@ -123,7 +123,7 @@ async fn each_line_is_an_event_for_who_listens() {
         },
     };
     let script = "echo first; printf 'sk-12345678\\033[2J' >&2";
-    let mut process = spawn(Arc::new(sh(script)), output, true).await.unwrap();
+    let mut process = spawn(Arc::new(sh(script)), output, CARE).await.unwrap();
     within_limit(process.ended()).await;
     process.settle_output().await;
 

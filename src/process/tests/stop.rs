@@ -157,7 +157,7 @@ async fn who_left_the_group_ends_with_a_dropped_process() {
 async fn who_left_the_group_may_stay_if_so_configured() {
     if has_setsid() {
         let launch = Arc::new(sh("setsid sleep 1000 & wait"));
-        let mut process = spawn(launch, settings(), false).await.unwrap();
+        let mut process = spawn(launch, settings(), ONLY_THE_GROUP).await.unwrap();
         let trace = Trace::of(&process);
         let stray = stray_of(&process).await;
         process.kill();

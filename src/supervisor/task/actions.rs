@@ -135,6 +135,19 @@ impl<B: Backend> Supervisor<B> {
         self.shared.leases.open(now);
         self.facts.ready(now);
         self.trace.ready(origin, self.facts.age(now));
+        self.look_beyond_loopback();
+    }
+
+    /// Nobody waits for it: it is told beside the requests that are now served.
+    fn look_beyond_loopback(&mut self) {
+        let Some(process) = &self.process else { return };
+        let found = process.beyond_loopback(self.last.settings.target.port);
+        let trace = self.trace.exposed();
+        self.go_on_aside(async move {
+            if let Some(address) = found.await {
+                trace(address);
+            }
+        });
     }
 
     fn reopen(&mut self, origin: Origin) {

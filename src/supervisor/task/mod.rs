@@ -20,6 +20,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
+use tracing::instrument::WithSubscriber;
 
 pub(crate) use self::command::Command;
 use self::command::{Answer, Stopped};
@@ -355,7 +356,8 @@ impl<B: Backend> Supervisor<B> {
 
     fn go_on_aside(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         while self.aside.try_join_next().is_some() {}
-        self.aside.spawn(task);
+        // What it tells goes to whom we tell, too.
+        self.aside.spawn(task.with_current_subscriber());
     }
 
     fn attached(&self, handle: u64) -> Attached {

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -51,6 +52,7 @@ pub(super) struct Script {
     /// Something of its group is left when the process has ended, until KILL.
     pub(super) leaves_others: bool,
     pub(super) listener: Listener,
+    pub(super) beyond_loopback: Option<SocketAddr>,
     pub(super) output: String,
     /// The process that runs, or whose group is not gone.
     process: Option<Running>,
@@ -96,6 +98,7 @@ impl Fake {
             heeds_kill: true,
             leaves_others: false,
             listener: Listener::Ours,
+            beyond_loopback: None,
             output: String::new(),
             process: None,
             log: Vec::new(),
@@ -330,6 +333,11 @@ impl Process for FakeProcess {
 
     fn listener(&self, _: u16) -> Listener {
         self.fake.script().listener
+    }
+
+    fn beyond_loopback(&self, _: u16) -> impl Future<Output = Option<SocketAddr>> + Send + use<> {
+        let address = self.fake.script().beyond_loopback;
+        async move { address }
     }
 
     fn output(&self, _: &Settings) -> String {

@@ -58,6 +58,22 @@ async fn a_swap_is_waited_for_until_its_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_starts_beside_what_survives_kill_until_it_is_gone_after_all() {
+    let [(first, one), (second, two)] = rivals(&config().swap_timeout(30 * SEC));
+    first.script().heeds_term = None;
+    first.script().heeds_kill = false;
+    one.start().await.unwrap();
+    let begun = Instant::now();
+    let error = two.acquire().await.unwrap_err();
+    let named = matches!(error.kind(), ErrorKind::Occupied { by, .. } if by.contains("no. 0"));
+    assert!(named, "{error}");
+    assert_eq!(begun.elapsed(), 30 * SEC);
+    assert_eq!(second.count(What::Spawned), 0);
+    first.vanish();
+    two.acquire().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_swap_timeout_a_request_fails_at_once_while_the_other_is_in_use() {
     let [(_, one), (_, two)] = rivals(&config().swap_timeout(Duration::ZERO));
     let _stream = one.acquire().await.unwrap();

@@ -1,6 +1,8 @@
 //! What all tests need: ports, servers of their own, waiting, and a look at what is left.
 #![allow(dead_code, unused_imports, reason = "each topic uses a part of it")]
 
+mod alone;
+mod amount;
 mod client;
 mod events;
 mod examples;
@@ -20,11 +22,15 @@ use std::{
 use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
 
 pub(crate) use self::{
+    alone::{alone, can},
+    amount::amount,
     client::{ask, send},
     events::Events,
     examples::example,
     http::{Answer, get, get_with},
-    processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal, stat},
+    processes::{
+        Pid, children_of, group_of, is_alive, kill, members_of, processes_with, signal, stat,
+    },
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,
     },

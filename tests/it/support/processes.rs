@@ -30,6 +30,12 @@ pub(crate) fn members_of(group: Pid) -> Vec<Pid> {
     all().filter(is_member).collect()
 }
 
+/// Whose parent it is, zombies included.
+pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
+    let is_child = |pid: &Pid| stat(*pid, 1) == Some(parent.to_string());
+    all().filter(is_child).collect()
+}
+
 /// All live processes with that text among their arguments.
 pub(crate) fn processes_with(text: &str) -> Vec<Pid> {
     all()

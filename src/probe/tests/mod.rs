@@ -1,5 +1,7 @@
 //! Probes of servers with faults, over real sockets.
 
+mod bounds;
+
 use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -1,0 +1,214 @@
+//! What the system refuses in the midst of a start is an error, leaves nothing behind, and is no
+//! obstacle to the next one.
+
+use std::{
+    fs::{self, DirEntry, File},
+    os::unix::fs::MetadataExt as _,
+};
+
+use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, setrlimit};
+use tower_local_service::{Error, ErrorKind, LocalService};
+
+use crate::support::{Fixture, Pid, alone, amount, block_on, blocking_until, can, ms, signal};
+
+fn limit(resource: Resource, to: u64) {
+    let Rlimit { maximum, .. } = getrlimit(resource);
+    let limit = Rlimit {
+        current: Some(to),
+        maximum,
+    };
+    setrlimit(resource, limit).unwrap();
+}
+
+/// A service whose start is given up soon: without descriptors no probe can tell that it is ready.
+fn impatient(fixture: &Fixture) -> LocalService {
+    fixture.configured("impatient", fixture.config().ready_timeout(ms(700)))
+}
+
+/// Fails unless it was refused in a way that a user can make sense of, and leaves nothing.
+fn assert_clean(fixture: &Fixture, error: &Error, case: &str) {
+    let sensible = matches!(
+        error.kind(),
+        ErrorKind::Spawn { .. } | ErrorKind::ReadyTimeout { .. } | ErrorKind::Exited { .. }
+    );
+    assert!(sensible, "{case}: {error}");
+    let nothing = blocking_until(|| fixture.alive().is_empty());
+    assert!(nothing, "{case} left {:?}: {error}", fixture.alive());
+}
+
+/// A start works again, at the latest when the pause after a second failure is over.
+fn assert_works(fixture: &Fixture, case: &str) {
+    let service = fixture.service("patient");
+    let works = || block_on(service.acquire()).is_ok();
+    assert!(blocking_until(works), "{case}: {:?}", service.status());
+    assert_eq!(fixture.alive().len(), 1, "{case}");
+    block_on(service.stop()).unwrap();
+}
+
+/// One start after the other, each with a little more of what is short. `take` takes all but so much
+/// of it, and gives it back when what it returns is dropped.
+fn sweep<T>(what: &str, take: impl Fn(usize) -> T) {
+    const MOST: usize = 16;
+
+    // The first start of a program needs more than the others: a thread for the supervisors.
+    let least = amount(LEAST, 0);
+    let mut failures = 0;
+    for free in least..MOST {
+        let case = format!("with {free} {what}, {least} at first");
+        let fixture = Fixture::new();
+        let service = impatient(&fixture);
+        let taken = take(free);
+        let started = block_on(service.acquire());
+        drop(taken);
+        if let Err(error) = started {
+            failures += 1;
+            assert_clean(&fixture, &error, &case);
+        }
+        assert_works(&fixture, &case);
+    }
+    assert!(failures > 0 || least > 0, "{what} were never short");
+    assert!(failures < MOST - least, "{what} were always short");
+}
+
+/// With how much a sweep begins.
+const LEAST: &str = "EXHAUSTION_LEAST";
+
+/// Plays a host that begins with nothing left, and others that have a little more.
+fn alone_with_little(prefix: &[&str], test: &str) {
+    for least in 0..8 {
+        let least = format!("{LEAST}={least}");
+        alone(&[prefix, &["env", &least]].concat(), test);
+    }
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+#[ignore = "run by the test below, in a process whose descriptors it can take"]
+fn plays_a_host_without_descriptors() {
+    limit(Resource::Nofile, 256);
+    sweep("descriptors", |free| {
+        let mut all: Vec<_> = (0..).map_while(|_| File::open("/dev/null").ok()).collect();
+        all.truncate(all.len() - free);
+        all
+    });
+    let before = descriptors();
+    assert_works(&Fixture::new(), "with all");
+    assert!(blocking_until(|| descriptors() <= before));
+    // The thread of the supervisors, its `epoll` and what tokio needs for children.
+    assert!(before < 24, "{before} descriptors are open");
+}
+
+#[test]
+fn a_start_that_runs_out_of_descriptors_is_an_error_and_leaves_nothing() {
+    alone_with_little(&[], "exhaustion::plays_a_host_without_descriptors");
+}
+
+/// Puts the limit back when dropped.
+struct Processes(u64);
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        limit(Resource::Nproc, self.0);
+    }
+}
+
+/// How many threads this user has, which is what the limit counts.
+fn threads_of_user() -> usize {
+    let is_number = |entry: &DirEntry| {
+        entry
+            .file_name()
+            .to_str()
+            .is_some_and(|it| it.parse::<Pid>().is_ok())
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(is_number);
+    let threads = processes
+        .map(|process| process.path().join("task"))
+        .filter(|tasks| fs::metadata(tasks).is_ok_and(|it| it.uid() == geteuid().as_raw()))
+        .filter_map(|tasks| Some(fs::read_dir(tasks).ok()?.count()));
+    threads.sum()
+}
+
+#[test]
+#[ignore = "run by the test below, as a user who has no other processes"]
+fn plays_a_host_without_processes() {
+    let usual = getrlimit(Resource::Nproc).maximum.unwrap_or(1 << 20);
+    sweep("processes", |free| {
+        let limit_to = threads_of_user() + free;
+        limit(Resource::Nproc, limit_to.try_into().unwrap());
+        Processes(usual)
+    });
+}
+
+#[test]
+fn a_start_that_may_have_no_more_processes_is_an_error_and_leaves_nothing() {
+    // The limit binds no user who may do everything, and counts all that another one runs.
+    let somebody = [
+        "setpriv",
+        "--reuid=61234",
+        "--regid=61234",
+        "--clear-groups",
+    ];
+    let this = std::env::current_exe().unwrap();
+    let list = [this.to_str().unwrap(), "--list"];
+    if can(&[&somebody[..], &list].concat()) {
+        alone_with_little(&somebody, "exhaustion::plays_a_host_without_processes");
+    }
+}
+
+/// Has the tracer of this process leave it, and all that it has started.
+fn shake_off_tracer() {
+    let tracer = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("TracerPid:"));
+        line.unwrap().trim().parse::<Pid>().unwrap()
+    };
+    signal(tracer(), Signal::TERM);
+    assert!(blocking_until(|| tracer() == 0));
+}
+
+#[test]
+#[ignore = "run by the test below, with a system call that fails"]
+fn plays_a_host_whose_epoll_fails() {
+    let fixture = Fixture::new();
+    let service = impatient(&fixture);
+    let started = block_on(service.acquire());
+    shake_off_tracer();
+    if let Err(error) = started {
+        assert_clean(&fixture, &error, "without epoll");
+    }
+    assert_works(&fixture, "after that");
+}
+
+#[test]
+fn a_start_whose_descriptors_cannot_be_watched_is_an_error_and_leaves_nothing() {
+    let log = std::env::temp_dir().join(format!("epoll-{}.log", std::process::id()));
+    let log = log.to_str().unwrap();
+    // Beside its tracer, which ends when asked to.
+    let strace = [
+        "strace",
+        "-D",
+        "-I1",
+        "-f",
+        "-o",
+        log,
+        "-e",
+        "trace=epoll_ctl",
+    ];
+    if !can(&[&strace[..], &["true"]].concat()) {
+        return;
+    }
+    let mut failed = 0;
+    // Counted in each thread: that of the supervisors, and that which starts the two processes.
+    for nth in 1..=8 {
+        let inject = format!("inject=epoll_ctl:error=ENOSPC:when={nth}");
+        let strace = [&strace[..], &["-e", &inject]].concat();
+        alone(&strace, "exhaustion::plays_a_host_whose_epoll_fails");
+        let calls = fs::read_to_string(log).unwrap();
+        failed += calls.matches("(INJECTED)").count();
+    }
+    fs::remove_file(log).unwrap();
+    assert!(failed >= 6, "only {failed} calls failed");
+}

@@ -1,0 +1,94 @@
+//! P14: what survives KILL is told within its time, and nothing is started over it.
+//!
+//! Without privileges no process can be made to survive KILL, but one can be kept from being reaped: the
+//! zombie of a traced process is its tracer's, for as long as that does not look.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::Signal;
+use tower_local_service::{ErrorKind, Phase};
+
+use crate::support::{Fixture, Pid, ask, can, eventually, ms, now, signal, since, stat, within};
+
+/// A tracer that has stopped; it goes on and ends when dropped.
+struct Tracer(Child);
+
+impl Tracer {
+    async fn of(pid: Pid) -> Self {
+        let tracer = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let tracer = Self(tracer.unwrap());
+        eventually("all of its threads are traced", || {
+            let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+            let wanted = format!("TracerPid:\t{}\n", tracer.0.id());
+            threads.all(|it| {
+                let status = fs::read_to_string(it.path().join("status"));
+                status.is_ok_and(|status| status.contains(&wanted))
+            })
+        })
+        .await;
+        signal(tracer.0.id(), Signal::STOP);
+        let has_stopped = || stat(tracer.0.id(), 0).is_some_and(|state| state == "T");
+        eventually("the tracer has stopped", has_stopped).await;
+        tracer
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        signal(self.0.id(), Signal::CONT);
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Some machines let nobody trace what is not below them.
+fn can_trace() -> bool {
+    let sibling = "sleep 1 & strace -qq -o /dev/null -p $!";
+    can(&["sh", "-c", sibling])
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_be_ended_is_told_in_time_and_nothing_is_started_over_it() {
+    if !can_trace() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let config = fixture.config().stop_timeout(ms(400));
+    let service = fixture.configured("unkillable", config);
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    let server = fixture.starts()[0];
+    let tracer = Tracer::of(server).await;
+
+    let begun = now();
+    let error = within("the end of a stop", service.stop())
+        .await
+        .unwrap_err();
+    let took = since(begun);
+    let told =
+        matches!(error.kind(), ErrorKind::Unkillable { pid: Some(pid), .. } if *pid == server);
+    assert!(told, "{error}");
+    assert!(error.to_string().contains(&server.to_string()), "{error}");
+    assert!(took >= ms(2400) && took < ms(8000), "{took:?}");
+
+    assert_eq!(service.status().phase, Phase::Failed);
+    for _ in 0..3 {
+        let error = within("an answer", service.acquire()).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Unkillable { .. }),
+            "{error}"
+        );
+    }
+    assert_eq!(fixture.starts().len(), 1);
+
+    drop(tracer);
+    eventually("it is gone after all", || service.status().pid.is_none()).await;
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    assert_eq!(fixture.starts().len(), 2);
+}
