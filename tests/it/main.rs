@@ -31,6 +31,7 @@ mod readiness;
 mod reqwest_client;
 mod resolvers;
 mod runtimes;
+mod several_hosts;
 mod shutdown;
 mod stop;
 mod stopped_streams;
