@@ -1,10 +1,11 @@
 //! The files of one endpoint.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use rustix::{
 use super::record::Record;
 use crate::config::Endpoint;
 
-/// As long as any name of an endpoint in a file's name; those of hosts end at 253 bytes.
+/// So many characters of a host are in the names of its files, which may be 255 long.
 const LONGEST_HOST: usize = 200;
 
 #[derive(Debug)]
@@ -108,8 +109,8 @@ fn open(path: &Path) -> io::Result<File> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-/// A file name that tells hosts apart, all but those that only a machine would name.
-fn stem(endpoint: &Endpoint) -> String {
+/// The name of an endpoint's files without their kinds.
+pub(super) fn stem(endpoint: &Endpoint) -> String {
     let safe = |it: char| {
         if it.is_ascii_alphanumeric() || "-.".contains(it) {
             it
@@ -118,8 +119,16 @@ fn stem(endpoint: &Endpoint) -> String {
         }
     };
     let host: String = endpoint.host.chars().map(safe).take(LONGEST_HOST).collect();
-    format!("{host}-{}", endpoint.port)
+    let port = endpoint.port;
+    match *NETWORK {
+        Some(network) => format!("{host}-{port}-{network}"),
+        None => format!("{host}-{port}"),
+    }
 }
+
+/// Containers may share a folder and not the network: their ports are not the same.
+static NETWORK: LazyLock<Option<u64>> =
+    LazyLock::new(|| Some(fs::metadata("/proc/self/ns/net").ok()?.ino()));
 
 fn granted(tried: Result<(), TryLockError>) -> io::Result<bool> {
     match tried {

@@ -5,7 +5,7 @@ use std::{future::Future, io, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{EAGERLY, Hosts, Ring, Server, Standing, pace, warn_once};
+use super::{EAGERLY, Hosts, Ring, Standing, pace, user::Server, warn_once};
 use crate::probe::Sight;
 
 /// What to do about another host's server before the next try.

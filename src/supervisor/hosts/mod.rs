@@ -37,9 +37,11 @@ mod bell;
 mod files;
 mod folder;
 mod look;
+mod owner;
 mod record;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use std::{
     io,
@@ -51,13 +53,10 @@ use std::{
     time::Duration,
 };
 
+use self::files::{Files, try_all, unlock_all};
 pub(crate) use self::{
     bell::{Bell, Ring},
     folder::ours as folder,
-};
-use self::{
-    files::{Files, try_all, unlock_all},
-    record::Record,
 };
 use crate::config::{Endpoint, Identity};
 
@@ -97,18 +96,6 @@ pub(crate) enum Standing {
     Rival { holder: String, bell: PathBuf },
     /// It is changing hands.
     Unsettled,
-}
-
-/// Whose server is on the endpoint, and whether we may use it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
-    /// No host has it.
-    Nobodys,
-    /// Of our identity, and ready for all.
-    Open,
-    /// Of our identity, on its way in or out.
-    Closed,
-    Anothers,
 }
 
 impl Hosts {
@@ -187,116 +174,6 @@ impl Hosts {
             unlock_all(&locks.files, |files| &files.owner);
         }
         locks.close_unless_needed();
-    }
-
-    /// Others may use our server.
-    pub(crate) fn admit(&self) {
-        self.announce(true);
-    }
-
-    /// Others may not begin to use our server.
-    pub(crate) fn admit_no_more(&self) {
-        self.announce(false);
-    }
-
-    fn announce(&self, is_open: bool) {
-        let locks = self.lock();
-        if locks.owns
-            && let Err(error) = self.write(&locks, is_open)
-        {
-            warn_once(&error);
-        }
-    }
-
-    fn write(&self, locks: &Locks, is_open: bool) -> io::Result<()> {
-        let record = Record::new(&self.identity, &self.name, is_open);
-        locks.files.iter().try_for_each(|it| it.write(&record))
-    }
-
-    /// Whether another host uses our server.
-    pub(crate) fn others_use(&self) -> bool {
-        let locks = self.lock();
-        let Some(files) = locks.files.first().filter(|_| locks.owns) else {
-            return false;
-        };
-        let is_unused = files.try_alone().unwrap_or(true);
-        if is_unused {
-            files.leave();
-        }
-        !is_unused
-    }
-
-    /// Does what closes the server to ourselves, unless another host uses it; if that succeeds it is
-    /// closed to others, too.
-    pub(crate) fn close_unless_used(&self, close: impl FnOnce() -> bool) -> bool {
-        let locks = self.lock();
-        let Some(files) = locks.files.first().filter(|_| locks.owns) else {
-            return close();
-        };
-        if !files.try_alone().unwrap_or(true) {
-            return false;
-        }
-        let closed = close();
-        if closed && let Err(error) = self.write(&locks, false) {
-            warn_once(&error);
-        }
-        files.leave();
-        closed
-    }
-
-    /// How long ago another host began or ended a use of our server, as far as is known.
-    pub(crate) fn used_before(&self) -> Option<Duration> {
-        let locks = self.lock();
-        let files = locks.files.first().filter(|_| locks.owns)?;
-        files.used_before()
-    }
-
-    /// Whether we are known as a user of another host's server.
-    pub(crate) fn uses(&self) -> bool {
-        self.lock().uses
-    }
-
-    /// Becomes a user of another host's server of the same identity, if that is ready for all.
-    fn try_use(&self, locks: &mut Locks) -> io::Result<bool> {
-        self.open(locks)?;
-        let files = &locks.files[0];
-        locks.uses = locks.uses || files.try_shared()?;
-        if locks.uses && self.server(&locks.files[0])? == Server::Open {
-            locks.files[0].note_use(Duration::ZERO)?;
-            return Ok(true);
-        }
-        locks.stop_using();
-        Ok(false)
-    }
-
-    /// Ends the use, which was over so long ago.
-    pub(crate) fn stop_using(&self, ended_before: Duration) {
-        let mut locks = self.lock();
-        if locks.uses
-            && let Some(files) = locks.files.first()
-        {
-            drop(files.note_use(ended_before));
-        }
-        locks.stop_using();
-        locks.close_unless_needed();
-    }
-
-    fn server(&self, files: &Files) -> io::Result<Server> {
-        if files.is_free()? {
-            return Ok(Server::Nobodys);
-        }
-        Ok(match files.record() {
-            Some(record) if !record.is_of(&self.identity) => Server::Anothers,
-            Some(record) if record.is_open => Server::Open,
-            Some(_) | None => Server::Closed,
-        })
-    }
-
-    /// A bell for those who want our endpoint for another server.
-    pub(crate) fn hang_bell(&self) -> Bell {
-        let locks = self.lock();
-        let paths = locks.files.iter().map(|files| files.bell.clone());
-        Bell::hang(paths.collect())
     }
 
     fn open(&self, locks: &mut Locks) -> io::Result<()> {

@@ -22,6 +22,15 @@ impl Folder {
         Hosts::new(Some(self.0.clone()), Identity::of(&settings), command)
     }
 
+    /// A file of the endpoint that all these hosts have.
+    fn file(&self, kind: &str) -> PathBuf {
+        let endpoint = Endpoint {
+            host: "localhost".to_owned(),
+            port: 1,
+        };
+        self.0.join(format!("{}.{kind}", files::stem(&endpoint)))
+    }
+
     fn ready(&self, command: &str) -> Hosts {
         let owner = self.host(command);
         assert_eq!(owner.try_own(), Standing::Owner);
@@ -145,7 +154,7 @@ fn what_a_host_had_is_free_when_it_is_gone() {
 fn what_cannot_be_read_is_waited_for() {
     let folder = Folder::new("torn");
     let (one, other) = (folder.ready("/one"), folder.host("/one"));
-    fs::write(folder.0.join("localhost-1.owner"), "torn").unwrap();
+    fs::write(folder.file("owner"), "torn").unwrap();
     assert_eq!(other.try_own(), Standing::Unsettled);
     drop(one);
     assert_eq!(other.try_own(), Standing::Owner);
@@ -155,7 +164,7 @@ fn what_cannot_be_read_is_waited_for() {
 fn without_files_there_are_no_others() {
     let folder = Folder::new("alone");
     // In its place is something else: nothing can be opened there.
-    fs::create_dir(folder.0.join("localhost-1.users")).unwrap();
+    fs::create_dir(folder.file("users")).unwrap();
     for host in [folder.host("/one"), folder.host("/two")] {
         assert_eq!(host.try_own(), Standing::Owner);
         host.admit();

@@ -46,16 +46,20 @@ impl<B: Backend> Supervisor<B> {
     /// How many leases keep our server from being stopped.
     pub(super) fn leases_out(&self) -> usize {
         match self.shared.leases.word().count() {
-            0 => usize::from(self.hosts.others_use()),
+            0 => usize::from(self.is_lent()),
             out => out,
         }
+    }
+
+    fn is_lent(&self) -> bool {
+        self.state.phase() == Phase::Ready && self.hosts.others_use()
     }
 
     /// What a look at our own leases says, with those in other hosts.
     pub(super) fn with_other_hosts(&mut self, out: usize, idle_since: Time) -> (usize, Time) {
         self.return_if_unused(out);
         // While one is out here, another says nothing new.
-        if out > 0 || !self.hosts.others_use() {
+        if out > 0 || !self.is_lent() {
             self.lent_since = None;
             let used_before = self.hosts.used_before().filter(|_| out == 0);
             let used = used_before.map(|before| self.shared.now().saturating_sub(before));

@@ -5,7 +5,7 @@ mod host;
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
-    path::Path,
+    path::PathBuf,
     thread,
 };
 
@@ -206,8 +206,7 @@ fn what_a_former_host_left_behind_is_no_hindrance() {
     assert_eq!(former.does("start"), "done");
     former.kill();
     assert!(blocking_until(|| server.alive().is_empty()));
-    let left = server.folder().join("tower-local-service");
-    assert!(fs::read_dir(&left).unwrap().count() >= 3);
+    assert!(fs::read_dir(folder(&server)).unwrap().count() >= 3);
 
     let other = Fixture::on(server.port());
     let mut host = Setup::beside(&other, &server).run();
@@ -215,41 +214,72 @@ fn what_a_former_host_left_behind_is_no_hindrance() {
     assert!(!log(&other).contains(UNUSABLE), "{}", log(&other));
 }
 
-/// A host that finds this in the place of its folder, on this port, warns and works as if it were
-/// alone.
-fn warns_and_works(spoil: impl FnOnce(&Path, u16)) {
-    let server = Fixture::new();
-    spoil(&server.folder().join("tower-local-service"), server.port());
-    let mut host = Setup::of(&server).run();
-    assert_eq!(host.does("ask 2"), server.starts()[0].to_string());
-    let log = log(&server);
-    let warnings = log.matches(UNUSABLE).count();
-    assert_eq!(warnings, 1, "{log}");
+#[test]
+fn whoever_is_killed_the_others_go_on() {
+    let server = Fixture::new().with("--delay-bind", 20);
+    let other = Fixture::on(server.port()).with("--delay-bind", 20);
+    let setups = [Setup::of(&server), Setup::beside(&other, &server)];
+    let mut hosts: Vec<_> = setups.iter().cycle().take(6).map(Setup::run).collect();
+    for round in 0..6 {
+        for host in &mut hosts {
+            host.begin("ask 2");
+        }
+        // Spread over what a start and a swap take.
+        thread::sleep(ms(37 * round));
+        let killed = (5 * usize::try_from(round).unwrap()) % hosts.len();
+        hosts[killed].kill();
+        hosts[killed] = setups[killed % 2].run();
+        hosts[killed].begin("ask 2");
+        for host in &mut hosts {
+            let answer = host.answer();
+            // The server may have been that of the killed one; all other errors bear the name.
+            assert!(!answer.contains("shared"), "round {round}: {answer}");
+        }
+    }
 }
 
-fn make(folder: &Path, mode: u32) {
-    fs::create_dir(folder).unwrap();
-    fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+fn folder(server: &Fixture) -> PathBuf {
+    server.folder().join("tower-local-service")
+}
+
+/// The next host warns, and works as if it were alone.
+fn assert_warns_and_works(server: &Fixture) {
+    let mut host = Setup::of(server).run();
+    let answer = host.does("ask 2");
+    let last = server.starts().last().map(ToString::to_string);
+    assert_eq!(Some(answer), last);
+    let log = log(server);
+    assert_eq!(log.matches(UNUSABLE).count(), 1, "{log}");
 }
 
 #[test]
 fn a_folder_that_cannot_be_made_is_warned_of() {
-    warns_and_works(|folder, _| fs::write(folder, "in its place").unwrap());
+    let server = Fixture::new();
+    fs::write(folder(&server), "in its place").unwrap();
+    assert_warns_and_works(&server);
 }
 
 #[test]
 fn a_folder_that_others_can_write_to_is_warned_of() {
-    warns_and_works(|folder, _| make(folder, 0o777));
+    let server = Fixture::new();
+    fs::create_dir(folder(&server)).unwrap();
+    fs::set_permissions(folder(&server), fs::Permissions::from_mode(0o777)).unwrap();
+    assert_warns_and_works(&server);
 }
 
 #[test]
 fn a_lock_file_that_leads_elsewhere_is_warned_of() {
-    warns_and_works(|folder, port| {
-        make(folder, 0o700);
-        symlink(
-            "../elsewhere",
-            folder.join(format!("localhost-{port}.owner")),
-        )
-        .unwrap();
-    });
+    let server = Fixture::new();
+    let mut former = Setup::of(&server).run();
+    assert_eq!(former.does("start"), "done");
+    drop(former);
+    assert!(blocking_until(|| server.alive().is_empty()));
+    let files = fs::read_dir(folder(&server)).unwrap();
+    let owners = files
+        .map(|file| file.unwrap().path())
+        .find(|path| path.extension().is_some_and(|kind| kind == "owner"));
+    let (owners, elsewhere) = (owners.unwrap(), server.folder().join("elsewhere"));
+    fs::rename(&owners, &elsewhere).unwrap();
+    symlink(&elsewhere, &owners).unwrap();
+    assert_warns_and_works(&server);
 }
