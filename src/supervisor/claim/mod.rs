@@ -7,7 +7,9 @@
 
 mod queue;
 
-use std::{path::PathBuf, sync::Arc};
+#[cfg(test)]
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
@@ -22,8 +24,20 @@ use crate::config::Identity;
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     queues: Arc<Queues>,
-    /// Where they are kept from other host processes, if at all.
-    folder: Option<Arc<PathBuf>>,
+    reach: Reach,
+}
+
+/// Who respects a claim.
+#[derive(Debug, Default)]
+enum Reach {
+    /// The services of this process.
+    #[default]
+    Process,
+    /// Those of all processes of our user.
+    User,
+    /// Those of whoever shares the folder.
+    #[cfg(test)]
+    Folder(Arc<PathBuf>),
 }
 
 /// A claim; dropping it gives the endpoints back, or leaves the queues.
@@ -45,21 +59,27 @@ impl Claims {
     pub(crate) fn among_hosts() -> Self {
         Self {
             queues: Arc::default(),
-            folder: hosts::folder(),
+            reach: Reach::User,
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn in_folder(folder: &std::path::Path) -> Self {
+    pub(crate) fn in_folder(folder: &Path) -> Self {
         Self {
             queues: Arc::default(),
-            folder: Some(Arc::new(folder.to_owned())),
+            reach: Reach::Folder(Arc::new(folder.to_owned())),
         }
     }
 
     /// What a service has to do with other host processes; its claims are made with it.
     pub(crate) fn hosts(&self, identity: Identity, name: &str) -> Arc<Hosts> {
-        Arc::new(Hosts::new(self.folder.clone(), identity, name))
+        let folder = match &self.reach {
+            Reach::Process => None,
+            Reach::User => hosts::folder(),
+            #[cfg(test)]
+            Reach::Folder(folder) => Some(folder.clone()),
+        };
+        Arc::new(Hosts::new(folder, identity, name))
     }
 
     /// Claims the endpoints of the identity.

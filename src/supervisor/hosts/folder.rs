@@ -1,7 +1,9 @@
 //! Where the files are that the host processes of one user share.
 
 use std::{
-    env, fs, io,
+    env,
+    fs::{self, File},
+    io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
@@ -13,19 +15,23 @@ use super::warn_once;
 
 const NAME: &str = "tower-local-service";
 
-/// The folder of our user; `None`, and a warning, where there can be none.
+/// The folder of our user, made at first need; `None`, and a warning, where there can be none.
 pub(crate) fn ours() -> Option<Arc<PathBuf>> {
-    static OURS: LazyLock<Option<Arc<PathBuf>>> = LazyLock::new(|| {
+    static OURS: LazyLock<Option<(Arc<PathBuf>, File)>> = LazyLock::new(|| {
         let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        match find(runtime.as_deref(), &env::temp_dir()) {
-            Ok(folder) => Some(Arc::new(folder)),
-            Err(error) => {
-                warn_once(&error);
-                None
-            }
-        }
+        let found = find(runtime.as_deref(), &env::temp_dir());
+        let kept = found.and_then(|folder| Ok((Arc::new(folder.clone()), keep(&folder)?)));
+        kept.inspect_err(warn_once).ok()
     });
-    OURS.clone()
+    OURS.as_ref().map(|(folder, _)| folder.clone())
+}
+
+/// What cleans up old temporary files (systemd-tmpfiles) leaves a folder alone that is locked.
+fn keep(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    // Where it cannot be locked it is not cleaned up for that, either.
+    drop(folder.try_lock_shared());
+    Ok(folder)
 }
 
 /// In the folder for such files, if it is ours (under `sudo` it may be that of somebody else), or
