@@ -91,6 +91,8 @@
 //! - *One endpoint, one server.* Another command on the same port makes the running one retire: its
 //!   leases end in peace, then the new one starts. So two models can share a port. Who waits longer
 //!   for that than [`swap_timeout`](LocalServiceConfig::swap_timeout) is told who has the port.
+//! - *Several programs, one server.* Programs of one user agree on an endpoint, too: see
+//!   [below](#several-programs).
 //! - *A start belongs to nobody.* A request may time out or be cancelled: the start goes on, and the
 //!   next request finds it further along.
 //! - *Failures are told.* All who wait for a start that fails get the same [`Error`]. Then follows a
@@ -278,7 +280,7 @@
 //! |---|---|---|---|
 //! | `waited` | debug | `service`, `waited_ms`, `error` if in vain | in the span of each request that could not be sent at once |
 //! | a sentence | warn | `service`, `field` | a configured file cannot be started as it is now |
-//! | a sentence | warn | `shell`, or `pid` | this machine keeps a promise from being kept; once |
+//! | a sentence | warn | `shell`, `pid` or `error` | this machine keeps a promise from being kept; once |
 //!
 //! Each line that a server writes is an event, too: target **`tower_local_service::output`**, level
 //! debug, fields `service` and `stream` (`stdout`, `stderr`), the line as its message, without
@@ -307,8 +309,39 @@
 //!   `KillMode=mixed`, so that its servers last as long as it does.
 //! - *Signals that this program ignores or blocks* are so for its servers, too. One that does not hear
 //!   SIGTERM is killed after [`stop_timeout`](LocalServiceConfig::stop_timeout).
-//! - *Two host programs* know nothing of each other: the second uses the server of the first as one
-//!   that was there before, and starts its own once that is gone.
+//! - *A program that is suspended* while it has an endpoint, uses a server or waits for one keeps what it
+//!   has until it goes on or ends.
+//!
+//! # Several programs
+//!
+//! Programs of one user that are configured alike for an endpoint (the same command, arguments,
+//! directory and `env`) share one server:
+//!
+//! - Those that start at the same time start one server between them, and the others wait for it. It is
+//!   the child of the one that started it, its *owner*; to the others it is
+//!   [external](Origin::External).
+//! - The owner stops an idle server [`idle_stop`](LocalServiceConfig::idle_stop) after the last lease in
+//!   any of them has ended. (A program counts as a user for up to a second longer.)
+//! - A program with another command for that endpoint makes the owner retire its server, as within one
+//!   program: all leases end in peace, then the other server is started. Who waits longer than
+//!   [`swap_timeout`](LocalServiceConfig::swap_timeout) is told which program has the endpoint.
+//! - The server ends with its owner, at once where that is killed. What the others had sent fails then;
+//!   the next request that finds it gone starts one of its own. A program that is killed holds up nobody.
+//! - [`stop`](LocalService::stop) and [`shutdown`](Registry::shutdown) of the owner stop the server,
+//!   whoever uses it; those of a user leave it alone.
+//!
+//! They agree by locks on small files in `$XDG_RUNTIME_DIR/tower-local-service`, or without such a
+//! folder in `tower-local-service-<uid>` among the temporary files, which nobody but the user may
+//! open. The files stay there and say nothing once nobody holds them; no secret can be read in them.
+//! Programs that see different folders, as in different containers, know nothing of each other: the
+//! second uses the server of the first as one that was there before, and starts its own once that is
+//! gone. The same goes, with a warning, where the folder or its locks cannot be used.
+//!
+//! Relative paths in `args` mean the same in all of these programs only with a
+//! [`cwd`](LocalServiceConfig::cwd). The variables that a server inherits are those of its owner.
+//!
+//! None of this costs an owner's warm request anything; another program's look at its server, once a second
+//! while it sends requests, is one probe and a few system calls.
 //!
 //! # Features
 //!

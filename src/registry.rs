@@ -10,33 +10,27 @@ use std::{
 use tokio::runtime::Handle;
 
 use crate::{
-    config::{Endpoint, Launch, LocalServiceConfig, Settings},
+    config::{Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
     supervisor::{Claims, Core, Local, LocalService},
 };
 
-/// The same identity is the same process.
-#[derive(PartialEq, Eq, Hash)]
-struct Identity {
-    launch: Arc<Launch>,
-    endpoints: Vec<Endpoint>,
-}
-
 /// What all registries of a host process share: two of them cannot have one port either.
-#[derive(Default)]
 struct Host {
     claims: Arc<Claims>,
     cores: Mutex<HashMap<Identity, Weak<Core>>>,
 }
 
-static HOST: LazyLock<Host> = LazyLock::new(Host::default);
+static HOST: LazyLock<Host> = LazyLock::new(|| Host {
+    claims: Arc::new(Claims::among_hosts()),
+    cores: Mutex::default(),
+});
 
 impl Host {
     /// The core of that identity; a new one if nobody has it.
     fn core(&self, settings: &Settings, runtime: Option<&Handle>) -> Arc<Core> {
         let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
-        let (launch, endpoints) = (settings.launch.clone(), settings.endpoints.clone());
-        let identity = Identity { launch, endpoints };
+        let identity = Identity::of(settings);
         if let Some(core) = cores.get(&identity).and_then(Weak::upgrade) {
             return core;
         }

@@ -4,6 +4,7 @@ mod endpoint;
 mod files;
 mod health;
 mod host;
+mod identity;
 mod launch;
 mod oom;
 mod policy;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     endpoint::{Endpoint, hash_origin, same_origin},
     files::file_problems,
     host::Host,
+    identity::Identity,
     launch::Launch,
     oom::OomScoreAdj,
     policy::Policy,

@@ -67,7 +67,8 @@ pub enum ErrorKind {
     /// whose leases did not end within `swapTimeoutMs`.
     #[non_exhaustive]
     Occupied {
-        /// What it is: another service by its name, or what the health URL answered.
+        /// What it is: another service by its name, with its process if that is another program, or
+        /// what the health URL answered.
         by: String,
     },
     /// The last starts failed, and the back-off before the next one is not over

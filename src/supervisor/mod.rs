@@ -7,7 +7,7 @@
 //! ```text
 //!   LocalService ──▶ Core ──▶ Shared ◀── Supervisor (task) ──▶ Backend: process, probe
 //!        │                      ▲             │
-//!      Lease ── one atomic word ┘             └── State (pure) · Ticket (endpoint)
+//!      Lease ── one atomic word ┘             └── State (pure) · Ticket (endpoint) ──▶ Hosts (files)
 //! ```
 //!
 //! Handles and leases are strong; the registry's tables and the task are weak. With the last handle
@@ -18,6 +18,7 @@ mod backoff;
 mod claim;
 mod core;
 mod handle;
+mod hosts;
 mod journal;
 mod lease;
 mod local;

@@ -47,6 +47,7 @@ mod resending;
 mod resolvers;
 mod runtimes;
 mod secrets;
+mod several_hosts;
 mod shutdown;
 mod stop;
 mod stopped_streams;

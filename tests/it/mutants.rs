@@ -17,7 +17,7 @@ use std::{
 };
 
 /// What the check needs, relative to `src`.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     "config/policy.rs",
     "probe/mod.rs",
     "probe/pace.rs",
@@ -33,6 +33,7 @@ const SOURCES: [&str; 16] = [
     "supervisor/state/check/world.rs",
     "supervisor/state/check/environment.rs",
     "supervisor/state/check/driver.rs",
+    "supervisor/state/check/hosts.rs",
     "supervisor/state/check/promises.rs",
 ];
 
@@ -47,7 +48,7 @@ struct Mutant {
     breaks: &'static str,
 }
 
-const MUTANTS: [Mutant; 12] = [
+const MUTANTS: [Mutant; 13] = [
     Mutant {
         name: "a waiter is stranded in a stop",
         file: "supervisor/state/start.rs",
@@ -127,6 +128,14 @@ const MUTANTS: [Mutant; 12] = [
         to: "=> self.cut(Reason::Swap),",
         evil: "rivals",
         breaks: "TERM under a lease",
+    },
+    Mutant {
+        name: "a use by another host is no lease",
+        file: "supervisor/state/check/driver.rs",
+        from: "closed.filter(|_| !self.is_lent())",
+        to: "closed",
+        evil: "hosts",
+        breaks: "TERM under a lease in another host",
     },
     Mutant {
         name: "an idle run sets no timer",

@@ -132,10 +132,7 @@ impl Facts {
                 .after(self.age(now))
                 .output(output()),
             Failure::Held => {
-                let by = holder().map_or_else(
-                    || "another program".to_owned(),
-                    |name| format!("local service `{name}`"),
-                );
+                let by = holder().unwrap_or_else(|| "another program".to_owned());
                 error(ErrorKind::Occupied { by }).remedy(remedy::HELD)
             }
             Failure::Occupied { sight } => {

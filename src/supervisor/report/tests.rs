@@ -21,7 +21,7 @@ fn told(failure: &Failure, started: bool) -> String {
     if started {
         facts.spawned(77);
     }
-    let holder = || Some("vllm".to_owned());
+    let holder = || Some("local service `vllm`".to_owned());
     let text = facts
         .error(&asked, failure, 112 * MS, holder, String::new)
         .to_string();

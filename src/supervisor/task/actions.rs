@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
     super::{
@@ -28,9 +28,9 @@ impl<B: Backend> Supervisor<B> {
                 self.trace.over();
                 self.trace = Trace::begin(&self.last.name, self.shared.leases.word().run());
                 self.facts.begin(self.shared.now());
-                self.ticket = Some(self.claims.claim(&self.last.name, &self.endpoints));
+                self.ticket = Some(self.claims.claim(&self.last.name, &self.hosts));
             }
-            Action::Release => self.ticket = None,
+            Action::Release => self.release(),
             Action::Probe { handle, after } => self.begin_probe(handle, after),
             Action::Spawn => return self.begin_spawn(),
             Action::Terminate(reason) => self.terminate(reason),
@@ -43,10 +43,12 @@ impl<B: Backend> Supervisor<B> {
             Action::Reopen(origin) => self.reopen(origin),
             Action::Close => {
                 self.shared.leases.update(Word::close);
+                self.hosts.admit_no_more();
                 return Some(self.look());
             }
             Action::CloseIfIdle => {
-                let closed = self.shared.leases.close_if_idle();
+                let leases = &self.shared.leases;
+                let closed = self.hosts.close_unless_used(|| leases.close_if_idle());
                 return Some(if closed { Event::Closed } else { self.look() });
             }
             Action::End(end) => self.end(end),
@@ -56,6 +58,7 @@ impl<B: Backend> Supervisor<B> {
             Action::Trust => {
                 self.shared.leases.seen_alive(self.shared.now());
                 self.shared.leases.update(Word::trust);
+                self.borrow_for_a_while();
             }
             Action::Look => return Some(self.look()),
             Action::Grant(waiters) => self.grant(&waiters),
@@ -71,6 +74,7 @@ impl<B: Backend> Supervisor<B> {
         // The word first: the times were written before it said that nothing is out.
         let out = leases.look();
         let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
+        let (out, idle_since) = self.with_other_hosts(out, idle_since);
         self.trace.looked(out);
         Event::Looked(Leases {
             out,
@@ -84,13 +88,12 @@ impl<B: Backend> Supervisor<B> {
         if after.is_zero() && self.process.is_none() && self.state.phase() == Phase::Starting {
             self.trace.probing(&target);
         }
-        let backend = self.backend.clone();
+        let (backend, look) = (self.backend.clone(), self.other_hosts_look());
         self.probe = Some(Box::pin(async move {
             if !after.is_zero() {
                 sleep(after).await;
             }
-            let begun = Instant::now();
-            (backend.probe(target).await, begun.elapsed())
+            look.take(|| backend.probe(target.clone())).await
         }));
     }
 
@@ -135,6 +138,7 @@ impl<B: Backend> Supervisor<B> {
         self.shared.leases.open(now);
         self.facts.ready(now);
         self.trace.ready(origin, self.facts.age(now));
+        self.share(origin);
         self.look_beyond_loopback();
     }
 
@@ -155,9 +159,11 @@ impl<B: Backend> Supervisor<B> {
         if origin == Origin::External {
             self.trace.replaced();
         }
+        self.share(origin);
     }
 
     fn end(&mut self, end: End) {
+        self.share_no_more();
         // A run that never became ready has no leases, but its number is used up all the same.
         self.shared.end_run(self.facts.ended(end));
         self.facts.over();

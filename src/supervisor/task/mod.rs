@@ -5,6 +5,7 @@
 
 mod actions;
 mod command;
+mod sharing;
 mod waits;
 
 use std::{
@@ -27,6 +28,7 @@ use self::command::{Answer, Stopped};
 use super::{
     backend::{Backend, Process},
     claim::{Claims, Ticket},
+    hosts::Hosts,
     mailbox::Inbox,
     report::Facts,
     shared::{Attached, Ended, Shared},
@@ -34,7 +36,7 @@ use super::{
     trace::Trace,
 };
 use crate::{
-    config::Endpoint,
+    config::Identity,
     error::{Error, ErrorKind},
     probe::Sight,
     process::{Exit, Listener, port_taken},
@@ -50,7 +52,7 @@ pub(crate) struct Supervisor<B: Backend> {
     shared: Arc<Shared>,
     backend: B,
     claims: Arc<Claims>,
-    endpoints: Vec<Endpoint>,
+    hosts: Arc<Hosts>,
     inbox: Inbox<Command>,
     /// Closed once the last handle is gone.
     is_open: bool,
@@ -59,10 +61,15 @@ pub(crate) struct Supervisor<B: Backend> {
     stops: Vec<Stopped>,
     /// Who asks for a process that has ended, before we are told that it has.
     early: Vec<Command>,
-    ticket: Option<Ticket>,
     probe: Option<Pending<(Sight, Duration)>>,
     spawn: Option<Pending<Result<B::Process, String>>>,
     process: Option<B::Process>,
+    /// Given back after the process, where the task ends before its work.
+    ticket: Option<Ticket>,
+    /// Since when another host process has been seen to use our server while we do not.
+    lent_since: Option<Instant>,
+    /// Until then, leases on another host's server may be taken without a look at it.
+    borrowed_until: Option<Instant>,
     /// The machine knows that the process has ended.
     exit_told: bool,
     /// Goes on beside the events, and answers others than us.
@@ -84,7 +91,9 @@ enum Woken<P> {
     Claim(Claim),
     Probed(Sight, Duration),
     Spawned(Result<P, String>),
+    /// The last lease has ended, here or in another host process.
     Idle,
+    BorrowedLongEnough,
     Deadline,
 }
 
@@ -96,21 +105,24 @@ impl<B: Backend> Supervisor<B> {
         first: Attached,
         inbox: Inbox<Command>,
     ) -> Self {
+        let hosts = claims.hosts(Identity::of(&first.settings), &first.name);
         Self {
             shared,
             backend,
             claims,
-            endpoints: first.settings.endpoints.clone(),
+            hosts,
             inbox,
             is_open: true,
             state: State::new(first.settings.policy),
             answers: HashMap::new(),
             stops: Vec::new(),
             early: Vec::new(),
-            ticket: None,
             probe: None,
             spawn: None,
             process: None,
+            ticket: None,
+            lent_since: None,
+            borrowed_until: None,
             exit_told: false,
             aside: JoinSet::new(),
             mourners: Vec::new(),
@@ -144,6 +156,8 @@ impl<B: Backend> Supervisor<B> {
             (sight, took) = waits::pending(self.probe.as_mut()) => Woken::Probed(sight, took),
             command = self.inbox.recv(), if self.is_open => Woken::Command(command),
             () = self.shared.idle.notified() => Woken::Idle,
+            () = waits::returned(&self.hosts, self.lent_since) => Woken::Idle,
+            () = waits::due(self.borrowed_until) => Woken::BorrowedLongEnough,
             () = waits::due(deadline) => Woken::Deadline,
         }
     }
@@ -168,6 +182,7 @@ impl<B: Backend> Supervisor<B> {
                 let looked = self.look();
                 self.take(looked);
             }
+            Woken::BorrowedLongEnough => self.borrowed_long_enough(),
             Woken::Deadline => self.take(Event::Tick),
         }
     }
@@ -203,7 +218,13 @@ impl<B: Backend> Supervisor<B> {
             return;
         };
         let word = self.shared.leases.word();
-        let (suspect, leases) = (word.is_suspect(), word.count());
+        let suspect = word.is_suspect();
+        // They are of interest for a run under suspicion only.
+        let leases = if suspect {
+            self.leases_out()
+        } else {
+            word.count()
+        };
         if suspect && self.has_corpse() {
             self.early.push(Command::Ask { waiter, ask, reply });
             return;
@@ -258,7 +279,7 @@ impl<B: Backend> Supervisor<B> {
         if self.has_corpse() {
             return;
         }
-        let leases = self.shared.leases.word().count();
+        let leases = self.leases_out();
         self.take(Event::Probed {
             sight,
             took,

@@ -1,9 +1,14 @@
 //! What the task waits for; each wait may be dropped and begun again.
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    super::{backend::Process, claim::Ticket, state::Claim},
+    super::{
+        backend::Process,
+        claim::Ticket,
+        hosts::{self, Hosts},
+        state::Claim,
+    },
     Pending, Woken,
 };
 
@@ -39,5 +44,18 @@ pub(super) async fn due(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Resolves when no other host process uses what has been lent.
+pub(super) async fn returned(hosts: &Hosts, lent_since: Option<Instant>) {
+    let Some(since) = lent_since else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(hosts::pace(since.elapsed(), hosts::PATIENTLY)).await;
+        if !hosts.others_use() {
+            return;
+        }
     }
 }

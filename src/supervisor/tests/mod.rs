@@ -4,6 +4,7 @@ mod backoff;
 mod end;
 mod fake;
 mod handles;
+mod hosts;
 mod ready;
 mod seen;
 mod start;

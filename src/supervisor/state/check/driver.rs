@@ -60,19 +60,10 @@ impl World {
             Action::Reopen(origin) => self.reopen(origin)?,
             Action::Close => {
                 self.word = self.word.close();
+                self.admits = false;
                 return Ok(Some(self.look()));
             }
-            Action::CloseIfIdle => {
-                if let Some(index) = self.racer.take() {
-                    self.call(index);
-                }
-                let closed = self.word.close_if_idle();
-                let Some(word) = closed else {
-                    return Ok(Some(self.look()));
-                };
-                self.word = word;
-                return Ok(Some(Event::Closed));
-            }
+            Action::CloseIfIdle => return Ok(Some(self.close_if_idle())),
             Action::End(end) => self.end(end)?,
             Action::Suspect => self.word = self.word.suspect(),
             Action::Trust => {
@@ -104,11 +95,29 @@ impl World {
     pub(super) fn look(&mut self) -> Event {
         let (word, out) = self.word.looked();
         self.word = word;
+        self.lent_seen = out == 0 && self.is_lent();
+        let out = out + usize::from(self.lent_seen);
         Event::Looked(Leases {
             out,
             idle_since: self.idle_since,
             alive_since: self.alive_since,
         })
+    }
+
+    fn close_if_idle(&mut self) -> Event {
+        if let Some(index) = self.racer.take() {
+            self.call(index);
+        }
+        if std::mem::take(&mut self.lends) && self.may_lend() {
+            self.lend();
+        }
+        let closed = self.word.close_if_idle();
+        let Some(word) = closed.filter(|_| !self.is_lent()) else {
+            return self.look();
+        };
+        self.word = word;
+        self.admits = false;
+        Event::Closed
     }
 
     fn spawn(&mut self) -> Result<(), Violation> {
@@ -128,7 +137,9 @@ impl World {
         };
         let limit_is_over = self.cut_from.is_some_and(|from| from <= self.clock);
         let may = process.dead || self.cut || limit_is_over;
-        ensure(may || self.holders(process.run) == 0, "TERM under a lease")
+        ensure(may || self.holders(process.run) == 0, "TERM under a lease")?;
+        let lent = self.lent == Some(process.run);
+        ensure(may || !lent, "TERM under a lease in another host")
     }
 
     fn terminate(&mut self, reason: Reason) -> Result<(), Violation> {
@@ -161,6 +172,7 @@ impl World {
             "reopened on somebody else's answer",
         )?;
         self.word = self.word.reopen();
+        self.admits = origin == Origin::Owned;
         Ok(())
     }
 
@@ -188,6 +200,7 @@ impl World {
             )?;
         }
         self.word = self.word.open();
+        self.admits = origin == Origin::Owned;
         self.idle_since = self.clock;
         self.alive_since = self.clock;
         Ok(())
@@ -201,6 +214,8 @@ impl World {
             "a process that lives was told dead",
         )?;
         self.word = self.word.end();
+        self.admits = false;
+        self.lent_seen = false;
         self.woken = false;
         Ok(())
     }
@@ -249,7 +264,7 @@ impl World {
         self.cut_from.iter_mut().for_each(|it| shift(it, elapsed));
         self.set_state_back(elapsed);
         match self.state.stage {
-            Stage::Ready(_) if self.word.count() > 0 => self.idle_since = NOW,
+            Stage::Ready(_) if self.leases_out() > 0 => self.idle_since = NOW,
             // Opening the run sets them anew.
             Stage::Stopped
             | Stage::Claiming { .. }

@@ -34,10 +34,17 @@ pub(super) enum Step {
     },
     Gone,
     Granted,
+    GrantedToUse,
+    /// Whose server it was is gone.
+    Inherited,
     Refused,
     Wanted,
     Lost,
     Unwanted,
+    /// Another host begins to use our server, …
+    Lend,
+    /// … and ends.
+    Return,
     Wake,
     Stop,
     Retire {
@@ -47,6 +54,8 @@ pub(super) enum Step {
     Tick,
     /// The same, and a client calls between the look at the leases and what follows from it.
     TickAndCall(usize),
+    /// The same with another host.
+    TickAndLend,
     /// The pause between two checks is over, or the one after failures.
     Pause,
 }
@@ -62,7 +71,9 @@ impl Step {
                 | Self::Stop
                 | Self::Retire { .. }
                 | Self::HandlesGone
+                | Self::Lend
                 | Self::TickAndCall(_)
+                | Self::TickAndLend
         )
     }
 }
@@ -76,6 +87,7 @@ impl World {
         self.client_steps(steps);
         self.process_steps(steps);
         self.claim_steps(steps);
+        self.host_steps(steps);
         if self.probing {
             self.probe_steps(steps);
         }
@@ -102,6 +114,9 @@ impl World {
                 let may_call = |index: &usize| self.may_call(*index);
                 let callers = (0..CLIENTS).filter(may_call);
                 steps.extend(callers.map(Step::TickAndCall));
+            }
+            if self.may_lend() {
+                steps.push(Step::TickAndLend);
             }
         }
         if self.pauses_checks() || (!is_due && self.state.not_before > NOW) {
@@ -168,7 +183,7 @@ impl World {
 
     fn claim_steps(&self, steps: &mut Vec<Step>) {
         match self.endpoint {
-            Endpoint::NotOurs => {}
+            Endpoint::NotOurs | Endpoint::Guest => {}
             Endpoint::Asked => {
                 steps.push(Step::Granted);
                 if self.rivals > 0 {
@@ -187,6 +202,12 @@ impl World {
     /// What a probe may see: with a process of ours anything, without one what others do.
     fn probe_steps(&self, steps: &mut Vec<Step>) {
         let mut see = |sight, evil| steps.push(Step::Probed { sight, evil });
+        if self.endpoint == Endpoint::Guest {
+            // That nothing is there is seen by who has the endpoint.
+            see(Sight::Wanted, false);
+            see(Sight::Status(503), false);
+            return;
+        }
         see(Sight::Refused, false);
         if self.process.is_some_and(|process| process.dead) {
             // The driver drops whatever it was.
@@ -242,23 +263,17 @@ impl World {
                 let looked = self.look();
                 return self.feed(looked);
             }
-            Step::Stop => {
-                self.stops -= 1;
-                self.stop_waits = true;
-                self.cut |= self.process.is_some() || self.spawning;
-                return self.feed(Event::StopAsked);
-            }
+            Step::Stop => return self.stop(),
             Step::Retire { limited } => return self.retire(limited),
             Step::HandlesGone => {
                 self.handles_gone = true;
                 return self.feed(Event::HandlesGone);
             }
             Step::Tick => return self.tick(),
-            Step::TickAndCall(index) => {
-                self.racer = Some(index);
-                let ticked = self.tick();
-                self.racer = None;
-                return ticked;
+            Step::TickAndCall(index) => return self.tick_and(Some(index), false),
+            Step::TickAndLend => return self.tick_and(None, true),
+            Step::Lend | Step::Return | Step::GrantedToUse | Step::Inherited => {
+                return self.another_host_does(step);
             }
             Step::Pause => self.pause(),
             Step::Granted | Step::Refused | Step::Wanted | Step::Lost | Step::Unwanted => {
@@ -276,6 +291,13 @@ impl World {
             self.clock = self.state.not_before;
             self.set_back();
         }
+    }
+
+    fn tick_and(&mut self, racer: Option<usize>, lends: bool) -> Result<(), Violation> {
+        (self.racer, self.lends) = (racer, lends);
+        let ticked = self.tick();
+        (self.racer, self.lends) = (None, false);
+        ticked
     }
 
     fn tick(&mut self) -> Result<(), Violation> {
@@ -311,7 +333,7 @@ impl World {
             waiter: self.waiter(index),
             ask,
             suspect: self.word.is_suspect(),
-            leases: self.word.count(),
+            leases: self.leases_out(),
         })
     }
 
@@ -344,7 +366,7 @@ impl World {
             return Ok(());
         }
         self.impostor = evil;
-        let leases = self.word.count();
+        let leases = self.leases_out();
         let fed = self.feed(Event::Probed {
             sight,
             took: MS,
@@ -352,6 +374,13 @@ impl World {
         });
         self.impostor = false;
         fed
+    }
+
+    fn stop(&mut self) -> Result<(), Violation> {
+        self.stops -= 1;
+        self.stop_waits = true;
+        self.cut |= self.process.is_some() || self.spawning;
+        self.feed(Event::StopAsked)
     }
 
     fn retire(&mut self, limited: bool) -> Result<(), Violation> {

@@ -6,6 +6,7 @@
 
 mod driver;
 mod environment;
+mod hosts;
 mod promises;
 mod world;
 
@@ -33,6 +34,8 @@ pub(crate) struct Bounds {
     pub(crate) strangers: u8,
     /// Another service that wants the endpoint, or has it.
     pub(crate) rivals: u8,
+    /// Another host process that uses our server, or has one of the same identity.
+    pub(crate) hosts: u8,
     /// `stop()`.
     pub(crate) stops: u8,
     /// A retirement, with or without a limit.
@@ -50,6 +53,7 @@ pub(crate) const PEACE: Bounds = Bounds {
     crashes: 0,
     strangers: 0,
     rivals: 0,
+    hosts: 0,
     stops: 0,
     retirements: 0,
     dismissals: 0,

@@ -43,8 +43,9 @@ impl World {
             || self.endpoint == Endpoint::Asked
             || self.state.deadline().is_some()
             || self.process.is_some()
-            // A lease ends some day.
-            || self.word.count() > 0;
+            // A lease ends some day, here and elsewhere.
+            || self.word.count() > 0
+            || self.lent_seen;
         ensure(works || !self.is_waited_for(), "a waiter is stranded")?;
         ensure(works || !self.stop_waits, "a stop is stranded")
     }
@@ -56,7 +57,7 @@ impl World {
         let told_alive = self.process.is_some_and(|process| !process.told);
         let owned = ready.origin == Origin::Owned;
         ensure(told_alive == owned, "ready on a corpse")?;
-        let idle = self.word.count() == 0 && !self.woken;
+        let idle = self.word.count() == 0 && !self.lent_seen && !self.woken;
         let timed = self.state.deadline().is_some() || self.probing;
         let corpse = self.process.is_some_and(|process| process.dead);
         ensure(!owned || !idle || timed || corpse, "idle without a timer")

@@ -37,6 +37,35 @@ fn with_a_rival() {
 }
 
 #[test]
+fn with_another_host() {
+    keeps_all_promises(&Bounds { hosts: 1, ..PEACE });
+}
+
+#[test]
+fn with_other_hosts_in_trouble() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        crashes: 1,
+        strangers: 1,
+        rivals: 1,
+        hosts: 2,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_other_hosts_at_the_end() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        crashes: 1,
+        hosts: 2,
+        stops: 1,
+        retirements: 1,
+        ..PEACE
+    });
+}
+
+#[test]
 fn with_a_stop() {
     keeps_all_promises(&Bounds { stops: 1, ..PEACE });
 }

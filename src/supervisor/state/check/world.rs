@@ -57,7 +57,11 @@ pub(super) struct Process {
 pub(super) enum Endpoint {
     NotOurs,
     Asked,
-    Ours { wanted: bool },
+    /// Another host has it for the same server, which is used once it is ready.
+    Guest,
+    Ours {
+        wanted: bool,
+    },
 }
 
 #[derive(Clone)]
@@ -71,6 +75,12 @@ pub(super) struct World {
     /// A probe is under way.
     pub(super) probing: bool,
     pub(super) endpoint: Endpoint,
+    /// Other hosts may begin to use our server.
+    pub(super) admits: bool,
+    /// Another host uses what it takes for this run.
+    pub(super) lent: Option<u64>,
+    /// … and the machine waits for its end.
+    pub(super) lent_seen: bool,
     /// The last lease has ended, and the machine does not know yet.
     pub(super) woken: bool,
     pub(super) idle_since: Time,
@@ -87,10 +97,13 @@ pub(super) struct World {
     pub(super) impostor: bool,
     /// Calls before the word is closed.
     pub(super) racer: Option<usize>,
+    /// Another host begins a use before the word is closed.
+    pub(super) lends: bool,
     pub(super) clock: Time,
     pub(super) crashes: u8,
     pub(super) strangers: u8,
     pub(super) rivals: u8,
+    pub(super) hosts: u8,
     pub(super) stops: u8,
     pub(super) retirements: u8,
     pub(super) dismissals: u8,
@@ -121,12 +134,15 @@ impl Hash for World {
         self.process.hash(hasher);
         self.endpoint.hash(hasher);
         (self.idle_since, self.alive_since, self.cut_from).hash(hasher);
+        (self.lent, self.hosts).hash(hasher);
         let flags = [
             state.rival,
             state.abandoned,
             state.failed,
             self.spawning,
             self.probing,
+            self.admits,
+            self.lent_seen,
             self.woken,
             self.stop_waits,
             self.cut,
@@ -172,6 +188,9 @@ impl World {
             spawning: false,
             probing: false,
             endpoint: Endpoint::NotOurs,
+            admits: false,
+            lent: None,
+            lent_seen: false,
             woken: false,
             idle_since: NOW,
             alive_since: NOW,
@@ -182,10 +201,12 @@ impl World {
             finished: false,
             impostor: false,
             racer: None,
+            lends: false,
             clock: NOW,
             crashes: bounds.crashes,
             strangers: bounds.strangers,
             rivals: bounds.rivals,
+            hosts: bounds.hosts,
             stops: bounds.stops,
             retirements: bounds.retirements,
             dismissals: bounds.dismissals,

@@ -1,8 +1,4 @@
-//! Who has an endpoint, and who waits for it.
-//!
-//! Two servers cannot listen on one port, so a service claims its endpoints before it looks at what
-//! is there, and gives them back when nothing of its process is left. A service that waits makes the
-//! one that has the endpoint retire.
+//! Who of this process has an endpoint, and who waits for it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,12 +7,11 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::state::Claim;
 use crate::config::Endpoint;
 
 /// The endpoints of a host process.
 #[derive(Debug, Default)]
-pub(crate) struct Claims {
+pub(crate) struct Queues {
     queues: Mutex<HashMap<Endpoint, VecDeque<Arc<Claimant>>>>,
 }
 
@@ -28,27 +23,25 @@ struct Claimant {
     standing: watch::Sender<Standing>,
 }
 
-/// What a claim has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Waiting,
-    Granted,
-    /// Granted, and somebody else waits for it.
+    First,
+    /// First, and somebody else waits.
     Wanted,
 }
 
-/// A claim; dropping it gives the endpoints back, or leaves the queue.
+/// Where a claimant stands; dropping it leaves the queues.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    claims: Arc<Claims>,
+pub(crate) struct Place {
+    queues: Arc<Queues>,
     claimant: Arc<Claimant>,
     standing: watch::Receiver<Standing>,
-    told: Standing,
 }
 
-impl Claims {
+impl Queues {
     /// Queues for all the endpoints at once, so that no two can wait for each other.
-    pub(crate) fn claim(self: &Arc<Self>, name: &str, endpoints: &[Endpoint]) -> Ticket {
+    pub(crate) fn join(self: &Arc<Self>, name: &str, endpoints: &[Endpoint]) -> Place {
         let (sender, standing) = watch::channel(Standing::Waiting);
         let (name, endpoints) = (name.to_owned(), endpoints.to_vec());
         let claimant = Arc::new(Claimant {
@@ -65,11 +58,10 @@ impl Claims {
         }
         Self::tell(&queues, &claimant.endpoints);
         drop(queues);
-        Ticket {
-            claims: self.clone(),
+        Place {
+            queues: self.clone(),
             claimant,
             standing,
-            told: Standing::Waiting,
         }
     }
 
@@ -119,7 +111,7 @@ impl Claims {
         } else if queues.any(|queue| queue.len() > 1) {
             Standing::Wanted
         } else {
-            Standing::Granted
+            Standing::First
         }
     }
 
@@ -128,37 +120,30 @@ impl Claims {
     }
 }
 
-impl Ticket {
-    /// What has become of the claim since the last call.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub(crate) async fn next(&mut self) -> Claim {
-        loop {
-            let stands = *self.standing.borrow_and_update();
-            let (told, claim) = match (self.told, stands) {
-                (Standing::Waiting, Standing::Granted | Standing::Wanted) => {
-                    (Standing::Granted, Claim::Granted)
-                }
-                (Standing::Granted, Standing::Wanted) => (Standing::Wanted, Claim::Wanted),
-                (Standing::Wanted, Standing::Granted) => (Standing::Granted, Claim::Unwanted),
-                _ => {
-                    // The sender lives as long as the claimant that we hold.
-                    if self.standing.changed().await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                    continue;
-                }
-            };
-            self.told = told;
-            return claim;
+impl Place {
+    /// Resolves when nobody stands before us. Cancel safe.
+    pub(crate) async fn first(&mut self) {
+        while *self.standing.borrow_and_update() == Standing::Waiting {
+            self.changed().await;
+        }
+    }
+
+    /// Whether somebody stands behind us.
+    pub(crate) fn is_wanted(&self) -> bool {
+        *self.standing.borrow() == Standing::Wanted
+    }
+
+    /// Resolves when we stand elsewhere. Cancel safe.
+    pub(crate) async fn changed(&mut self) {
+        // The sender lives as long as the claimant that we hold.
+        if self.standing.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
     /// The name of who stands before us.
     pub(crate) fn holder(&self) -> Option<String> {
-        let queues = self.claims.lock();
+        let queues = self.queues.lock();
         let firsts = self
             .claimant
             .endpoints
@@ -169,9 +154,9 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.claims.leave(&self.claimant);
+        self.queues.leave(&self.claimant);
     }
 }
 
@@ -186,40 +171,40 @@ mod tests {
         }
     }
 
-    fn standing(ticket: &Ticket) -> Standing {
-        *ticket.standing.borrow()
+    fn standing(place: &Place) -> Standing {
+        *place.standing.borrow()
     }
 
     #[test]
-    fn a_second_claim_makes_the_first_wanted_and_waits() {
-        let claims = Arc::new(Claims::default());
-        let first = claims.claim("first", &[endpoint(1)]);
-        assert_eq!(standing(&first), Standing::Granted);
-        let second = claims.claim("second", &[endpoint(1)]);
+    fn who_comes_second_waits_and_makes_the_first_wanted() {
+        let queues = Arc::new(Queues::default());
+        let first = queues.join("first", &[endpoint(1)]);
+        assert_eq!(standing(&first), Standing::First);
+        let second = queues.join("second", &[endpoint(1)]);
         assert_eq!(standing(&first), Standing::Wanted);
         assert_eq!(standing(&second), Standing::Waiting);
         assert_eq!(second.holder().as_deref(), Some("first"));
         drop(first);
-        assert_eq!(standing(&second), Standing::Granted);
+        assert_eq!(standing(&second), Standing::First);
         assert_eq!(second.holder(), None);
     }
 
     #[test]
     fn who_leaves_the_queue_is_not_waited_for() {
-        let claims = Arc::new(Claims::default());
-        let first = claims.claim("first", &[endpoint(1)]);
-        drop(claims.claim("second", &[endpoint(1)]));
-        assert_eq!(standing(&first), Standing::Granted);
+        let queues = Arc::new(Queues::default());
+        let first = queues.join("first", &[endpoint(1)]);
+        drop(queues.join("second", &[endpoint(1)]));
+        assert_eq!(standing(&first), Standing::First);
         drop(first);
-        assert!(claims.lock().is_empty());
+        assert!(queues.lock().is_empty());
     }
 
     #[test]
-    fn two_endpoints_are_granted_together() {
-        let claims = Arc::new(Claims::default());
-        let one = claims.claim("one", &[endpoint(1)]);
-        let both = claims.claim("both", &[endpoint(1), endpoint(2)]);
-        let two = claims.claim("two", &[endpoint(2)]);
+    fn two_endpoints_are_had_together() {
+        let queues = Arc::new(Queues::default());
+        let one = queues.join("one", &[endpoint(1)]);
+        let both = queues.join("both", &[endpoint(1), endpoint(2)]);
+        let two = queues.join("two", &[endpoint(2)]);
         assert_eq!(
             (standing(&both), standing(&two)),
             (Standing::Waiting, Standing::Waiting)
@@ -230,6 +215,6 @@ mod tests {
             (Standing::Wanted, Standing::Waiting)
         );
         drop(both);
-        assert_eq!(standing(&two), Standing::Granted);
+        assert_eq!(standing(&two), Standing::First);
     }
 }

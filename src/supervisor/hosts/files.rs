@@ -1,0 +1,156 @@
+//! The files of one endpoint.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::Duration,
+};
+
+use rustix::{
+    fs::OFlags,
+    time::{ClockId, clock_gettime},
+};
+
+use super::record::Record;
+use crate::config::Endpoint;
+
+/// So many characters of a host are in the names of its files, which may be 255 long.
+const LONGEST_HOST: usize = 200;
+
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) next: File,
+    pub(super) owner: File,
+    users: File,
+    pub(super) bell: PathBuf,
+}
+
+impl Files {
+    pub(super) fn open(folder: &Path, endpoint: &Endpoint) -> io::Result<Self> {
+        let stem = stem(endpoint);
+        let open = |kind| open(&folder.join(format!("{stem}.{kind}")));
+        Ok(Self {
+            next: open("next")?,
+            owner: open("owner")?,
+            users: open("users")?,
+            bell: folder.join(format!("{stem}.bell")),
+        })
+    }
+
+    /// Whether nobody owns the endpoint.
+    pub(super) fn is_free(&self) -> io::Result<bool> {
+        let is_free = granted(self.owner.try_lock_shared())?;
+        if is_free {
+            drop(self.owner.unlock());
+        }
+        Ok(is_free)
+    }
+
+    /// What the owner says of itself; `None` if nothing can be made of it.
+    pub(super) fn record(&self) -> Option<Record> {
+        let mut bytes = [0; Record::LONGEST];
+        let length = self.owner.read_at(&mut bytes, 0).ok()?;
+        Record::parse(&bytes[..length])
+    }
+
+    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
+        self.owner.write_all_at(record.line().as_bytes(), 0)
+    }
+
+    /// Locks out all users, if there are none.
+    pub(super) fn try_alone(&self) -> io::Result<bool> {
+        granted(self.users.try_lock())
+    }
+
+    /// Becomes a user, unless the owner is alone.
+    pub(super) fn try_shared(&self) -> io::Result<bool> {
+        granted(self.users.try_lock_shared())
+    }
+
+    pub(super) fn leave(&self) {
+        // What could not be unlocked is so when it is closed.
+        drop(self.users.unlock());
+    }
+
+    /// Writes down that the server was used so long ago.
+    pub(super) fn note_use(&self, before: Duration) -> io::Result<()> {
+        let at = u64::try_from(now().saturating_sub(before).as_nanos()).unwrap_or(u64::MAX);
+        self.users.write_all_at(&at.to_le_bytes(), 0)
+    }
+
+    /// How long ago a use was last written down.
+    pub(super) fn used_before(&self) -> Option<Duration> {
+        let mut bytes = [0; 8];
+        self.users.read_exact_at(&mut bytes, 0).ok()?;
+        // Before the last boot, the clock may have been further.
+        now().checked_sub(Duration::from_nanos(u64::from_le_bytes(bytes)))
+    }
+}
+
+/// On the clock that all processes share.
+fn now() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// The name of an endpoint's files without their kinds.
+pub(super) fn stem(endpoint: &Endpoint) -> String {
+    let safe = |it: char| {
+        if it.is_ascii_alphanumeric() || "-.".contains(it) {
+            it
+        } else {
+            '_'
+        }
+    };
+    let host: String = endpoint.host.chars().map(safe).take(LONGEST_HOST).collect();
+    let port = endpoint.port;
+    match *NETWORK {
+        Some(network) => format!("{host}-{port}-{network}"),
+        None => format!("{host}-{port}"),
+    }
+}
+
+/// Containers may share a folder and not the network: their ports are not the same.
+static NETWORK: LazyLock<Option<u64>> =
+    LazyLock::new(|| Some(fs::metadata("/proc/self/ns/net").ok()?.ino()));
+
+fn granted(tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Locks this file of all endpoints, or of none.
+pub(super) fn try_all(all: &[Files], which: impl Fn(&Files) -> &File) -> io::Result<bool> {
+    for (at, files) in all.iter().enumerate() {
+        if !granted(which(files).try_lock())? {
+            unlock_all(&all[..at], which);
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(super) fn unlock_all(all: &[Files], which: impl Fn(&Files) -> &File) {
+    for files in all {
+        drop(which(files).unlock());
+    }
+}

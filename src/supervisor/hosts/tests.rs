@@ -1,0 +1,194 @@
+//! Hosts that are only a value each: a lock belongs to a file as it was opened, not to a process.
+
+use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
+
+use super::*;
+use crate::config::LocalServiceConfig;
+
+/// A folder that goes with the test.
+struct Folder(Arc<PathBuf>);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("local-service-hosts-{name}-{}", std::process::id());
+        let path = env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(Arc::new(path))
+    }
+
+    fn host(&self, command: &str) -> Hosts {
+        let config = LocalServiceConfig::new(command);
+        let settings = config.validate(command, "http://127.0.0.1:1/v1").unwrap();
+        Hosts::new(Some(self.0.clone()), Identity::of(&settings), command)
+    }
+
+    /// A file of the endpoint that all these hosts have.
+    fn file(&self, kind: &str) -> PathBuf {
+        let endpoint = Endpoint {
+            host: "localhost".to_owned(),
+            port: 1,
+        };
+        self.0.join(format!("{}.{kind}", files::stem(&endpoint)))
+    }
+
+    fn ready(&self, command: &str) -> Hosts {
+        let owner = self.host(command);
+        assert_eq!(owner.try_own(), Standing::Owner);
+        owner.admit();
+        owner
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&*self.0));
+    }
+}
+
+fn try_use(host: &Hosts) -> bool {
+    host.try_use(&mut host.lock()).unwrap()
+}
+
+fn holder(standing: &Standing) -> &str {
+    match standing {
+        Standing::Rival { holder, .. } => holder,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_two_hosts_one_owns_and_the_other_may_use() {
+    let folder = Folder::new("two");
+    let (one, other) = (folder.host("/one"), folder.host("/one"));
+    assert_eq!(one.try_own(), Standing::Owner);
+    assert_eq!(one.try_own(), Standing::Owner);
+    assert_eq!(other.try_own(), Standing::Guest);
+    assert!(!try_use(&other), "it is not ready");
+    one.admit();
+    assert!(try_use(&other));
+    one.release();
+    assert_eq!(other.try_own(), Standing::Owner);
+}
+
+#[test]
+fn another_identity_is_told_who_has_the_endpoint() {
+    let folder = Folder::new("rival");
+    let one = folder.ready("/one");
+    let other = folder.host("/other");
+    let standing = other.try_own();
+    let expected = format!("local service `/one` of process {}", std::process::id());
+    assert_eq!(holder(&standing), expected);
+    drop(one);
+    assert_eq!(other.try_own(), Standing::Owner);
+}
+
+#[test]
+fn who_made_way_does_not_get_in_before_who_waits() {
+    let folder = Folder::new("fair");
+    let (one, other) = (folder.ready("/one"), folder.host("/other"));
+    holder(&other.try_own());
+    one.release();
+    assert_ne!(one.try_own(), Standing::Owner);
+    assert_eq!(other.try_own(), Standing::Owner);
+    other.release();
+    assert_eq!(one.try_own(), Standing::Owner);
+}
+
+#[test]
+fn who_waits_no_longer_is_in_nobodys_way() {
+    let folder = Folder::new("left");
+    let (one, other) = (folder.ready("/one"), folder.host("/other"));
+    holder(&other.try_own());
+    other.release();
+    one.release();
+    assert_eq!(one.try_own(), Standing::Owner);
+}
+
+#[test]
+fn a_server_in_use_is_not_closed_and_a_closed_one_not_used() {
+    let folder = Folder::new("use");
+    let (owner, user) = (folder.ready("/one"), folder.host("/one"));
+    assert!(!owner.others_use());
+    assert!(try_use(&user));
+    assert!(owner.others_use());
+    assert!(!owner.close_unless_used(|| panic!("it is in use")));
+    user.stop_using(Duration::ZERO);
+    assert!(!owner.others_use());
+    assert!(!owner.close_unless_used(|| false), "a lease of its own");
+    assert!(try_use(&user));
+    user.stop_using(Duration::ZERO);
+    assert!(owner.close_unless_used(|| true));
+    assert!(!try_use(&user));
+    assert!(!owner.others_use());
+}
+
+#[test]
+fn the_owner_knows_when_its_server_was_last_used() {
+    let folder = Folder::new("when");
+    let (owner, user) = (folder.ready("/one"), folder.host("/one"));
+    assert_eq!(owner.used_before(), None);
+    assert!(try_use(&user));
+    assert!(owner.used_before().unwrap() < Duration::from_secs(10));
+    user.stop_using(Duration::from_secs(60));
+    let before = owner.used_before().unwrap();
+    let minute = Duration::from_secs(60)..Duration::from_secs(70);
+    assert!(minute.contains(&before), "{before:?}");
+}
+
+#[test]
+fn what_a_host_had_is_free_when_it_is_gone() {
+    let folder = Folder::new("gone");
+    let (owner, user) = (folder.ready("/one"), folder.host("/one"));
+    assert!(try_use(&user));
+    // Nothing is given back in order.
+    drop(owner);
+    let next = folder.host("/two");
+    assert_eq!(next.try_own(), Standing::Owner, "whatever the record says");
+    next.admit();
+    assert!(next.others_use(), "it does not know yet");
+    assert!(!try_use(&user), "it is not for this that it was locked");
+    assert!(!next.others_use());
+}
+
+#[test]
+fn what_cannot_be_read_is_waited_for() {
+    let folder = Folder::new("torn");
+    let (one, other) = (folder.ready("/one"), folder.host("/one"));
+    fs::write(folder.file("owner"), "torn").unwrap();
+    assert_eq!(other.try_own(), Standing::Unsettled);
+    drop(one);
+    assert_eq!(other.try_own(), Standing::Owner);
+}
+
+#[test]
+fn without_files_there_are_no_others() {
+    let folder = Folder::new("alone");
+    // In its place is something else: nothing can be opened there.
+    fs::create_dir(folder.file("users")).unwrap();
+    for host in [folder.host("/one"), folder.host("/two")] {
+        assert_eq!(host.try_own(), Standing::Owner);
+        host.admit();
+        assert!(!host.others_use() && host.close_unless_used(|| true));
+        host.release();
+        assert!(!host.owns());
+    }
+}
+
+#[test]
+fn two_endpoints_are_had_together() {
+    let folder = Folder::new("both");
+    let host = |health: &str| {
+        let config = LocalServiceConfig::new("/one").health_url(health);
+        let settings = config.validate("both", "http://127.0.0.1:1/v1").unwrap();
+        Hosts::new(Some(folder.0.clone()), Identity::of(&settings), "both")
+    };
+    let (one, both) = (folder.ready("/one"), host("http://127.0.0.1:2/health"));
+    let (again, third) = (host("http://127.0.0.1:2/health"), folder.host("/one"));
+    holder(&both.try_own());
+    one.release();
+    assert_eq!(both.try_own(), Standing::Owner);
+    both.admit();
+    assert_eq!(again.try_own(), Standing::Guest);
+    assert!(try_use(&again) && both.others_use());
+    holder(&third.try_own());
+}
