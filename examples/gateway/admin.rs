@@ -12,7 +12,7 @@ use tower_local_service::LocalService;
 
 use crate::{app::Gateway, failure::Failure};
 
-/// `GET /admin/status`: all providers with a server here, by their ids. Times are milliseconds.
+/// `GET /admin/status`: all providers with a server here, by their ids.
 pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Value> {
     let ids = gateway.providers.ids().into_iter();
     let services = ids.filter_map(|id| {
@@ -63,8 +63,8 @@ fn shown(service: &LocalService) -> Value {
         "pid": status.pid,
         "leases": status.leases,
         "waiters": status.waiters,
-        "up_for": status.up_for.map(millis),
-        "idle_for": status.idle_for.map(millis),
+        "up_for_ms": status.up_for.map(millis),
+        "idle_for_ms": status.idle_for.map(millis),
         "starts": status.starts,
         "last_error": status.last_error.map(|error| error.to_string()),
     })

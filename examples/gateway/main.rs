@@ -10,7 +10,7 @@
 //!   file's `agents.defaults.model`), as it came but for the model's name and the headers (see
 //!   `headers`). The answer is streamed.
 //! - `GET /v1/models`: what the file lists.
-//! - `POST /admin/PROVIDER/start` and `…/stop`, `GET /admin/status`.
+//! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `GET /admin/status`.
 //!
 //! SIGHUP reads the file anew. Ctrl-C and SIGTERM let answers come to their end, then stop what was
 //! started; a second one ends all of it at once.

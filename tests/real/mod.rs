@@ -122,12 +122,13 @@ impl Server {
 
     /// As a provider of a configuration file.
     pub(crate) fn provider(&self) -> Value {
+        let (name, value) = self.mark();
         json!({
             "baseUrl": self.base_url(),
             "localService": {
                 "command": self.command,
                 "args": self.args,
-                "env": { MARK: self.mark() },
+                "env": { name: value },
             },
         })
     }

@@ -32,9 +32,9 @@ async fn a_server_is_started_shown_and_stopped_by_hand() {
     ] {
         assert_eq!(started[field], is, "{field}");
     }
-    let idle = |status: &serde_json::Value| status["idle_for"].as_u64() > Some(20);
+    let idle = |status: &serde_json::Value| status["idle_for_ms"].as_u64() > Some(20);
     let status = gateway.until("one", idle).await;
-    assert!(status["up_for"].as_u64() > Some(20), "{status}");
+    assert!(status["up_for_ms"].as_u64() > Some(20), "{status}");
 
     let stopped = gateway.post("/admin/one/stop", "").await.json();
     assert_eq!(stopped["phase"], "Stopped");
@@ -55,7 +55,7 @@ async fn a_use_in_progress_is_shown() {
         .await;
     let status = gateway.status("one").await;
     assert_eq!(
-        (&status["leases"], &status["idle_for"]),
+        (&status["leases"], &status["idle_for_ms"]),
         (&json!(1), &json!(null))
     );
     drop(response);

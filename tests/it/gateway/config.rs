@@ -69,7 +69,7 @@ fn an_unknown_key_is_told_with_its_path() {
 fn all_that_cannot_work_is_told_at_once_and_no_secret_with_it() {
     let file = ConfigFile::new(file(&json!({
         "one": { "baseUrl": "http://127.0.0.1:1/v1", "localService": { "command": "relative" } },
-        "two": { "baseUrl": "" },
+        "two": { "baseUrl": "no url" },
         "three": { "baseUrl": "http://127.0.0.1:2/v1", "apiKey": "${NOBODY_SETS_THIS}" },
         "four": { "baseUrl": "http://127.0.0.1:3/v1", "apiKey": "a-secret-key", "timeoutSeconds": 0 },
     })));
