@@ -6,10 +6,12 @@ use std::{
     os::unix::fs::MetadataExt as _,
 };
 
-use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use tower_local_service::{Error, ErrorKind, LocalService};
 
-use crate::support::{Fixture, Pid, alone, amount, block_on, blocking_until, can, ms, signal};
+use crate::support::{
+    Fixture, Pid, alone, alone_with, amount, block_on, blocking_until, can, ms, shake_off_tracer,
+};
 
 fn limit(resource: Resource, to: u64) {
     let Rlimit { maximum, .. } = getrlimit(resource);
@@ -158,17 +160,6 @@ fn a_start_that_may_have_no_more_processes_is_an_error_and_leaves_nothing() {
     }
 }
 
-/// Has the tracer of this process leave it, and all that it has started.
-fn shake_off_tracer() {
-    let tracer = || {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|it| it.strip_prefix("TracerPid:"));
-        line.unwrap().trim().parse::<Pid>().unwrap()
-    };
-    signal(tracer(), Signal::TERM);
-    assert!(blocking_until(|| tracer() == 0));
-}
-
 #[test]
 #[ignore = "run by the test below, with a system call that fails"]
 fn plays_a_host_whose_epoll_fails() {
@@ -184,31 +175,11 @@ fn plays_a_host_whose_epoll_fails() {
 
 #[test]
 fn a_start_whose_descriptors_cannot_be_watched_is_an_error_and_leaves_nothing() {
-    let log = std::env::temp_dir().join(format!("epoll-{}.log", std::process::id()));
-    let log = log.to_str().unwrap();
-    // Beside its tracer, which ends when asked to.
-    let strace = [
-        "strace",
-        "-D",
-        "-I1",
-        "-f",
-        "-o",
-        log,
-        "-e",
-        "trace=epoll_ctl",
-    ];
-    if !can(&[&strace[..], &["true"]].concat()) {
-        return;
-    }
     let mut failed = 0;
     // Counted in each thread: that of the supervisors, and that which starts the two processes.
     for nth in 1..=8 {
-        let inject = format!("inject=epoll_ctl:error=ENOSPC:when={nth}");
-        let strace = [&strace[..], &["-e", &inject]].concat();
-        alone(&strace, "exhaustion::plays_a_host_whose_epoll_fails");
-        let calls = fs::read_to_string(log).unwrap();
-        failed += calls.matches("(INJECTED)").count();
+        let fault = format!("epoll_ctl:error=ENOSPC:when={nth}");
+        failed += alone_with(&fault, "exhaustion::plays_a_host_whose_epoll_fails").unwrap_or(9);
     }
-    fs::remove_file(log).unwrap();
     assert!(failed >= 6, "only {failed} calls failed");
 }

@@ -23,6 +23,7 @@ mod floods;
 mod host_death;
 mod identity;
 mod idle;
+mod inherited;
 mod leases;
 mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
@@ -34,7 +35,6 @@ mod protection;
 mod providers;
 mod quickstart;
 mod readiness;
-mod reaped_by_others;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 #[cfg(feature = "retry")]
@@ -46,6 +46,7 @@ mod shutdown;
 mod stop;
 mod stopped_streams;
 mod support;
+mod suspended;
 mod suspicion;
 mod swap;
 mod tracing_events;
