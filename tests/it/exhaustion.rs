@@ -161,25 +161,38 @@ fn a_start_that_may_have_no_more_processes_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
-#[ignore = "run by the test below, with a system call that fails"]
-fn plays_a_host_whose_epoll_fails() {
+#[ignore = "run by the tests below, with a system call that fails"]
+fn plays_a_host_that_is_refused() {
     let fixture = Fixture::new();
     let service = impatient(&fixture);
     let started = block_on(service.acquire());
     shake_off_tracer();
     if let Err(error) = started {
-        assert_clean(&fixture, &error, "without epoll");
+        assert_clean(&fixture, &error, "what the system refused");
     }
     assert_works(&fixture, "after that");
 }
 
+/// Has one call after the other fail, and fails unless so many have. They are counted in each thread:
+/// that of the host, that of the supervisors, and that which starts the two processes.
+fn refuse_each(call: &str, most: usize, least_failures: usize) {
+    let mut failed = 0;
+    for nth in 1..=most {
+        let fault = format!("{call}:when={nth}");
+        match alone_with(&fault, "exhaustion::plays_a_host_that_is_refused") {
+            Some(calls) => failed += calls,
+            None => return,
+        }
+    }
+    assert!(failed >= least_failures, "only {failed} calls failed");
+}
+
 #[test]
 fn a_start_whose_descriptors_cannot_be_watched_is_an_error_and_leaves_nothing() {
-    let mut failed = 0;
-    // Counted in each thread: that of the supervisors, and that which starts the two processes.
-    for nth in 1..=8 {
-        let fault = format!("epoll_ctl:error=ENOSPC:when={nth}");
-        failed += alone_with(&fault, "exhaustion::plays_a_host_whose_epoll_fails").unwrap_or(9);
-    }
-    assert!(failed >= 6, "only {failed} calls failed");
+    refuse_each("epoll_ctl:error=ENOSPC", 8, 6);
+}
+
+#[test]
+fn a_start_for_which_there_is_no_memory_is_an_error_and_leaves_nothing() {
+    refuse_each("clone,clone3,fork,vfork:error=ENOMEM", 4, 3);
 }

@@ -23,6 +23,8 @@ pub(crate) fn alone(prefix: &[&str], test: &str) {
         }
     };
     command.args(["--ignored", "--exact", test, "--nocapture"]);
+    // On its first thread: libtest starts none that could fail.
+    command.env("RUST_TEST_THREADS", "1");
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{prefix:?}: {error}"));
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
