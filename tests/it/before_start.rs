@@ -257,6 +257,29 @@ async fn a_stranger_on_the_port_of_a_process_that_lives_on_is_named() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_shares_the_port_with_our_process_is_named() {
+    let ours = Fixture::new()
+        .flag("--reuse-port")
+        .with("--delay-bind", 2000);
+    let stranger = Fixture::on(ours.port()).flag("--reuse-port");
+    let service = ours.configured("shared", ours.config().ready_timeout(ms(3500)));
+    let waits = waiting(&service).await;
+    eventually("our start", || !ours.starts().is_empty()).await;
+    let outside = stranger.run_outside();
+    let error = within("an answer", waits).await.unwrap_err();
+    let named = matches!(
+        error.kind(),
+        ErrorKind::ReadyTimeout { last_probe, .. } if last_probe.contains(&outside.pid().to_string())
+    );
+    assert!(named, "{error}");
+    let told = error.output_tail().unwrap();
+    assert!(
+        told.contains("listening on"),
+        "ours had the port, too: {told}"
+    );
+}
+
+#[tokio::test]
 async fn a_listener_behind_a_wrapper_is_ours() {
     for kind in ["wait", "exec"] {
         let fixture = Fixture::new().with("--wrapper", kind);

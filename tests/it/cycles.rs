@@ -75,3 +75,28 @@ fn plays_a_host_that_starts_and_stops() {
 fn a_host_that_starts_and_stops_has_afterwards_what_it_had_before() {
     alone(&[], "cycles::plays_a_host_that_starts_and_stops");
 }
+
+#[test]
+#[ignore = "run by the test below, in a process that does nothing else"]
+fn plays_a_host_with_services_that_nobody_uses() {
+    let fixtures: Vec<_> = (0..500).map(|_| Fixture::new()).collect();
+    let before = Held::now();
+    let services: Vec<_> = fixtures.iter().map(|it| it.service("unused")).collect();
+    let now = Held::now();
+    assert_eq!(services.len(), 500);
+    assert_eq!(
+        (now.descriptors, now.threads, now.children),
+        (before.descriptors, before.threads, before.children)
+    );
+    drop(services);
+    for fixture in &fixtures {
+        assert!(fixture.starts().is_empty());
+    }
+    // To look for what is left of each would take longer than the test.
+    fixtures.into_iter().for_each(|it| drop(it.unaudited()));
+}
+
+#[test]
+fn services_that_nobody_uses_cost_no_process_thread_or_descriptor() {
+    alone(&[], "cycles::plays_a_host_with_services_that_nobody_uses");
+}

@@ -6,10 +6,12 @@ use std::{
     os::unix::fs::MetadataExt as _,
 };
 
-use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use tower_local_service::{Error, ErrorKind, LocalService};
 
-use crate::support::{Fixture, Pid, alone, amount, block_on, blocking_until, can, ms, signal};
+use crate::support::{
+    Fixture, Pid, alone, alone_with, amount, block_on, blocking_until, can, ms, shake_off_tracer,
+};
 
 fn limit(resource: Resource, to: u64) {
     let Rlimit { maximum, .. } = getrlimit(resource);
@@ -158,57 +160,39 @@ fn a_start_that_may_have_no_more_processes_is_an_error_and_leaves_nothing() {
     }
 }
 
-/// Has the tracer of this process leave it, and all that it has started.
-fn shake_off_tracer() {
-    let tracer = || {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|it| it.strip_prefix("TracerPid:"));
-        line.unwrap().trim().parse::<Pid>().unwrap()
-    };
-    signal(tracer(), Signal::TERM);
-    assert!(blocking_until(|| tracer() == 0));
-}
-
 #[test]
-#[ignore = "run by the test below, with a system call that fails"]
-fn plays_a_host_whose_epoll_fails() {
+#[ignore = "run by the tests below, with a system call that fails"]
+fn plays_a_host_that_is_refused() {
     let fixture = Fixture::new();
     let service = impatient(&fixture);
     let started = block_on(service.acquire());
     shake_off_tracer();
     if let Err(error) = started {
-        assert_clean(&fixture, &error, "without epoll");
+        assert_clean(&fixture, &error, "what the system refused");
     }
     assert_works(&fixture, "after that");
 }
 
+/// Has one call after the other fail, and fails unless so many have. They are counted in each thread:
+/// that of the host, that of the supervisors, and that which starts the two processes.
+fn refuse_each(call: &str, most: usize, least_failures: usize) {
+    let mut failed = 0;
+    for nth in 1..=most {
+        let fault = format!("{call}:when={nth}");
+        match alone_with(&fault, "exhaustion::plays_a_host_that_is_refused") {
+            Some(calls) => failed += calls,
+            None => return,
+        }
+    }
+    assert!(failed >= least_failures, "only {failed} calls failed");
+}
+
 #[test]
 fn a_start_whose_descriptors_cannot_be_watched_is_an_error_and_leaves_nothing() {
-    let log = std::env::temp_dir().join(format!("epoll-{}.log", std::process::id()));
-    let log = log.to_str().unwrap();
-    // Beside its tracer, which ends when asked to.
-    let strace = [
-        "strace",
-        "-D",
-        "-I1",
-        "-f",
-        "-o",
-        log,
-        "-e",
-        "trace=epoll_ctl",
-    ];
-    if !can(&[&strace[..], &["true"]].concat()) {
-        return;
-    }
-    let mut failed = 0;
-    // Counted in each thread: that of the supervisors, and that which starts the two processes.
-    for nth in 1..=8 {
-        let inject = format!("inject=epoll_ctl:error=ENOSPC:when={nth}");
-        let strace = [&strace[..], &["-e", &inject]].concat();
-        alone(&strace, "exhaustion::plays_a_host_whose_epoll_fails");
-        let calls = fs::read_to_string(log).unwrap();
-        failed += calls.matches("(INJECTED)").count();
-    }
-    fs::remove_file(log).unwrap();
-    assert!(failed >= 6, "only {failed} calls failed");
+    refuse_each("epoll_ctl:error=ENOSPC", 8, 6);
+}
+
+#[test]
+fn a_start_for_which_there_is_no_memory_is_an_error_and_leaves_nothing() {
+    refuse_each("clone,clone3,fork,vfork:error=ENOMEM", 4, 3);
 }

@@ -26,6 +26,7 @@ mod gateway;
 mod host_death;
 mod identity;
 mod idle;
+mod inherited;
 mod leases;
 mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
@@ -39,7 +40,6 @@ mod protection;
 mod providers;
 mod quickstart;
 mod readiness;
-mod reaped_by_others;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 #[cfg(feature = "retry")]
@@ -52,6 +52,7 @@ mod shutdown;
 mod stop;
 mod stopped_streams;
 mod support;
+mod suspended;
 mod suspicion;
 mod swap;
 mod tracing_events;

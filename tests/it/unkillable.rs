@@ -1,7 +1,8 @@
 //! P14: what survives KILL is told within its time, and nothing is started over it.
 //!
-//! Without privileges no process can be made to survive KILL, but one can be kept from being reaped: the
-//! zombie of a traced process is its tracer's, for as long as that does not look.
+//! Without privileges no process can be made to survive KILL. But one can be kept from being reaped, as
+//! the zombie of a traced process is its tracer's, for as long as that does not look; and the system can
+//! be made to refuse every signal.
 
 use std::{
     fs,
@@ -11,7 +12,10 @@ use std::{
 use rustix::process::Signal;
 use tower_local_service::{ErrorKind, Phase};
 
-use crate::support::{Fixture, Pid, ask, can, eventually, ms, now, signal, since, stat, within};
+use crate::support::{
+    Fixture, Pid, alone_with, ask, block_on, blocking_until, can, eventually, kill, ms, now,
+    shake_off_tracer, signal, since, stat, within,
+};
 
 /// A tracer that has stopped; it goes on and ends when dropped.
 struct Tracer(Child);
@@ -91,4 +95,36 @@ async fn a_process_that_cannot_be_ended_is_told_in_time_and_nothing_is_started_o
     eventually("it is gone after all", || service.status().pid.is_none()).await;
     ask(&service, &fixture.url("/hello")).await.unwrap();
     assert_eq!(fixture.starts().len(), 2);
+}
+
+#[test]
+#[ignore = "run by the test below, where every `kill` is refused"]
+fn plays_a_host_that_may_not_kill() {
+    let fixture = Fixture::new();
+    let config = fixture.config().stop_timeout(ms(400));
+    let service = fixture.configured("untouchable", config);
+    block_on(service.start()).unwrap();
+    let error = block_on(service.stop()).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Unkillable { .. }),
+        "{error}"
+    );
+    assert_eq!(service.status().phase, Phase::Failed);
+    assert!(block_on(service.acquire()).is_err(), "not beside the other");
+    assert_eq!(fixture.alive().len(), 1);
+
+    shake_off_tracer();
+    // As whoever reads the error does.
+    fixture.alive().into_iter().for_each(kill);
+    assert!(blocking_until(|| block_on(service.acquire()).is_ok()));
+    assert_eq!(fixture.starts().len(), 2);
+}
+
+#[test]
+fn where_signals_are_refused_a_stop_says_so_and_nothing_is_started_over_what_runs() {
+    let failed = alone_with(
+        "kill:error=EPERM",
+        "unkillable::plays_a_host_that_may_not_kill",
+    );
+    assert_ne!(failed, Some(0));
 }

@@ -136,3 +136,31 @@ async fn each_line_is_an_event_for_who_listens() {
     assert!(line("[redacted]\\u{1b}[2J").contains("stream=\"stderr\""));
     assert!(!text.contains("sk-123"));
 }
+
+/// Has nowhere to write to.
+struct Broken;
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        panic!("a subscriber's bug")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_panics_ends_nothing() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
+        .with_writer(|| Broken)
+        .finish();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _listening = tracing::subscriber::set_default(subscriber);
+    // More than a pipe holds: without a reader it would block, or die of SIGPIPE.
+    let script = "for n in 1 2 3 4; do head -c 100000 /dev/zero | tr '\\0' '\\n'; done && exit 7";
+    let mut process = start(sh(script)).await;
+    assert_eq!(within_limit(process.ended()).await.code, Some(7));
+    finish(process).await;
+}

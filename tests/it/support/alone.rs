@@ -1,12 +1,19 @@
 //! A test in a process of its own: with limits, rights or a network that the others must not share.
 
-use std::process::{Command, Stdio};
+use std::{
+    env, fs,
+    process::{Command, Stdio},
+};
+
+use rustix::process::{Pid as RawPid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::{Pid, blocking_until};
 
 /// Runs an ignored test of this program behind `prefix`, a program and its arguments that change what
 /// the process has; fails if it fails, with what it said.
 #[track_caller]
 pub(crate) fn alone(prefix: &[&str], test: &str) {
-    let this = std::env::current_exe().expect("this program");
+    let this = env::current_exe().expect("this program");
     let mut command = match prefix {
         [] => Command::new(this),
         [program, args @ ..] => {
@@ -16,6 +23,8 @@ pub(crate) fn alone(prefix: &[&str], test: &str) {
         }
     };
     command.args(["--ignored", "--exact", test, "--nocapture"]);
+    // On its first thread: libtest starts none that could fail.
+    command.env("RUST_TEST_THREADS", "1");
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{prefix:?}: {error}"));
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -41,4 +50,45 @@ pub(crate) fn can(command: &[&str]) -> bool {
         eprintln!("left out: this machine cannot do `{}`", command.join(" "));
     }
     can
+}
+
+/// The same with system calls that fail in every thread and child of that process, as `strace` injects
+/// them: `kill:error=EPERM`. Says how many did; `None` where that cannot be done.
+#[track_caller]
+pub(crate) fn alone_with(fault: &str, test: &str) -> Option<usize> {
+    let log = env::temp_dir().join(format!(
+        "{}-{}.log",
+        test.replace(':', "-"),
+        std::process::id()
+    ));
+    let log = log.to_str().expect("a path in UTF-8");
+    let inject = format!("inject={fault}");
+    let call = format!("trace={}", fault.split(':').next()?);
+    // Beside its tracer, which ends when asked to.
+    let strace = [
+        "strace", "-D", "-I1", "-f", "-o", log, "-e", &call, "-e", &inject,
+    ];
+    if !can(&[&strace[..], &["true"]].concat()) {
+        return None;
+    }
+    alone(&strace, test);
+    let calls = fs::read_to_string(log).expect("what the tracer wrote");
+    drop(fs::remove_file(log));
+    Some(calls.matches("(INJECTED)").count())
+}
+
+/// Has the tracer leave this process and all that it has started: from here on nothing fails.
+pub(crate) fn shake_off_tracer() {
+    let tracer = || {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status
+            .lines()
+            .find_map(|it| it.strip_prefix("TracerPid:"))?;
+        line.trim().parse::<Pid>().ok()
+    };
+    let pid = tracer().and_then(|pid| RawPid::from_raw(pid.try_into().ok()?));
+    // Not `kill`, which may be what fails.
+    let held = pidfd_open(pid.expect("a tracer"), PidfdFlags::empty()).expect("it runs");
+    pidfd_send_signal(held, Signal::TERM).expect("it can be told to go");
+    assert!(blocking_until(|| tracer() == Some(0)), "it stays");
 }

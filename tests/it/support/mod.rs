@@ -22,7 +22,7 @@ use std::{
 use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
 
 pub(crate) use self::{
-    alone::{alone, can},
+    alone::{alone, alone_with, can, shake_off_tracer},
     amount::amount,
     client::{ask, send},
     events::Events,

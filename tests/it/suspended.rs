@@ -1,0 +1,44 @@
+//! A host that was stopped for a while, as when a laptop sleeps.
+
+use std::process::{Command, Stdio};
+
+use crate::support::{Fixture, alone, block_on, is_alive, ms};
+
+/// Stops this process for that long.
+fn sleep_through(seconds: &str) {
+    let this = std::process::id();
+    let script = format!("kill -STOP {this}; sleep {seconds}; kill -CONT {this}");
+    let status = Command::new("/bin/sh")
+        .args(["-c", &script])
+        .stdin(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+#[ignore = "run by the test below, in a process that can be stopped"]
+fn plays_a_host_that_is_stopped() {
+    let fixture = Fixture::new();
+    let config = fixture.config().idle_stop(ms(500)).recheck(ms(100));
+    let service = fixture.configured("slept", config);
+    let lease = block_on(service.acquire()).unwrap();
+    let before = fixture.requests().len();
+    sleep_through("2");
+    // Long overdue, had it been idle.
+    let server = fixture.starts()[0];
+    assert!(is_alive(server), "a lease is out");
+    drop(lease);
+    drop(block_on(service.acquire()).unwrap());
+    assert_eq!(
+        fixture.starts(),
+        [server],
+        "and it is what the next one gets"
+    );
+    let probes = fixture.requests().len() - before;
+    assert!(probes <= 2, "{probes} probes to make up for it");
+}
+
+#[test]
+fn a_host_that_was_stopped_for_a_while_stops_nothing_in_use_and_makes_up_for_no_probe() {
+    alone(&[], "suspended::plays_a_host_that_is_stopped");
+}
