@@ -19,6 +19,7 @@ mod fakes;
 mod host_death;
 mod identity;
 mod idle;
+mod journals;
 mod leases;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;

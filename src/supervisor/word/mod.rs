@@ -4,7 +4,8 @@
 //! the first lease and closing an idle run both change that word, so one of them loses; a lease of
 //! a former run finds another run's number there and counts for nobody.
 
-#[cfg(all(test, not(tower_local_service_loom)))]
+#[cfg(test)]
+#[cfg(not(tower_local_service_loom))]
 mod tests;
 
 // Set by the package in `loom/`, and by nobody else: every order of the changes is tried there.

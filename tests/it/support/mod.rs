@@ -4,6 +4,7 @@
 mod client;
 mod events;
 mod http;
+mod journals;
 mod processes;
 mod waiting;
 
@@ -21,6 +22,7 @@ pub(crate) use self::{
     client::{ask, send},
     events::Events,
     http::{Answer, get, get_with},
+    journals::{lines, print_if_it_fails},
     processes::{Pid, group_of, is_alive, kill, members_of, processes_with, signal},
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,
@@ -165,6 +167,7 @@ impl Fixture {
         name: &str,
         config: LocalServiceConfig,
     ) -> Result<LocalService, Error> {
+        print_if_it_fails(name, &self.base_url(), &config);
         Registry::new().service(name, self.base_url(), config)
     }
 
