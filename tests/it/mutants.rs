@@ -47,7 +47,7 @@ struct Mutant {
     breaks: &'static str,
 }
 
-const MUTANTS: [Mutant; 12] = [
+const MUTANTS: [Mutant; 13] = [
     Mutant {
         name: "a waiter is stranded in a stop",
         file: "supervisor/state/start.rs",
@@ -127,6 +127,14 @@ const MUTANTS: [Mutant; 12] = [
         to: "=> self.cut(Reason::Swap),",
         evil: "rivals",
         breaks: "TERM under a lease",
+    },
+    Mutant {
+        name: "who waits for the endpoint is forgotten when it is ready",
+        file: "supervisor/state/ready.rs",
+        from: "if self.rival {\n            self.close_for_rival();",
+        to: "if false {\n            self.close_for_rival();",
+        evil: "rivals",
+        breaks: "another waits for a run that stays open",
     },
     Mutant {
         name: "an idle run sets no timer",

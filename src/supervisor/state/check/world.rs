@@ -53,11 +53,19 @@ pub(super) struct Process {
     pub(super) killed: bool,
 }
 
+/// What cannot be shared: the port of the base URL, and where it differs that of the health URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Endpoint {
     NotOurs,
-    Asked,
-    Ours { wanted: bool },
+    /// Some of it is still another's. Others may wait already for what we have of it.
+    Asked {
+        missing: u8,
+        wanted: u8,
+    },
+    /// `wanted`: at how many of its ports another waits.
+    Ours {
+        wanted: u8,
+    },
 }
 
 #[derive(Clone)]
@@ -71,6 +79,8 @@ pub(super) struct World {
     /// A probe is under way.
     pub(super) probing: bool,
     pub(super) endpoint: Endpoint,
+    /// Of how many ports it consists.
+    pub(super) ports: u8,
     /// The last lease has ended, and the machine does not know yet.
     pub(super) woken: bool,
     pub(super) idle_since: Time,
@@ -172,6 +182,7 @@ impl World {
             spawning: false,
             probing: false,
             endpoint: Endpoint::NotOurs,
+            ports: bounds.ports,
             woken: false,
             idle_since: NOW,
             alive_since: NOW,

@@ -91,6 +91,9 @@ impl Promises {
             Phase::Stopping => !self.spawning && matches!(self.claim, Standing::Ours { .. }),
         };
         ensure(is_so, "it tells of another phase")?;
+        let wanted = self.claim == Standing::Ours { wanted: true };
+        let open = self.run.as_ref().is_some_and(|run| run.open);
+        ensure(!wanted || !open, "another waits for a run that stays open")?;
         let rests = matches!(state.phase(), Phase::Stopped | Phase::Failed);
         ensure(
             self.waiters.is_empty() || !rests,
