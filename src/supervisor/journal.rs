@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::state::{Event, Time};
-use crate::probe::Sight;
+use crate::{probe::Sight, status::Phase};
 
 /// How many records are kept.
 const KEPT: usize = 256;
@@ -27,9 +27,27 @@ pub struct Record {
     at: Time,
     age: Duration,
     event: Event,
+    /// What it led to.
+    phase: Phase,
 }
 
 impl Record {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn new(at: Time, event: Event, phase: Phase) -> Self {
+        let age = Duration::ZERO;
+        Self {
+            at,
+            age,
+            event,
+            phase,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn into_parts(self) -> (Time, Event, Phase) {
+        (self.at, self.event, self.phase)
+    }
+
     /// How long ago it happened.
     #[must_use]
     pub fn age(&self) -> Duration {
@@ -39,23 +57,27 @@ impl Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3?} ago: {:?}", self.age, self.event)
+        write!(
+            f,
+            "{:.3?} ago: {:?}, {:?}",
+            self.age, self.event, self.phase
+        )
     }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    events: Mutex<VecDeque<(Time, Event)>>,
+    events: Mutex<VecDeque<(Time, Event, Phase)>>,
 }
 
 impl Journal {
-    pub(crate) fn write(&self, now: Time, event: Event) {
+    pub(crate) fn write(&self, now: Time, event: Event, phase: Phase) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         // A slow start is many looks at the same thing, of which the first and the last tell enough.
         let mut latest = events.iter().rev();
         if let (Some(last), Some(before)) = (latest.next(), latest.next())
             && let Event::Probed { sight, .. } = event
-            && [last, before].iter().all(|(_, was)| saw(was, sight))
+            && [last, before].iter().all(|(_, was, _)| saw(was, sight))
             && now.saturating_sub(last.0) < QUICK
         {
             events.pop_back();
@@ -63,15 +85,16 @@ impl Journal {
         if events.len() == KEPT {
             events.pop_front();
         }
-        events.push_back((now, event));
+        events.push_back((now, event, phase));
     }
 
     pub(crate) fn records(&self, now: Time) -> Vec<Record> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let record = |(at, event): &(Time, Event)| Record {
+        let record = |(at, event, phase): &(Time, Event, Phase)| Record {
             at: *at,
             age: now.saturating_sub(*at),
             event: event.clone(),
+            phase: *phase,
         };
         events.iter().map(record).collect()
     }
@@ -84,7 +107,7 @@ fn saw(event: &Event, it: Sight) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Policy, status::Phase, supervisor::state::State};
+    use crate::{config::Policy, supervisor::state::State};
 
     const MS: Duration = Duration::from_millis(1);
     const SEC: Duration = Duration::from_secs(1);
@@ -106,7 +129,7 @@ mod tests {
     fn the_latest_records_are_kept() {
         let journal = Journal::default();
         for waiter in 0..1000 {
-            journal.write(Time::ZERO, Event::Left { waiter });
+            journal.write(Time::ZERO, Event::Left { waiter }, Phase::Stopped);
         }
         let events = events(&journal);
         assert_eq!(events.len(), KEPT);
@@ -131,7 +154,7 @@ mod tests {
         for (part, sight) in sights.into_iter().enumerate() {
             for nth in 0..100 {
                 let at = SEC * u32::try_from(part).unwrap() * 10 + MS * nth;
-                journal.write(at, probed(sight));
+                journal.write(at, probed(sight), Phase::Starting);
             }
         }
         let ages: Vec<_> = journal.records(40 * SEC).iter().map(Record::age).collect();
@@ -154,7 +177,7 @@ mod tests {
     fn slow_looks_are_kept_one_by_one() {
         let journal = Journal::default();
         for strike in 0..3 {
-            journal.write(strike * 2500 * MS, probed(Sight::Silent));
+            journal.write(strike * 2500 * MS, probed(Sight::Silent), Phase::Ready);
         }
         assert_eq!(events(&journal).len(), 3);
     }
@@ -163,7 +186,7 @@ mod tests {
     fn a_record_comes_through_a_file_unchanged() {
         let journal = Journal::default();
         for event in life() {
-            journal.write(event.0, event.1);
+            journal.write(event.0, event.1, Phase::Starting);
         }
         let records = journal.records(1000 * SEC);
         let text = serde_json::to_string(&records).unwrap();
@@ -231,8 +254,8 @@ mod tests {
             let journal = Journal::default();
             let mut state = State::new(policy);
             for (at, event) in life().into_iter().take(happened) {
-                journal.write(at, event.clone());
-                state.on(event, at);
+                state.on(event.clone(), at);
+                journal.write(at, event, state.phase());
             }
             let text = serde_json::to_string(&journal.records(1000 * SEC)).unwrap();
             let read: Vec<Record> = serde_json::from_str(&text).unwrap();

@@ -27,6 +27,7 @@ mod host_death;
 mod identity;
 mod idle;
 mod inherited;
+mod journals;
 mod leases;
 mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]

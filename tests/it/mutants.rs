@@ -48,7 +48,7 @@ struct Mutant {
     breaks: &'static str,
 }
 
-const MUTANTS: [Mutant; 13] = [
+const MUTANTS: [Mutant; 14] = [
     Mutant {
         name: "a waiter is stranded in a stop",
         file: "supervisor/state/start.rs",
@@ -136,6 +136,14 @@ const MUTANTS: [Mutant; 13] = [
         to: "closed",
         evil: "hosts",
         breaks: "TERM under a lease in another host",
+    },
+    Mutant {
+        name: "who waits for the endpoint is forgotten when it is ready",
+        file: "supervisor/state/ready.rs",
+        from: "if self.rival {\n            self.close_for_rival();",
+        to: "if false {\n            self.close_for_rival();",
+        evil: "rivals",
+        breaks: "another waits for a run that stays open",
     },
     Mutant {
         name: "an idle run sets no timer",

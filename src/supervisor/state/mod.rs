@@ -38,6 +38,8 @@
 mod check;
 mod event;
 mod ready;
+#[cfg(any(test, fuzzing))]
+mod reference;
 mod start;
 mod stop;
 

@@ -111,7 +111,11 @@ impl State {
     }
 
     fn survived(&mut self) {
-        self.call_off();
+        if let Stage::Stopping(stopping) = &self.stage
+            && let Ending::DiedReady { unproven } = stopping.ending
+        {
+            self.died(unproven);
+        }
         self.stage = Stage::Unkillable;
         self.failed = true;
         self.fail_all(Failure::Unkillable);

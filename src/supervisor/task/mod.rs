@@ -250,8 +250,9 @@ impl<B: Backend> Supervisor<B> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let now = self.shared.now();
-            self.shared.journal.write(now, event.clone());
-            for action in self.state.on(event, now) {
+            let actions = self.state.on(event.clone(), now);
+            self.shared.journal.write(now, event, self.state.phase());
+            for action in actions {
                 events.extend(self.perform(action));
             }
         }

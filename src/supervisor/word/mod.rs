@@ -5,13 +5,15 @@
 //! a former run finds another run's number there and counts for nobody.
 
 #[cfg(test)]
+#[cfg(not(tower_local_service_loom))]
 mod tests;
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
-    time::Duration,
-};
+// Set by the package in `loom/`, and by nobody else: every order of the changes is tried there.
+#[cfg(tower_local_service_loom)]
+use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
+#[cfg(not(tower_local_service_loom))]
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::{fmt, time::Duration};
 
 const COUNT: u64 = 0xffff_ffff;
 /// Leases may be taken.

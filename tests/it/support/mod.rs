@@ -8,6 +8,7 @@ mod events;
 mod examples;
 pub(crate) mod gateway;
 mod http;
+mod journals;
 mod processes;
 mod waiting;
 
@@ -28,6 +29,7 @@ pub(crate) use self::{
     events::Events,
     examples::example,
     http::{Answer, get, get_with},
+    journals::{lines, print_if_it_fails},
     processes::{
         Pid, children_of, group_of, is_alive, kill, members_of, processes_with, signal, stat,
     },
@@ -174,6 +176,7 @@ impl Fixture {
         name: &str,
         config: LocalServiceConfig,
     ) -> Result<LocalService, Error> {
+        print_if_it_fails(name, &self.base_url(), &config);
         Registry::new().service(name, self.base_url(), config)
     }
 

@@ -45,7 +45,8 @@ impl World {
         match action {
             Action::Claim => {
                 ensure(self.endpoint == Endpoint::NotOurs, "claimed twice")?;
-                self.endpoint = Endpoint::Asked;
+                let missing = self.ports;
+                self.endpoint = Endpoint::Asked { missing, wanted: 0 };
             }
             Action::Release => {
                 let free = self.process.is_none() && !self.spawning;

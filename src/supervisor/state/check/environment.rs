@@ -182,20 +182,28 @@ impl World {
     }
 
     fn claim_steps(&self, steps: &mut Vec<Step>) {
-        match self.endpoint {
-            Endpoint::NotOurs | Endpoint::Guest => {}
-            Endpoint::Asked => {
+        let wanted = match self.endpoint {
+            Endpoint::NotOurs | Endpoint::Guest => return,
+            Endpoint::Asked { missing, wanted } => {
                 steps.push(Step::Granted);
                 if self.rivals > 0 {
                     steps.push(Step::Refused);
                 }
+                // At those that we have.
+                if self.rivals > 0 && wanted < self.ports - missing {
+                    steps.push(Step::Wanted);
+                }
+                wanted
             }
-            Endpoint::Ours { wanted: false } => {
-                if self.rivals > 0 {
+            Endpoint::Ours { wanted } => {
+                if self.rivals > 0 && wanted < self.ports {
                     steps.extend([Step::Wanted, Step::Lost]);
                 }
+                wanted
             }
-            Endpoint::Ours { wanted: true } => steps.push(Step::Unwanted),
+        };
+        if wanted > 0 {
+            steps.push(Step::Unwanted);
         }
     }
 
@@ -436,17 +444,44 @@ impl World {
         }
     }
 
+    /// The machine is told of the whole: that all of it is ours, and that any of it is wanted.
     fn claim_answered(&mut self, step: Step) -> Result<(), Violation> {
-        let (endpoint, claim, costs) = match step {
-            Step::Granted => (Endpoint::Ours { wanted: false }, Claim::Granted, 0),
-            Step::Refused => (Endpoint::NotOurs, Claim::Refused, 1),
-            Step::Wanted => (Endpoint::Ours { wanted: true }, Claim::Wanted, 1),
-            Step::Lost => (Endpoint::Ours { wanted: true }, Claim::Lost, 1),
-            _ => (Endpoint::Ours { wanted: false }, Claim::Unwanted, 0),
-        };
-        self.endpoint = endpoint;
-        self.rivals -= costs;
-        self.feed(Event::Claim(claim))
+        self.rivals -= u8::from(matches!(step, Step::Refused | Step::Wanted | Step::Lost));
+        match (&mut self.endpoint, step) {
+            (Endpoint::Asked { missing, .. }, Step::Granted) if *missing > 1 => *missing -= 1,
+            (Endpoint::Asked { wanted, .. }, Step::Granted) => {
+                let wanted = *wanted;
+                self.endpoint = Endpoint::Ours { wanted };
+                self.feed(Event::Claim(Claim::Granted))?;
+                let is_still_ours = matches!(self.endpoint, Endpoint::Ours { .. });
+                if wanted > 0 && is_still_ours {
+                    return self.feed(Event::Claim(Claim::Wanted));
+                }
+            }
+            (endpoint, Step::Refused) => {
+                *endpoint = Endpoint::NotOurs;
+                return self.feed(Event::Claim(Claim::Refused));
+            }
+            (Endpoint::Asked { wanted, .. }, Step::Unwanted) => *wanted -= 1,
+            (Endpoint::Asked { wanted, .. }, _) => *wanted += 1,
+            (Endpoint::Ours { wanted }, Step::Unwanted) => {
+                *wanted -= 1;
+                if *wanted == 0 {
+                    return self.feed(Event::Claim(Claim::Unwanted));
+                }
+            }
+            (Endpoint::Ours { wanted }, step) => {
+                *wanted += 1;
+                if step == Step::Lost {
+                    return self.feed(Event::Claim(Claim::Lost));
+                }
+                if *wanted == 1 {
+                    return self.feed(Event::Claim(Claim::Wanted));
+                }
+            }
+            (Endpoint::NotOurs | Endpoint::Guest, _) => {}
+        }
+        Ok(())
     }
 }
 

@@ -38,7 +38,7 @@ impl World {
             steps.push(Step::Return);
         }
         match self.endpoint {
-            Endpoint::Asked if self.hosts > 0 => steps.push(Step::GrantedToUse),
+            Endpoint::Asked { wanted: 0, .. } if self.hosts > 0 => steps.push(Step::GrantedToUse),
             Endpoint::Guest => steps.push(Step::Inherited),
             _ => {}
         }
@@ -57,7 +57,7 @@ impl World {
                 self.endpoint = Endpoint::Guest;
                 return self.feed(Event::Claim(Claim::Granted));
             }
-            _ => self.endpoint = Endpoint::Ours { wanted: false },
+            _ => self.endpoint = Endpoint::Ours { wanted: 0 },
         }
         Ok(())
     }

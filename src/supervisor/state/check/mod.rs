@@ -32,10 +32,12 @@ pub(crate) struct Bounds {
     pub(crate) crashes: u8,
     /// An answer, or the port, of another program.
     pub(crate) strangers: u8,
-    /// Another service that wants the endpoint, or has it.
+    /// Another service, of this host process or of another, that wants the endpoint, or has it.
     pub(crate) rivals: u8,
     /// Another host process that uses our server, or has one of the same identity.
     pub(crate) hosts: u8,
+    /// Of how many ports the endpoint consists: others may have or want each of them.
+    pub(crate) ports: u8,
     /// `stop()`.
     pub(crate) stops: u8,
     /// A retirement, with or without a limit.
@@ -54,6 +56,7 @@ pub(crate) const PEACE: Bounds = Bounds {
     strangers: 0,
     rivals: 0,
     hosts: 0,
+    ports: 1,
     stops: 0,
     retirements: 0,
     dismissals: 0,

@@ -40,7 +40,7 @@ impl World {
         let works = self.probing
             || self.spawning
             || self.woken
-            || self.endpoint == Endpoint::Asked
+            || matches!(self.endpoint, Endpoint::Asked { .. })
             || self.state.deadline().is_some()
             || self.process.is_some()
             // A lease ends some day, here and elsewhere.
@@ -57,6 +57,11 @@ impl World {
         let told_alive = self.process.is_some_and(|process| !process.told);
         let owned = ready.origin == Origin::Owned;
         ensure(told_alive == owned, "ready on a corpse")?;
+        let wanted = matches!(self.endpoint, Endpoint::Ours { wanted } if wanted > 0);
+        ensure(
+            !wanted || !self.word.is_open(),
+            "another waits for a run that stays open",
+        )?;
         let idle = self.word.count() == 0 && !self.lent_seen && !self.woken;
         let timed = self.state.deadline().is_some() || self.probing;
         let corpse = self.process.is_some_and(|process| process.dead);

@@ -136,6 +136,39 @@ fn with_a_drain_under_a_rival() {
 }
 
 #[test]
+fn with_two_ports() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        ports: 2,
+        rivals: 2,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_two_ports_in_trouble() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        ports: 2,
+        crashes: 1,
+        rivals: 2,
+        stops: 1,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_two_ports_for_two_clients() {
+    keeps_all_promises(&Bounds {
+        rounds: 1,
+        ports: 2,
+        rivals: 2,
+        retirements: 1,
+        ..PEACE
+    });
+}
+
+#[test]
 fn with_a_crash_loop() {
     keeps_all_promises(&Bounds {
         clients: 1,

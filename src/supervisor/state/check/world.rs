@@ -53,14 +53,20 @@ pub(super) struct Process {
     pub(super) killed: bool,
 }
 
+/// What cannot be shared: the port of the base URL, and where it differs that of the health URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Endpoint {
     NotOurs,
-    Asked,
+    /// Some of it is still another's. Others may wait already for what we have of it.
+    Asked {
+        missing: u8,
+        wanted: u8,
+    },
     /// Another host has it for the same server, which is used once it is ready.
     Guest,
+    /// `wanted`: at how many of its ports another waits.
     Ours {
-        wanted: bool,
+        wanted: u8,
     },
 }
 
@@ -81,6 +87,8 @@ pub(super) struct World {
     pub(super) lent: Option<u64>,
     /// … and the machine waits for its end.
     pub(super) lent_seen: bool,
+    /// Of how many ports it consists.
+    pub(super) ports: u8,
     /// The last lease has ended, and the machine does not know yet.
     pub(super) woken: bool,
     pub(super) idle_since: Time,
@@ -191,6 +199,7 @@ impl World {
             admits: false,
             lent: None,
             lent_seen: false,
+            ports: bounds.ports,
             woken: false,
             idle_since: NOW,
             alive_since: NOW,

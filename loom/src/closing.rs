@@ -1,0 +1,103 @@
+//! Leases that are taken while the supervisor closes.
+//!
+//! Found by these models, each tried: `close_if_idle` without a look at the count; without a look at
+//! `TOUCHED`; `take` that ignores `OPEN`, or `SUSPECT`; `close_if_idle` as a load and a store.
+
+use super::*;
+
+/// As the supervisor does when the idle time is over.
+fn closes_and_ends(server: &Server) -> bool {
+    let closed = server.leases.close_if_idle();
+    if closed {
+        let was = server.leases.update(Word::end);
+        assert_eq!(was.count(), 0, "closed for idleness with a lease out");
+        server.leases.open(server.now());
+    }
+    closed
+}
+
+#[test]
+fn a_run_is_closed_for_idleness_or_used() {
+    model(|| {
+        let server = Server::new();
+        let callers = [server.caller(), server.caller()];
+        let closed = closes_and_ends(&server);
+        let runs = callers.map(|caller| caller.join().unwrap());
+        for (run, _) in runs.into_iter().flatten() {
+            // Whoever was quicker has kept the run open; who was not uses the next.
+            assert!(run == u64::from(closed), "a lease of run {run}");
+        }
+        assert_eq!(server.leases.word().count(), 0);
+    });
+}
+
+#[test]
+fn a_run_that_was_used_since_the_last_look_stays_open() {
+    model(|| {
+        let server = Server::new();
+        let caller = server.caller();
+        let was_out = server.leases.look() > 0;
+        let was_used = server.leases.idle_since() > Duration::ZERO;
+        let closed = server.leases.close_if_idle();
+        let used = caller.join().unwrap().is_some();
+        assert!(
+            !closed || !used || was_out || was_used,
+            "closed before its idle time"
+        );
+    });
+}
+
+#[test]
+fn a_lease_that_was_seen_keeps_its_run_open() {
+    model(|| {
+        let server = Server::new();
+        let readers = [server.reader(), server.reader()];
+        server.leases.look();
+        closes_and_ends(&server);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_lease_is_taken_between_the_close_and_what_follows() {
+    model(|| {
+        let server = Server::new();
+        let reader = server.reader();
+        let caller = server.caller();
+        server.leases.update(Word::close);
+        let left = server.leases.look();
+        // Nobody joins those that were out when it was closed.
+        assert!(server.leases.word().count() <= left);
+        if left == 0 {
+            let was = server.leases.update(Word::end);
+            assert_eq!(was.count(), 0, "it was closed");
+        } else {
+            server.leases.update(Word::reopen);
+        }
+        reader.join().unwrap();
+        caller.join().unwrap();
+        assert_eq!(server.leases.word().count(), 0);
+    });
+}
+
+#[test]
+fn whoever_calls_after_a_suspicion_asks_the_supervisor() {
+    model(|| {
+        let server = Server::new();
+        let run = server.leases.take().unwrap();
+        let failing = server.client(move |server| {
+            server.leases.suspect(run);
+            let next = server.leases.take();
+            server.give_back(run);
+            next
+        });
+        let caller = server.caller();
+        assert_eq!(failing.join().unwrap(), None, "it has seen the server fail");
+        caller.join().unwrap();
+        assert_eq!(server.leases.take(), None);
+        server.leases.update(Word::trust);
+        assert_eq!(server.leases.take(), Some(run));
+    });
+}
