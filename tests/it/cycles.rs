@@ -93,7 +93,9 @@ fn plays_a_host_with_services_that_nobody_uses() {
         assert!(fixture.starts().is_empty());
     }
     // To look for what is left of each would take longer than the test.
-    fixtures.into_iter().for_each(|it| drop(it.unaudited()));
+    for fixture in fixtures {
+        drop(fixture.unaudited());
+    }
 }
 
 #[test]
