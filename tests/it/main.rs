@@ -13,22 +13,28 @@ mod cold;
 mod cold_starts;
 mod composition;
 mod credentials;
+#[cfg(target_os = "linux")]
 mod cycles;
+#[cfg(target_os = "linux")]
 mod exhaustion;
+#[cfg(target_os = "linux")]
 mod exposure;
 mod external;
 mod failed_start;
 mod fakes;
 mod fifty_providers;
+#[cfg(target_os = "linux")]
 mod floods;
 #[cfg(feature = "json5")]
 mod gateway;
 mod host_death;
 mod identity;
 mod idle;
+#[cfg(target_os = "linux")]
 mod inherited;
 mod journals;
 mod leases;
+#[cfg(target_os = "linux")]
 mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
@@ -53,11 +59,13 @@ mod shutdown;
 mod stop;
 mod stopped_streams;
 mod support;
+#[cfg(target_os = "linux")]
 mod suspended;
 mod suspicion;
 mod swap;
 mod tracing_events;
 mod unanswered;
+#[cfg(target_os = "linux")]
 mod unkillable;
 mod upgrades;
 mod warm_path;
