@@ -4,10 +4,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use super::{
-    host::{Host, Setup},
-    hosts,
-};
+use super::{host::Setup, hosts};
 use crate::support::{Fixture, blocking_until, ms, now, signal, since};
 
 #[test]
