@@ -135,7 +135,7 @@ impl Ticket {
         let since = *self.waits_since.get_or_insert_with(Instant::now);
         loop {
             match self.hosts.try_own() {
-                Standing::Owner | Standing::Guest => {
+                Standing::Owner | Standing::Guest { .. } => {
                     self.ring.stop();
                     self.holder = None;
                     return;

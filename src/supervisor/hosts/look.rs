@@ -1,7 +1,7 @@
 //! Looking at a server that may be another host's: a look counts only while nobody can stop what is
 //! seen.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -18,7 +18,8 @@ enum Found {
 
 impl Hosts {
     /// Looks at what is there before a start. While the endpoint is another host's, what is seen is
-    /// its server, once that is ready; that nothing is there is seen by the owner alone.
+    /// its server, once that is ready; that nothing is there is seen by the owner alone. A server that
+    /// was condemned here is not waited for to recover: its owner is asked to make way.
     pub(crate) async fn first_look<F: Future<Output = Sight>>(
         &self,
         probe: impl Fn() -> F,
@@ -29,28 +30,50 @@ impl Hosts {
             match self.try_own() {
                 Standing::Owner => return timed(probe()).await,
                 Standing::Rival { bell, .. } => ring.at(&bell).await,
-                Standing::Guest if self.use_now() => {
-                    let (sight, took) = timed(probe()).await;
-                    if !matches!(sight, Sight::Refused | Sight::Status(502 | 504)) {
-                        return (sight, took);
+                Standing::Guest { bell } => {
+                    if let Some(seen) = self.look_as_guest(&probe).await {
+                        return seen;
                     }
-                    // It died, and its owner does not know yet.
-                    self.stop_using(Duration::ZERO);
-                    ring.stop();
+                    if self.condemned.load(Relaxed) {
+                        ring.at(&bell).await;
+                    } else {
+                        ring.stop();
+                    }
                 }
-                Standing::Guest | Standing::Unsettled => ring.stop(),
+                Standing::Unsettled => ring.stop(),
             }
             sleep(pace(begun.elapsed(), EAGERLY)).await;
         }
     }
 
-    fn use_now(&self) -> bool {
+    /// `None`: there is nothing to be seen that could be used.
+    async fn look_as_guest<F: Future<Output = Sight>>(
+        &self,
+        probe: impl Fn() -> F,
+    ) -> Option<(Sight, Duration)> {
         let tried = self.try_use(&mut self.lock());
         // As for the owner: who cannot lock is alone.
-        tried.unwrap_or_else(|error| {
+        let uses = tried.unwrap_or_else(|error| {
             warn_once(&error);
             true
-        })
+        });
+        if !uses {
+            return None;
+        }
+        let (sight, took) = timed(probe()).await;
+        let use_it = match sight {
+            Sight::Wanted => {
+                self.condemned.store(false, Relaxed);
+                true
+            }
+            // It died, and its owner does not know yet.
+            Sight::Refused | Sight::Status(502 | 504) => false,
+            _ => !self.condemned.load(Relaxed),
+        };
+        if !use_it {
+            self.stop_using(Duration::ZERO);
+        }
+        use_it.then_some((sight, took))
     }
 
     /// Looks again at a server that we did not start. When another host wants to stop it, it is gone

@@ -21,6 +21,8 @@
 //!   So the server that it sees is one that the owner cannot stop any more.
 //! - *No stop under a use.* To its owner, a lock on `users` is a lease. It stops an idle server only
 //!   after it had `users` for itself, and the record says closed before it lets go of that.
+//! - *A server that fails the checks of a user* is its owner's to replace; an owner that is idle would
+//!   not look, so the user rings the bell, too.
 //! - *Another identity* locks `next`, rings the bell and waits for `owner`. The owner closes, the uses
 //!   end in peace, the server is stopped. As `next` comes before `owner`, the one that made way does
 //!   not get in again before the one for which it did.
@@ -74,6 +76,8 @@ pub(crate) struct Hosts {
     identity: Identity,
     name: String,
     locks: Mutex<Locks>,
+    /// The server of another host failed its checks while we used it.
+    condemned: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +95,7 @@ pub(crate) enum Standing {
     /// It is ours.
     Owner,
     /// Another host has it for a server of the same identity.
-    Guest,
+    Guest { bell: PathBuf },
     /// Another host has it for another server.
     Rival { holder: String, bell: PathBuf },
     /// It is changing hands.
@@ -105,6 +109,7 @@ impl Hosts {
             identity,
             name: name.to_owned(),
             locks: Mutex::default(),
+            condemned: AtomicBool::new(false),
         }
     }
 
@@ -137,6 +142,7 @@ impl Hosts {
         }
         if locks.is_next && try_all(&locks.files, |files| &files.owner)? {
             locks.owns = true;
+            self.condemned.store(false, Relaxed);
             locks.leave_queue();
             locks.stop_using();
             self.write(locks, false)?;
@@ -145,7 +151,10 @@ impl Hosts {
         let mut standing = Standing::Unsettled;
         for files in &locks.files {
             match files.record() {
-                Some(record) if record.is_of(&self.identity) => standing = Standing::Guest,
+                Some(record) if record.is_of(&self.identity) => {
+                    let bell = files.bell.clone();
+                    standing = Standing::Guest { bell };
+                }
                 Some(record) => {
                     return Ok(Standing::Rival {
                         holder: record.holder(),
@@ -155,7 +164,7 @@ impl Hosts {
                 None => {}
             }
         }
-        if standing == Standing::Guest {
+        if matches!(standing, Standing::Guest { .. }) {
             // Who may use what is there makes nobody wait.
             locks.leave_queue();
         }

@@ -49,6 +49,10 @@ fn try_use(host: &Hosts) -> bool {
     host.try_use(&mut host.lock()).unwrap()
 }
 
+fn is_guest(host: &Hosts) -> bool {
+    matches!(host.try_own(), Standing::Guest { .. })
+}
+
 fn holder(standing: &Standing) -> &str {
     match standing {
         Standing::Rival { holder, .. } => holder,
@@ -62,7 +66,7 @@ fn of_two_hosts_one_owns_and_the_other_may_use() {
     let (one, other) = (folder.host("/one"), folder.host("/one"));
     assert_eq!(one.try_own(), Standing::Owner);
     assert_eq!(one.try_own(), Standing::Owner);
-    assert_eq!(other.try_own(), Standing::Guest);
+    assert!(is_guest(&other));
     assert!(!try_use(&other), "it is not ready");
     one.admit();
     assert!(try_use(&other));
@@ -188,7 +192,7 @@ fn two_endpoints_are_had_together() {
     one.release();
     assert_eq!(both.try_own(), Standing::Owner);
     both.admit();
-    assert_eq!(again.try_own(), Standing::Guest);
+    assert!(is_guest(&again));
     assert!(try_use(&again) && both.others_use());
     holder(&third.try_own());
 }

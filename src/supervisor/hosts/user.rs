@@ -1,6 +1,6 @@
 //! The side of who uses another host's server.
 
-use std::{io, time::Duration};
+use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{Hosts, Locks, files::Files};
 
@@ -45,6 +45,13 @@ impl Hosts {
         }
         locks.stop_using();
         locks.close_unless_needed();
+    }
+
+    /// What we use has failed its checks.
+    pub(crate) fn condemn(&self) {
+        if self.uses() {
+            self.condemned.store(true, Relaxed);
+        }
     }
 
     pub(super) fn server(&self, files: &Files) -> io::Result<Server> {

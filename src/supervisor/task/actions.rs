@@ -163,7 +163,7 @@ impl<B: Backend> Supervisor<B> {
     }
 
     fn end(&mut self, end: End) {
-        self.share_no_more();
+        self.share_no_more(end);
         // A run that never became ready has no leases, but its number is used up all the same.
         self.shared.end_run(self.facts.ended(end));
         self.facts.over();

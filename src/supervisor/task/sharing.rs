@@ -9,7 +9,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    super::{backend::Backend, hosts::Hosts, shared::Shared, state::Time, word::Word},
+    super::{
+        backend::Backend,
+        hosts::Hosts,
+        shared::Shared,
+        state::{End, Time},
+        word::Word,
+    },
     Supervisor,
 };
 use crate::{
@@ -29,8 +35,11 @@ impl<B: Backend> Supervisor<B> {
         }
     }
 
-    pub(super) fn share_no_more(&mut self) {
+    pub(super) fn share_no_more(&mut self, end: End) {
         self.hosts.admit_no_more();
+        if end == End::Died {
+            self.hosts.condemn();
+        }
         self.lent_since = None;
     }
 

@@ -219,3 +219,23 @@ async fn a_server_that_no_host_started_is_used_by_all() {
     }
     assert_eq!(fake.count(What::Spawned), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_is_replaced_although_its_owner_does_not_use_it() {
+    let (folder, fake) = (Folder::new("hangs"), Fake::new());
+    let (one, two) = (folder.host(&fake, config()), folder.host(&fake, config()));
+    one.start().await.unwrap();
+    drop(two.acquire().await.unwrap());
+    sleep(2 * SEC).await;
+    fake.script().running = Sight::Silent;
+    let begun = Instant::now();
+    let waiter = asks(&two);
+    while fake.count(What::Term) == 0 && begun.elapsed() < 60 * SEC {
+        sleep(10 * MS).await;
+    }
+    assert!(begun.elapsed() >= 5 * SEC, "{:?}", begun.elapsed());
+    fake.script().running = Sight::Wanted;
+    drop(waiter.await.unwrap().unwrap());
+    assert_eq!(fake.count(What::Spawned), 2);
+    assert!(begun.elapsed() < 20 * SEC, "{:?}", begun.elapsed());
+}

@@ -1,10 +1,9 @@
 //! A host process that does as it is told, line by line.
 
 use std::{
-    ffi::OsStr,
     fs::File,
     io::{BufRead, BufReader, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
@@ -66,6 +65,12 @@ async fn obey(
         ("hold", _) => leases.push(service.acquire().await?),
         ("let-go", _) => leases.clear(),
         ("origin", _) => return Ok(format!("{:?}", service.status().origin)),
+        ("warm", times) => {
+            for _ in 0..times.parse()? {
+                drop(service.try_acquire().ok_or("it is not ready")?);
+            }
+            return Ok(format!("warm {times}"));
+        }
         // So many at once; answers which servers did.
         ("ask", times) => {
             let requests = (0..times.parse()?).map(|_| {
@@ -115,10 +120,18 @@ impl<'a> Setup<'a> {
     }
 
     pub(super) fn run(&self) -> Host {
-        self.run_with("TMPDIR", &self.folder)
+        self.run_as(Command::new(std::env::current_exe().expect("this program")))
     }
 
-    pub(super) fn run_with(&self, name: &str, value: impl AsRef<OsStr>) -> Host {
+    /// All system calls of the host go to that file.
+    pub(super) fn run_traced(&self, file: &Path) -> Host {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o"]).arg(file);
+        strace.arg(std::env::current_exe().expect("this program"));
+        self.run_as(strace)
+    }
+
+    fn run_as(&self, mut command: Command) -> Host {
         let ms = |time: Duration| time.as_millis().to_string();
         let mut orders = vec![
             self.server.base_url(),
@@ -128,11 +141,10 @@ impl<'a> Setup<'a> {
         orders.extend(self.server.args().iter().cloned());
         let log = self.server.folder().join("host-log");
         let log = File::options().append(true).create(true).open(log);
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
+        let mut child = command
             .args(["--ignored", "--exact", "several_hosts::host::plays_a_host"])
             .env(ORDERS, orders.join("\n"))
             .env("XDG_RUNTIME_DIR", &self.folder)
-            .env(name, value)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.expect("a log"))
