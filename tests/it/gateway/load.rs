@@ -11,17 +11,15 @@ use tokio::{task::JoinSet, time::Instant};
 use tower_local_service::BoxError;
 
 use crate::support::{
-    Fixture,
+    Fixture, amount,
     gateway::{Gateway, chat_provider},
 };
 
 const CONNECTIONS: usize = 64;
 
-/// Two seconds, so that all tests together stay short; see tests/README.md.
 fn duration() -> Duration {
-    let seconds = std::env::var("GATEWAY_LOAD_SECONDS");
-    let seconds = seconds.map(|it| it.parse().expect("a number of seconds"));
-    Duration::from_secs_f64(seconds.unwrap_or(2.0))
+    let seconds = amount("GATEWAY_LOAD_SECONDS", 2);
+    Duration::from_secs(seconds.try_into().expect("few"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,18 +1,16 @@
-//! Kills at random instants: few in every run of the tests, `HOST_DEATHS` of each kind if that is set.
+//! Kills at random instants.
 
 use std::{
-    env,
     hash::{BuildHasher as _, RandomState},
     thread,
     time::Duration,
 };
 
 use super::{assert_nothing_left, family, host, wait_for_start};
-use crate::support::{Fixture, blocking_until, ms};
+use crate::support::{Fixture, amount, blocking_until, ms};
 
 fn rounds() -> usize {
-    let rounds = env::var("HOST_DEATHS").ok();
-    rounds.map_or(8, |rounds| rounds.parse().expect("a number"))
+    amount("HOST_DEATHS", 8)
 }
 
 /// Somewhere in that time, elsewhere in each round.
