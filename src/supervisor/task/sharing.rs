@@ -23,8 +23,8 @@ use crate::{
     status::{Origin, Phase},
 };
 
-/// How long leases on another host's server are taken without a look at it; as the state machine
-/// trusts it for the same time, the next look comes soon after.
+/// How long leases on another host's server are taken without a look at it. No shorter than the pause
+/// between two checks, in which the state machine grants leases whatever is suspected.
 const BORROWED: Duration = Duration::from_secs(1);
 
 impl<B: Backend> Supervisor<B> {
