@@ -297,6 +297,9 @@ mod config;
 mod error;
 #[cfg(unix)]
 pub mod future;
+#[cfg(all(unix, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(unix)]
 mod layer;
 #[cfg(unix)]

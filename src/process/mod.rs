@@ -41,6 +41,8 @@ use tokio::{
     time::{self, Instant},
 };
 
+#[cfg(fuzzing)]
+pub(crate) use self::output::tail_of;
 pub(crate) use self::{
     exit::Exit,
     output::{Output, Tail},
