@@ -371,6 +371,9 @@ mod config;
 mod error;
 #[cfg(unix)]
 pub mod future;
+#[cfg(all(unix, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(unix)]
 mod layer;
 #[cfg(unix)]

@@ -39,6 +39,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 use rustix::process::Pid;
 use tokio::time::{self, Instant};
 
+#[cfg(fuzzing)]
+pub(crate) use self::output::tail_of;
 pub(crate) use self::{
     exit::Exit,
     output::{Output, Tail},

@@ -135,6 +135,22 @@ fn end_of_lines(bytes: &[u8]) -> usize {
     space.map_or(bytes.len(), after)
 }
 
+/// What is shown of what was written to stderr or stdout, piece by piece.
+#[cfg(fuzzing)]
+pub(crate) fn tail_of(chunks: &[(bool, Vec<u8>)], secret: &str) -> String {
+    let tail = Tail::default();
+    for (is_stderr, chunk) in chunks {
+        let stream = if *is_stderr {
+            Stream::Stderr
+        } else {
+            Stream::Stdout
+        };
+        drop(tail.push(stream, chunk));
+    }
+    let values = vec![secret.to_owned()];
+    tail.text(&Secrets { values })
+}
+
 /// Knows when both streams are at their end.
 pub(super) struct Pipes {
     open: mpsc::Receiver<Infallible>,

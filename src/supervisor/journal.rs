@@ -17,7 +17,7 @@ const KEPT: usize = 256;
 /// Looks at the same thing that follow each other so quickly are those of a slow start.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// One event of a service, with its age.
+/// One event of a service, with its age and the phase that it led to.
 ///
 /// What is in it may change in any release: it is for bug reports. It serializes as plain data, and
 /// names neither values of the configuration nor output of the process.

@@ -34,6 +34,8 @@ mod trace;
 mod wakers;
 mod word;
 
+#[cfg(fuzzing)]
+pub(crate) use self::state::play;
 pub(crate) use self::{claim::Claims, core::Core, lease::Watch, local::Local, word::Outcome};
 pub use self::{
     handle::{LocalService, StatusWatch},

@@ -48,6 +48,8 @@ use std::{collections::BTreeMap, time::Duration};
 pub(crate) use self::event::{
     Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, Time, Want,
 };
+#[cfg(fuzzing)]
+pub(crate) use self::reference::play;
 use self::{ready::Ready, start::Loading, stop::Stopping};
 use super::backoff;
 use crate::{
