@@ -330,8 +330,8 @@ impl LocalServiceConfig {
     /// server goes, and its host stays. `None` leaves it alone. Less than this program has itself
     /// takes the privilege to do so; without it, one warning says so and the server runs as it is.
     ///
-    /// It is set right after the process was started; what that starts later has it, too. Where
-    /// several handles of one process differ, that of the handle counts which was asked last when it
+    /// It is set right after the process was started, for that and for what it starts. Where several
+    /// handles of one process differ, that of the handle counts which was asked last when it
     /// was started.
     ///
     /// # Example

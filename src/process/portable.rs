@@ -41,7 +41,11 @@ pub(super) fn lives(_carrier: Carrier) -> bool {
 
 pub(super) fn signal(_carrier: Carrier, _cookie: &Cookie, _signals: &[Signal]) {}
 
-pub(super) fn adjust_oom_score(_pid: u32, _adjust: OomScoreAdj) {}
+pub(super) fn adjust_oom_score(_pid: u32, _adjust: OomScoreAdj) -> bool {
+    false
+}
+
+pub(super) fn adjust_oom_scores(_group: u32, _adjust: OomScoreAdj) {}
 
 pub(super) fn beyond_loopback(
     _port: u16,

@@ -137,9 +137,13 @@ impl Start {
     ) -> Process {
         let (stdout, stderr) = (leader.stdout.take(), leader.stderr.take());
         let group = Group::new(leader, pid, guardian);
-        // Its program is loaded and it runs, so what it starts in its first microseconds may go without.
-        // Sooner there is no way: nothing of ours runs between fork and exec.
-        os::adjust_oom_score(group.leader_pid(), self.care.oom_score_adj);
+        // Nothing of ours runs between fork and exec: it may have started others before this.
+        let (group_id, adjust) = (group.id(), self.care.oom_score_adj);
+        if os::adjust_oom_score(group.leader_pid(), adjust) {
+            drop(blocking::begin(move || {
+                os::adjust_oom_scores(group_id, adjust);
+            }));
+        }
         warn_if_deaf(group.leader_pid());
         let (tail, pipes) =
             output::drain(stdout, stderr, self.output, &self.dispatch, &self.runtime);

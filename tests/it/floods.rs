@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{self, Read as _, Write},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -58,6 +59,23 @@ fn peak() -> u64 {
     number.parse().unwrap()
 }
 
+/// How much a subscriber was told.
+static TOLD: AtomicUsize = AtomicUsize::new(0);
+
+/// Where it writes that to.
+struct Forgetful;
+
+impl Write for Forgetful {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        TOLD.fetch_add(bytes.len(), Relaxed);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 #[ignore = "run by the test below, in a process whose memory it can look at"]
 fn plays_a_host_of_floods() {
@@ -66,7 +84,7 @@ fn plays_a_host_of_floods() {
     let before = peak();
     let forgetful = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::DEBUG)
-        .with_writer(std::io::sink)
+        .with_writer(|| Forgetful)
         .finish();
     for source in SOURCES {
         let tail = output_of(source, flood());
@@ -79,6 +97,7 @@ fn plays_a_host_of_floods() {
         drop(output_of(ONE_LINE, flood() / 4));
         drop(output_of(LINES, flood() / 4));
     });
+    assert!(TOLD.load(Relaxed) > flood() / 2, "all of it is told");
     let more = peak() - before;
     assert!(more < 24 * 1024, "{more} KiB");
 }

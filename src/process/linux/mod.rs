@@ -16,7 +16,7 @@ use self::stat::Stat;
 pub(super) use self::{
     environ::{carriers, lives, signal},
     listener::{beyond_loopback, listener},
-    oom::adjust_oom_score,
+    oom::{adjust_oom_score, adjust_oom_scores},
 };
 
 /// Who is in a process group, its leader and the dead not counted; `None` if `/proc` does not tell.

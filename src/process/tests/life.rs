@@ -151,7 +151,7 @@ fn a_start_that_nobody_waits_for_leaves_nothing() {
             drop(waited.await);
         }
     });
-    // Waits for the starts that are still on their way.
+    // Starts that are still on their way go on, each on its thread.
     drop(runtime);
     let entry = format!("TEST_MARK={mark}");
     let marked = || {
@@ -160,7 +160,11 @@ fn a_start_that_nobody_waits_for_leaves_nothing() {
             environ.is_ok_and(|all| all.split(|b| *b == 0).any(|e| e == entry.as_bytes()))
         })
     };
-    self::runtime().block_on(eventually("nothing is left", || !marked()));
+    self::runtime().block_on(async {
+        eventually("nothing is left", || !marked()).await;
+        time::sleep(Duration::from_millis(100)).await;
+        eventually("nothing comes later", || !marked()).await;
+    });
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 mod life;
 #[cfg(target_os = "linux")]
 mod listener;
+#[cfg(target_os = "linux")]
+mod oom;
 mod output;
 #[cfg(target_os = "linux")]
 mod stop;

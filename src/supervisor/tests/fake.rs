@@ -1,7 +1,7 @@
 //! A machine without processes and sockets: what happens on it is written down by the test.
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -52,7 +52,6 @@ pub(super) struct Script {
     /// Something of its group is left when the process has ended, until KILL.
     pub(super) leaves_others: bool,
     pub(super) listener: Listener,
-    pub(super) beyond_loopback: Option<SocketAddr>,
     pub(super) output: String,
     /// The process that runs, or whose group is not gone.
     process: Option<Running>,
@@ -98,7 +97,6 @@ impl Fake {
             heeds_kill: true,
             leaves_others: false,
             listener: Listener::Ours,
-            beyond_loopback: None,
             output: String::new(),
             process: None,
             log: Vec::new(),
@@ -336,8 +334,7 @@ impl Process for FakeProcess {
     }
 
     fn beyond_loopback(&self, _: u16) -> impl Future<Output = Option<SocketAddr>> + Send + use<> {
-        let address = self.fake.script().beyond_loopback;
-        async move { address }
+        ready(None)
     }
 
     fn output(&self, _: &Settings) -> String {

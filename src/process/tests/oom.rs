@@ -1,0 +1,21 @@
+//! How readily the kernel ends a run.
+
+use super::*;
+
+fn score_of(pid: u32) -> i32 {
+    let score = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    score.trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn who_was_started_before_the_score_was_adjusted_gets_it_too_but_not_the_guardian() {
+    let process = up("sh -c 'sleep 1000 & echo up; wait' & wait").await;
+    let group = process.group.id();
+    let inherited = score_of(group);
+    os::adjust_oom_scores(group, OomScoreAdj::Exactly(700));
+    let members = os::members(group).unwrap();
+    assert_eq!(members.len(), 3, "the service, its child and that one's");
+    assert!(members.into_iter().all(|pid| score_of(pid) == 700));
+    assert_eq!(score_of(group), inherited);
+    finish(process).await;
+}
