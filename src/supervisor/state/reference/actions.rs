@@ -19,6 +19,7 @@ impl Promises {
             Action::Claim => {
                 ensure(self.claim == Standing::NotOurs, "claimed twice")?;
                 self.claim = Standing::Asked;
+                self.spawns = 0;
             }
             Action::Release => {
                 ensure(no_process, "the endpoint of a process was given away")?;
@@ -31,6 +32,9 @@ impl Promises {
                 ensure(!self.handles_gone, "spawned for nobody")?;
                 let paused = now >= self.failures.not_before;
                 ensure(paused, "spawned before the pause was over")?;
+                // Once more after a lost port, and no oftener.
+                self.spawns += 1;
+                ensure(self.spawns <= 2, "spawned again and again")?;
                 self.spawning = true;
                 (self.cut_from, self.retired) = (None, false);
             }

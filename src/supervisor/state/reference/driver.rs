@@ -116,6 +116,10 @@ impl World {
             self.feed(Event::Tick)?;
         }
         self.now = until.max(self.now);
+        let grace = self.promises.policy.abandon_grace;
+        let alone = self.promises.alone_since.zip(grace);
+        let is_abandoned = alone.is_some_and(|(since, grace)| since + grace < self.now);
+        ensure(!is_abandoned, "a start goes on for nobody")?;
         self.idles_no_longer_than_it_may()
     }
 

@@ -30,6 +30,10 @@ pub(super) struct Promises {
     /// How the last process ended by itself, and whether that makes its run a failed one.
     pub(super) last_exit: Option<(Exited, bool)>,
     phase: Phase,
+    /// How often it was started on this claim.
+    pub(super) spawns: u8,
+    /// Since when our process loads and nobody waits for it.
+    pub(super) alone_since: Option<Time>,
     /// Since when somebody else's server is waited for.
     pub(super) looking_since: Time,
     /// `stop()` was called on what runs now, or the limit of a retirement is this.
@@ -87,6 +91,8 @@ impl Promises {
             failures: Failures::default(),
             last_exit: None,
             phase: Phase::Stopped,
+            spawns: 0,
+            alone_since: None,
             looking_since: Time::ZERO,
             cut_from: None,
             retired: false,
@@ -120,6 +126,9 @@ impl Promises {
         if self.phase == Phase::Starting && (was == Phase::Stopping || granted) {
             self.looking_since = now;
         }
+        let loads = self.phase == Phase::Starting && self.process.is_some();
+        let is_alone = loads && self.waiters.is_empty();
+        self.alone_since = is_alone.then(|| self.alone_since.unwrap_or(now));
         self.agrees_with(state)
     }
 

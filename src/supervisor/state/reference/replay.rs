@@ -1,6 +1,7 @@
 //! Journals of real runs: the machine takes the same way again, and breaks no promise on it.
 //!
-//! A test that fails prints the journals of its services, one record a line. What it printed is tried by `JOURNAL=file cargo test --lib the_journal_of_a_failure -- --ignored`; a journal that is worth to be kept goes into
+//! A test that fails prints the journals of its services, one record a line. What it printed is tried by
+//! `JOURNAL=file cargo test --lib the_journal_of_a_failure -- --ignored`; a journal that is worth to be kept goes into
 //! the folder `journals`.
 
 use std::{env, fs, path::Path};

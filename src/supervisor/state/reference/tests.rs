@@ -8,11 +8,10 @@ use super::world::play;
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // A thousand of them take a second.
-        cases: ProptestConfig::default().cases * 8,
         // The journal that is printed is what is kept.
         failure_persistence: None,
-        ..ProptestConfig::default()
+        // A thousand of them take a second.
+        ..ProptestConfig::with_cases(2048)
     })]
 
     #[test]
