@@ -23,7 +23,7 @@ pub(super) fn exiting(_pid: u32) -> bool {
     false
 }
 
-pub(super) fn deaf_to_term(_pid: u32) -> bool {
+pub(super) fn deaf_to_term(_name: &str) -> bool {
     false
 }
 

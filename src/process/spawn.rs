@@ -144,7 +144,7 @@ impl Start {
                 os::adjust_oom_scores(group_id, adjust);
             }));
         }
-        warn_if_deaf(group.leader_pid());
+        warn_if_deaf();
         let (tail, pipes) =
             output::drain(stdout, stderr, self.output, &self.dispatch, &self.runtime);
         Process {
@@ -224,12 +224,13 @@ fn alone() -> Option<std::sync::MutexGuard<'static, ()>> {
     (!cfg!(target_os = "linux")).then(|| SPAWNING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn warn_if_deaf(pid: u32) {
+/// What a service inherits of the thread that starts it. It is not looked at itself: while it starts a
+/// thread, it blocks all signals for an instant.
+fn warn_if_deaf() {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    if os::deaf_to_term(pid) && !WARNED.swap(true, Ordering::Relaxed) {
+    if os::deaf_to_term("thread-self") && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             target: "tower_local_service",
-            pid,
             "SIGTERM is blocked or ignored in local services, as in this program when it started \
              them: they will be killed after `stopTimeoutMs` instead of ending in peace"
         );

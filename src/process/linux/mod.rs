@@ -42,9 +42,9 @@ pub(super) fn exiting(pid: u32) -> bool {
         })
 }
 
-/// Whether SIGTERM is blocked or ignored in a process.
-pub(super) fn deaf_to_term(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| masks_term(&status))
+/// Whether SIGTERM is blocked or ignored in a process or thread, as `/proc` names it.
+pub(super) fn deaf_to_term(name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{name}/status")).is_ok_and(|status| masks_term(&status))
 }
 
 /// Waits until a child may have ended, and does not reap it.

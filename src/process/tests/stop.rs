@@ -32,7 +32,8 @@ async fn killing_ends_leader_and_grandchildren() {
 async fn who_ignores_the_request_is_waited_for_and_then_killed() {
     let mut process = up("trap '' TERM; echo up; while :; do sleep 1; done").await;
     let trace = Trace::of(&process);
-    assert!(os::deaf_to_term(process.pid()));
+    let name = process.pid().to_string();
+    assert!(os::deaf_to_term(&name));
     process.terminate();
     time::timeout(A_WHILE, process.gone()).await.unwrap_err();
     assert!(process.is_alive());
@@ -44,8 +45,9 @@ async fn who_ignores_the_request_is_waited_for_and_then_killed() {
 #[tokio::test]
 async fn a_stopped_process_is_asked_too() {
     let process = up("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done").await;
+    let name = process.pid().to_string();
     // A shell blocks all signals for the moment in which it starts a program.
-    eventually("TERM is heeded", || !os::deaf_to_term(process.pid())).await;
+    eventually("TERM is heeded", || !os::deaf_to_term(&name)).await;
     send(process.pid(), Signal::STOP);
     stops(process).await;
 }
