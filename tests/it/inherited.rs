@@ -7,16 +7,9 @@ use tower_local_service::{ErrorKind, Phase};
 use tracing::dispatcher;
 
 use crate::support::{
-    Events, Fixture, Pid, alone, block_on, blocking_until, can, children_of, group_of, kill,
-    members_of, ms, now, since,
+    Events, Fixture, Pid, alone, block_on, blocking_until, can, children_of, group_of, ignores,
+    kill, members_of, ms, now, since,
 };
-
-fn ignores(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let mask = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
-    let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
-    mask & (1 << (signal - 1)) != 0
-}
 
 /// Plays a host whose parent ignored that signal.
 fn alone_ignoring(signal: &str, test: &str) {
@@ -29,7 +22,7 @@ fn alone_ignoring(signal: &str, test: &str) {
 #[test]
 #[ignore = "run by the test below, with SIGCHLD ignored"]
 fn plays_a_host_that_ignores_sigchld() {
-    assert!(ignores(rustix::process::Signal::CHILD.as_raw()));
+    assert!(ignores(rustix::process::Signal::CHILD));
     let fixture = Fixture::new().flag("--fork-grandchild");
     let service = fixture.service("ignored");
     drop(block_on(service.acquire()).unwrap());
@@ -61,7 +54,7 @@ fn a_host_that_ignores_sigchld_starts_and_stops_servers_all_the_same() {
 #[test]
 #[ignore = "run by the test below, with SIGTERM ignored"]
 fn plays_a_host_that_ignores_sigterm() {
-    assert!(ignores(rustix::process::Signal::TERM.as_raw()));
+    assert!(ignores(rustix::process::Signal::TERM));
     let events = Events::new();
     let _listening = dispatcher::set_default(&events.dispatch());
     for _ in 0..2 {

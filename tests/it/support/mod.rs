@@ -31,7 +31,8 @@ pub(crate) use self::{
     http::{Answer, get, get_with},
     journals::{lines, print_if_it_fails},
     processes::{
-        Pid, children_of, group_of, is_alive, kill, members_of, processes_with, signal, stat,
+        Pid, children_of, group_of, ignores, is_alive, kill, members_of, processes_with, signal,
+        stat,
     },
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,

@@ -62,3 +62,11 @@ pub(crate) fn signal(pid: Pid, signal: Signal) {
 pub(crate) fn kill(pid: Pid) {
     signal(pid, Signal::KILL);
 }
+
+/// Whether this program ignores a signal, and with it what it starts.
+pub(crate) fn ignores(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    let mask = mask.map_or(Ok(0), |mask| u64::from_str_radix(mask.trim(), 16));
+    mask.expect("a mask") & (1 << (signal.as_raw() - 1)) != 0
+}
