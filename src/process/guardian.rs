@@ -5,18 +5,24 @@ use std::{
     os::fd::OwnedFd,
     process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
-use rustix::process::Pid;
+use rustix::{io::Errno, process::Pid};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, ChildStdin, ChildStdout, Command},
+    time::Instant,
 };
 
-/// Built-in commands only, so it needs no PATH. Signals to the group must not end it, and `kill -9 0`
-/// names its own group without a number that could be somebody else's by then.
-const SCRIPT: &str = "trap '' HUP INT QUIT TERM PIPE USR1 USR2 TSTP TTIN TTOU; \
+/// Built-in commands only, so it needs no PATH. Signals to the group must not end it: once they do not,
+/// it says so. `kill -9 0` names its own group without a number that could be somebody else's by then.
+const SCRIPT: &str = "trap '' HUP INT QUIT TERM PIPE USR1 USR2 TSTP TTIN TTOU; echo; \
                       while read -r _; do :; done; kill -9 0";
+
+/// How long a shell may take to read its first line, on the busiest of machines.
+const TO_BE_UP: Duration = Duration::from_secs(1);
 
 /// The leader of the service's process group.
 pub(super) struct Guardian {
@@ -25,7 +31,7 @@ pub(super) struct Guardian {
     // The write end of the pipe that it reads. Closing it is the whole emergency path: one system
     // call that cannot block, or none at all when the host dies.
     lifeline: Option<OwnedFd>,
-    // Nothing is ever written here. Its end tells that the guardian died, without reaping it.
+    // One line is written here, at the start. Its end tells that the guardian died, without reaping it.
     voice: ChildStdout,
 }
 
@@ -77,6 +83,17 @@ impl Guardian {
         self.pid
     }
 
+    /// Waits until signals to the group leave it alone; before that, a stop would end it, and with it
+    /// the service without its grace. Blocks, mostly for less than the service takes to start.
+    pub(super) fn wait_until_up(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < TO_BE_UP
+            && rustix::io::read(&self.voice, &mut [0; 1]) == Err(Errno::AGAIN)
+        {
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+
     /// Closes the lifeline: the guardian kills the group, itself included.
     pub(super) fn release(&mut self) {
         self.lifeline = None;
@@ -119,5 +136,26 @@ fn warn_once(shell: &str) {
             "no shell to guard local services with: they outlive this program if it is killed or \
              aborts; install a POSIX shell at this path"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use rustix::process::{Signal, kill_process_group};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn once_it_is_up_a_stop_of_its_group_leaves_it_alone() {
+        for _ in 0..20 {
+            let mut guardian = Guardian::start("/bin/sh").unwrap().expect("a shell");
+            guardian.wait_until_up();
+            kill_process_group(guardian.pid(), Signal::TERM).unwrap();
+            guardian.release();
+            let status = guardian.child.wait().await.unwrap();
+            assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
+        }
     }
 }

@@ -118,7 +118,12 @@ impl Start {
         let mut command = command(&self.launch, &cookie);
         let spawned = spawn_unless_busy(command.process_group(group)).and_then(with_pid);
         match spawned {
-            Ok((leader, pid)) => Ok(self.process(leader, pid, guardian, cookie)),
+            Ok((leader, pid)) => {
+                if let Some(guardian) = &guardian {
+                    guardian.wait_until_up();
+                }
+                Ok(self.process(leader, pid, guardian, cookie))
+            }
             Err(error) => {
                 if let Some(guardian) = guardian {
                     clean_up(guardian);
