@@ -13,7 +13,7 @@ use http::{
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{self, AsyncRead, AsyncReadExt, AsyncWrite},
     time::timeout,
 };
 
@@ -24,6 +24,10 @@ const CLIENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSIO
 
 /// What a response head may take at most; its number of headers is bounded by hyper.
 const HEAD_LIMIT: usize = 64 * 1024;
+
+/// What is read of an answer at most, interim ones included: who sends them without end is not to keep
+/// the thread busy past the deadline.
+const ANSWER_LIMIT: u64 = 4 * HEAD_LIMIT as u64;
 
 /// Asks once.
 ///
@@ -79,9 +83,11 @@ async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<String>,
 ) -> hyper::Result<StatusCode> {
+    let (read, write) = io::split(AskFirst::new(stream));
+    let stream = io::join(read.take(ANSWER_LIMIT), write);
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_LIMIT)
-        .handshake(TokioIo::new(AskFirst::new(stream)))
+        .handshake(TokioIo::new(stream))
         .await?;
     let mut response = pin!(sender.send_request(request));
 

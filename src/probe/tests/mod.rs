@@ -288,7 +288,7 @@ async fn a_server_whose_queue_is_full_is_silent() {
 }
 
 #[tokio::test]
-async fn an_endless_1xx_flood_is_silent_and_starves_nobody() {
+async fn an_endless_1xx_flood_is_no_answer_and_keeps_nobody_busy_to_the_deadline() {
     let listener = std::net::TcpListener::bind((V4, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     // A thread of its own: it must be able to write at any time.
@@ -297,24 +297,9 @@ async fn an_endless_1xx_flood_is_silent_and_starves_nobody() {
         let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2000);
         while stream.write_all(hints.as_bytes()).is_ok() {}
     });
-
     let start = Instant::now();
-    let target = target(port, SHORT);
-    let mut ticks = 0;
-    let others = async {
-        loop {
-            sleep(Duration::from_millis(10)).await;
-            ticks += 1;
-        }
-    };
-    let sight = tokio::select! {
-        sight = look(&target) => sight,
-        () = others => unreachable!(),
-    };
-
-    assert_eq!(sight, Sight::Silent);
-    assert_gave_up_in_time(start);
-    assert!(ticks >= 2, "others ran {ticks} times in {SHORT:?}");
+    assert_eq!(look(&target(port, LONG)).await, Sight::Broken);
+    assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
     flood.join().unwrap();
 }
 
