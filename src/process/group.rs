@@ -111,7 +111,7 @@ impl Group {
     }
 
     /// Waits for the leader, and reaps it unless its number is the group's. Cancel safe.
-    pub(super) async fn reap_follower(&mut self) {
+    async fn reap_follower(&mut self) {
         if self.id == self.leader_pid {
             return;
         }

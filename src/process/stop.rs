@@ -58,7 +58,6 @@ impl Process {
     /// May be dropped and called again.
     pub(crate) async fn gone(&mut self) {
         self.ended().await;
-        self.group.reap_follower().await;
         let mut pause = SHORTEST_PAUSE;
         while !self.nobody_left().await {
             time::sleep(pause).await;
