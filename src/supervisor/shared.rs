@@ -115,19 +115,28 @@ impl Shared {
     }
 
     /// How a run that is over ended; `None` while it goes on.
+    #[inline]
     pub(crate) fn end_of(&self, run: u64) -> Option<Ended> {
-        if self.leases.word().run() == run {
-            return None;
-        }
+        (self.leases.word().run() != run).then(|| self.recorded_end(run))
+    }
+
+    #[cold]
+    fn recorded_end(&self, run: u64) -> Ended {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let end = ends.iter().find(|(of, _)| *of == run).map(|(_, end)| *end);
         // One long forgotten has surely ended.
-        Some(end.unwrap_or(Ended {
+        end.unwrap_or(Ended {
             end: End::Died,
             code: None,
             signal: None,
             is_silent: true,
-        }))
+        })
+    }
+
+    /// Whether an answer may still be read of a process of which nothing is left.
+    pub(crate) fn is_heard(&self) -> bool {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.iter().any(|(_, ended)| !ended.is_silent)
     }
 
     /// Ends the wait for answers of processes of which nothing is left.
@@ -148,8 +157,13 @@ impl Shared {
             ends.pop_front();
         }
         ends.push_back((word.run(), ended));
+        if self.leases.update(Word::end).count() == 0
+            && let Some((_, ended)) = ends.back_mut()
+        {
+            // Nobody is left who could wait for an answer.
+            ended.is_silent = true;
+        }
         drop(ends);
-        self.leases.update(Word::end);
         self.over.wake_all();
     }
 
@@ -196,5 +210,36 @@ impl Drop for Grant {
         if let Some(shared) = self.shared.take() {
             shared.give_back(self.run, Outcome::Unanswered);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn died() -> Ended {
+        Ended {
+            end: End::Died,
+            code: Some(1),
+            signal: None,
+            is_silent: false,
+        }
+    }
+
+    #[test]
+    fn the_last_answers_of_a_run_are_waited_for_only_if_somebody_may_get_them() {
+        let shared = Shared::new();
+        shared.leases.open(Time::ZERO);
+        shared.end_run(died());
+        assert!(!shared.is_heard(), "no lease was out");
+
+        let run = shared.leases.open(Time::ZERO);
+        shared.leases.take().unwrap();
+        shared.end_run(died());
+        assert!(shared.is_heard());
+        assert!(!shared.end_of(run).unwrap().is_silent);
+        shared.silence();
+        assert!(!shared.is_heard());
+        assert!(shared.end_of(run).unwrap().is_silent);
     }
 }

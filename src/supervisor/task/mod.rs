@@ -369,6 +369,9 @@ impl<B: Backend> Supervisor<B> {
 
     /// Answers of the process may be on their way, and nobody tells us when they have been read.
     fn silence_soon(&mut self) {
+        if !self.shared.is_heard() {
+            return;
+        }
         let shared = self.shared.clone();
         self.go_on_aside(async move {
             sleep(LAST_ANSWERS).await;
