@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use memchr::{memrchr, memrchr3};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{ChildStderr, ChildStdout},
@@ -124,14 +125,14 @@ impl Kept {
 /// Where the last complete line ends; somewhere before that if it is too long.
 fn end_of_lines(bytes: &[u8]) -> usize {
     let after = |at: usize| at + 1;
-    if let Some(newline) = bytes.iter().rposition(|byte| *byte == b'\n') {
-        return newline + 1;
+    if let Some(newline) = memrchr(b'\n', bytes) {
+        return after(newline);
     }
     if bytes.len() < LONGEST_LINE {
         return 0;
     }
     // Secrets have no spaces, so none is torn where there is one.
-    let space = bytes.iter().rposition(u8::is_ascii_whitespace);
+    let space = memrchr3(b' ', b'\t', b'\r', bytes);
     space.map_or(bytes.len(), after)
 }
 
