@@ -228,6 +228,15 @@ impl State {
         matches!(&self.stage, Stage::Loading(loading) if loading.port_was_free)
     }
 
+    /// Whether nothing follows from what a probe saw but the next probe, whatever else has happened.
+    pub(crate) fn only_probes_again(&self, sight: Sight) -> bool {
+        let says_more = matches!(
+            sight,
+            Sight::Wanted | Sight::Status(401 | 403) | Sight::Stranger(_)
+        );
+        matches!(self.stage, Stage::Loading(_)) && !says_more
+    }
+
     pub(crate) fn waiters(&self) -> usize {
         self.waiters.len()
     }

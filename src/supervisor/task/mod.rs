@@ -276,8 +276,9 @@ impl<B: Backend> Supervisor<B> {
         };
         // To look for a stranger takes time too, which the next probe has to keep away from.
         let took = took + looked.elapsed();
-        // Its end is told first, and decides what the answer was worth.
-        if self.has_corpse() {
+        // Its end is told first, and decides what the answer was worth. To look for it costs a fifth of what
+        // the probe does.
+        if !self.state.only_probes_again(sight) && self.has_corpse() {
             return;
         }
         let leases = self.leases_out();

@@ -218,7 +218,7 @@ impl World {
         }
         see(Sight::Refused, false);
         if self.process.is_some_and(|process| process.dead) {
-            // The driver drops whatever it was.
+            // Whatever else it was, the driver drops it.
             return;
         }
         if self.serves() {
@@ -366,10 +366,10 @@ impl World {
     fn probed(&mut self, sight: Sight, evil: bool) -> Result<(), Violation> {
         self.probing = false;
         self.strangers -= u8::from(evil);
-        if self
+        let untold = self
             .process
-            .is_some_and(|process| process.dead && !process.told)
-        {
+            .is_some_and(|process| process.dead && !process.told);
+        if untold && !self.state.only_probes_again(sight) {
             // Its end is told first.
             return Ok(());
         }
