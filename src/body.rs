@@ -41,19 +41,18 @@ pin_project! {
 }
 
 impl<B: Body> LeasedBody<B> {
-    pub(crate) fn new(inner: B, lease: Option<Lease>, is_unbounded: bool) -> Self {
-        let mut body = Self {
+    pub(crate) fn new(inner: B, mut lease: Option<Lease>, is_unbounded: bool) -> Self {
+        if inner.is_end_stream() {
+            complete(&mut lease);
+        }
+        Self {
             inner,
             lease,
             stopped: Watch::default(),
             is_unbounded,
             confirming: None,
             has_failed: false,
-        };
-        if body.inner.is_end_stream() {
-            complete(&mut body.lease);
         }
-        body
     }
 }
 
@@ -72,6 +71,7 @@ where
     type Data = B::Data;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -84,22 +84,30 @@ where
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
 
-        let frame = if this.confirming.is_some() {
-            Ok(None)
+        let end = if this.confirming.is_some() {
+            Ok(())
         } else if let Some(error) = lease.stopped() {
             Err(error.into())
         } else {
             match this.inner.as_mut().poll_frame(cx) {
-                Poll::Ready(frame) => frame.transpose().map_err(Into::into),
+                Poll::Ready(Some(Ok(frame))) => {
+                    // A reader that knows the length stops after the last data frame and never sees `None`.
+                    if frame.is_trailers() || this.inner.is_end_stream() {
+                        complete(this.lease);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Poll::Ready(Some(Err(error))) => Err(error.into()),
+                Poll::Ready(None) => Ok(()),
                 Poll::Pending => Err(ready!(this.stopped.poll_stopped(lease, cx)).into()),
             }
         };
-        let frame = match frame {
-            Ok(None) if *this.is_unbounded => {
+        let end = match end {
+            Ok(()) if *this.is_unbounded => {
                 let confirming = this.confirming.get_or_insert_with(|| lease.confirm());
                 let goes_on = ready!(Pin::new(confirming).poll(cx)).unwrap_or(false);
                 if goes_on {
-                    Ok(None)
+                    Ok(())
                 } else {
                     Err(lease.death().into())
                 }
@@ -110,19 +118,20 @@ where
                 // The connection of a server that was stopped breaks; that it was is the better news.
                 Err(lease.stopped().map_or(error, Into::into))
             }
-            frame => frame,
+            Ok(()) => Ok(()),
         };
 
-        match &frame {
-            // A reader that knows the length stops after the last data frame and never sees `None`.
-            Ok(Some(frame)) if !frame.is_trailers() && !this.inner.is_end_stream() => {}
-            Ok(_) => complete(this.lease),
-            Err(_) => {
+        Poll::Ready(match end {
+            Ok(()) => {
+                complete(this.lease);
+                None
+            }
+            Err(error) => {
                 *this.has_failed = true;
                 *this.lease = None;
+                Some(Err(error))
             }
-        }
-        Poll::Ready(frame.transpose())
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -138,9 +147,10 @@ where
 
 /// The response came to the end of its body.
 fn complete(lease: &mut Option<Lease>) {
-    if let Some(mut lease) = lease.take() {
+    if let Some(lease) = lease {
         lease.reached(Outcome::Completed);
     }
+    *lease = None;
 }
 
 impl<B: fmt::Debug> fmt::Debug for LeasedBody<B> {

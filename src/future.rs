@@ -42,7 +42,10 @@ pin_project! {
         S: Service<Req>,
     {
         #[pin]
-        state: State<S, Req>,
+        state: State<S::Future>,
+        // Stays where it is until it is sent: a request may be large.
+        call: Option<(S, Req)>,
+        lease: Option<Lease>,
         over: Watch,
     }
 }
@@ -51,18 +54,14 @@ type Acquire = Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send>>;
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, Req>
-    where
-        S: Service<Req>,
-    {
-        // Not polled yet. Without a service, the request passes through.
-        Called { service: Option<LocalService>, call: Option<(S, Req)> },
+    enum State<F> {
+        // Waiting for the wrapped client to be ready; before that, the service is asked for a lease. Without
+        // one, the request passes through.
+        Preparing { service: Option<LocalService> },
         // Waiting for the local server to run.
-        Acquiring { acquire: Acquire, call: Option<(S, Req)> },
-        // Waiting for the wrapped client to be ready.
-        Readying { lease: Option<Lease>, call: Option<(S, Req)> },
+        Acquiring { acquire: Acquire },
         // Waiting for the response head.
-        Responding { #[pin] response: S::Future, lease: Option<Lease> },
+        Responding { #[pin] response: F },
         Failed { error: Option<Error> },
     }
 }
@@ -73,10 +72,9 @@ where
 {
     pub(crate) fn new(service: Option<LocalService>, inner: S, request: Req) -> Self {
         Self {
-            state: State::Called {
-                service,
-                call: Some((inner, request)),
-            },
+            state: State::Preparing { service },
+            call: Some((inner, request)),
+            lease: None,
             over: Watch::default(),
         }
     }
@@ -84,6 +82,8 @@ where
     pub(crate) fn failed(error: Error) -> Self {
         Self {
             state: State::Failed { error: Some(error) },
+            call: None,
+            lease: None,
             over: Watch::default(),
         }
     }
@@ -102,52 +102,49 @@ where
         let mut this = self.project();
 
         loop {
-            let next = match this.state.as_mut().project() {
-                StateProj::Called { service, call } => {
-                    let call = call.take();
-                    match service.take().map(LocalService::try_into_lease) {
-                        None => State::Readying { lease: None, call },
-                        Some(Ok(lease)) => State::Readying {
-                            lease: Some(lease.begin()),
-                            call,
-                        },
-                        Some(Err(service)) => {
-                            let acquire = Box::pin(async move { service.acquire().await });
-                            State::Acquiring { acquire, call }
+            match this.state.as_mut().project() {
+                StateProj::Preparing { service } => {
+                    if let Some(service) = service.take() {
+                        match service.try_into_lease() {
+                            Ok(lease) => *this.lease = Some(lease.begin()),
+                            Err(service) => {
+                                let acquire = Box::pin(async move { service.acquire().await });
+                                this.state.set(State::Acquiring { acquire });
+                                continue;
+                            }
                         }
                     }
-                }
-                StateProj::Acquiring { acquire, call } => {
-                    let lease = ready!(acquire.as_mut().poll(cx))?;
-                    State::Readying {
-                        lease: Some(lease.begin()),
-                        call: call.take(),
-                    }
-                }
-                StateProj::Readying { lease, call } => {
-                    let (inner, _) = call.as_mut().expect(DONE);
+                    let (inner, _) = this.call.as_mut().expect(DONE);
                     match inner.poll_ready(cx) {
                         Poll::Ready(readied) => readied.map_err(Into::into)?,
-                        Poll::Pending => return this.over.poll_unanswerable(lease.as_ref(), cx),
+                        Poll::Pending => {
+                            return this.over.poll_unanswerable(this.lease.as_ref(), cx);
+                        }
                     }
-                    let (mut inner, request) = call.take().expect(DONE);
-                    State::Responding {
-                        response: inner.call(request),
-                        lease: lease.take(),
-                    }
+                    let (mut inner, request) = this.call.take().expect(DONE);
+                    let response = inner.call(request);
+                    this.state.set(State::Responding { response });
                 }
-                StateProj::Responding { response, lease } => {
+                StateProj::Acquiring { acquire } => {
+                    let lease = ready!(acquire.as_mut().poll(cx))?;
+                    *this.lease = Some(lease.begin());
+                    this.state.set(State::Preparing { service: None });
+                }
+                StateProj::Responding { response } => {
                     return match response.poll(cx) {
-                        Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.hold(lease.take()))),
-                        Poll::Ready(Err(error)) => Poll::Ready(Err(blame(lease.take(), error))),
-                        Poll::Pending => this.over.poll_unanswerable(lease.as_ref(), cx),
+                        Poll::Ready(Ok(response)) => {
+                            Poll::Ready(Ok(response.hold(this.lease.take())))
+                        }
+                        Poll::Ready(Err(error)) => {
+                            Poll::Ready(Err(blame(this.lease.take(), error)))
+                        }
+                        Poll::Pending => this.over.poll_unanswerable(this.lease.as_ref(), cx),
                     };
                 }
                 StateProj::Failed { error } => {
                     return Poll::Ready(Err(error.take().expect(DONE).into()));
                 }
-            };
-            this.state.set(next);
+            }
         }
     }
 }
@@ -169,9 +166,8 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Called { .. } => "Called",
+            State::Preparing { .. } => "Preparing",
             State::Acquiring { .. } => "Acquiring",
-            State::Readying { .. } => "Readying",
             State::Responding { .. } => "Responding",
             State::Failed { .. } => "Failed",
         };

@@ -4,7 +4,7 @@ use reqwest::{Body, Request, Response, ResponseBuilderExt};
 
 use crate::{
     resolve::{ForItsOrigin, Resolve},
-    response::{HoldLease, lease_body, sealed::Sealed},
+    response::{HoldLease, sealed::Sealed},
     supervisor::{Lease, LocalService},
 };
 
@@ -20,8 +20,8 @@ impl HoldLease for Response {
         }
         // The conversion to `http::Response` loses the URL; only its builder takes one.
         let url = self.url().clone();
-        let (mut head, body) = http::Response::<Body>::from(self).into_parts();
-        let body = Body::wrap(lease_body(&mut head, body, lease));
+        let response = http::Response::<Body>::from(self).hold(lease);
+        let (mut head, body) = response.map(Body::wrap).into_parts();
         let mut builder = http::Response::builder();
         if let Some(extensions) = builder.extensions_mut() {
             // There is room in them, which spares us a map of our own.

@@ -43,36 +43,27 @@ impl<B> sealed::Sealed for http::Response<B> {}
 impl<B: Body> HoldLease for http::Response<B> {
     type Held = http::Response<LeasedBody<B>>;
 
-    fn hold(self, lease: Option<Lease>) -> Self::Held {
+    #[inline]
+    fn hold(self, mut lease: Option<Lease>) -> Self::Held {
         let (mut head, body) = self.into_parts();
-        let body = lease_body(&mut head, body, lease);
-        Self::Held::from_parts(head, body)
+        if let Some(lease) = &mut lease {
+            lease.reached(Outcome::Answered);
+            if !lease.waited().is_zero() {
+                head.extensions.insert(ColdStart {
+                    waited: lease.waited(),
+                });
+            }
+        }
+        if is_upgrade(&head)
+            && let Some(mut lease) = lease.take()
+        {
+            // The body has ended and the socket has not. Nobody tells us when it does.
+            lease.reached(Outcome::ByHand);
+            head.extensions.insert(lease);
+        }
+        let is_unbounded = lease.is_some() && is_unbounded(&head, &body);
+        Self::Held::from_parts(head, LeasedBody::new(body, lease, is_unbounded))
     }
-}
-
-/// Puts the lease where it lasts as long as the response is of use.
-pub(crate) fn lease_body<B: Body>(
-    head: &mut Parts,
-    body: B,
-    lease: Option<Lease>,
-) -> LeasedBody<B> {
-    let Some(mut lease) = lease else {
-        return LeasedBody::new(body, None, false);
-    };
-    lease.reached(Outcome::Answered);
-    if !lease.waited().is_zero() {
-        head.extensions.insert(ColdStart {
-            waited: lease.waited(),
-        });
-    }
-    if is_upgrade(head) {
-        // The body has ended and the socket has not. Nobody tells us when it does.
-        lease.reached(Outcome::ByHand);
-        head.extensions.insert(lease);
-        return LeasedBody::new(body, None, false);
-    }
-    let is_unbounded = is_unbounded(head, &body);
-    LeasedBody::new(body, Some(lease), is_unbounded)
 }
 
 /// A 101, or a successful CONNECT, which the response does not tell; hyper marks both.
@@ -82,8 +73,9 @@ fn is_upgrade(head: &Parts) -> bool {
 
 /// Whether nothing but the end of its connection delimits the body.
 fn is_unbounded(head: &Parts, body: &impl Body) -> bool {
-    head.version <= Version::HTTP_11
+    // The cheapest first: most bodies know their length.
+    body.size_hint().exact().is_none()
+        && head.version <= Version::HTTP_11
         && !head.headers.contains_key(header::TRANSFER_ENCODING)
         && !head.headers.contains_key(header::CONTENT_LENGTH)
-        && body.size_hint().exact().is_none()
 }

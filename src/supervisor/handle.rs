@@ -102,6 +102,7 @@ impl LocalService {
     }
 
     /// The same without a clone of the handle.
+    #[inline]
     pub(crate) fn try_into_lease(self) -> Result<Lease, Self> {
         match self.take() {
             Some(run) => Ok(Lease::new(self, run, Duration::ZERO)),
@@ -109,6 +110,7 @@ impl LocalService {
         }
     }
 
+    #[inline]
     fn take(&self) -> Option<u64> {
         if self.is_shut_down() {
             return None;
@@ -253,6 +255,7 @@ impl LocalService {
         self.handle.id == id && Arc::ptr_eq(self.core(), core)
     }
 
+    #[inline]
     pub(crate) fn is_shut_down(&self) -> bool {
         self.handle.is_shut_down.load(SeqCst)
     }

@@ -30,6 +30,7 @@ pub struct Lease {
 }
 
 impl Lease {
+    #[inline]
     pub(super) fn new(service: LocalService, run: u64, waited: Duration) -> Self {
         // Nobody tells us how a use by hand went.
         Self {
@@ -53,6 +54,7 @@ impl Lease {
     }
 
     /// The request is sent; from now on it counts what becomes of it.
+    #[inline]
     pub(crate) fn begin(mut self) -> Self {
         self.outcome = Outcome::Unanswered;
         self
@@ -69,6 +71,7 @@ impl Lease {
     }
 
     /// Our error, if the run was stopped under the lease.
+    #[inline]
     pub(crate) fn stopped(&self) -> Option<Error> {
         let ended = self.service.shared().end_of(self.run)?;
         (ended.end == End::Stopped).then(|| self.service.error(ErrorKind::Stopped {}))
@@ -125,6 +128,7 @@ impl Clone for Lease {
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
         // Only counts, and wakes the supervisor at most: never blocks, spawns or panics.
         self.service.shared().give_back(self.run, self.outcome);

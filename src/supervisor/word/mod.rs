@@ -197,6 +197,7 @@ impl LeaseCount {
         }
     }
 
+    #[inline]
     pub(crate) fn word(&self) -> Word {
         Word(self.word.load(SeqCst))
     }
@@ -210,6 +211,7 @@ impl LeaseCount {
     }
 
     /// Takes a lease if the server is ready and beyond suspicion; says of which run.
+    #[inline]
     pub(crate) fn take(&self) -> Option<u64> {
         self.change(Word::take).map(Word::run)
     }
@@ -221,6 +223,7 @@ impl LeaseCount {
     }
 
     /// Whether the supervisor wants to know. The clock is read by the last lease only.
+    #[inline]
     pub(crate) fn give_back(&self, run: u64, outcome: Outcome, now: impl Fn() -> Duration) -> bool {
         let before = self.change(|word| {
             let left = word.give_back(run, outcome)?;
@@ -275,5 +278,6 @@ impl LeaseCount {
 }
 
 fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    let seconds = time.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(u64::from(time.subsec_nanos()))
 }
