@@ -1,0 +1,83 @@
+//! How many instructions a warm request takes, with the layer and without it: the same number each time,
+//! whatever else the machine does. Fails if they have become more.
+//!
+//! Needs valgrind and `gungraun-runner`, which `.ci/tool` installs:
+//! `PATH=$(.ci/tool gungraun-runner@0.20.0):$PATH cargo bench --bench instructions`
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unused_qualifications,
+    reason = "a benchmark, made by macros"
+)]
+
+mod warm;
+
+use std::{fmt, hint::black_box, net::TcpListener};
+
+use gungraun::{
+    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
+use http::Response;
+use http_body::Body;
+use tower::Service;
+use tower_local_service::{EnsureLocalService, LocalService, LocalServiceConfig, Registry};
+
+/// 5 % more than when it was last looked at. Who has made it faster lowers it.
+const MOST: u64 = 855;
+
+/// A server that runs, as the layer knows it.
+fn running() -> LocalService {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let port = address.port().to_string();
+    let config = LocalServiceConfig::new(env!("CARGO_BIN_EXE_fixture")).args([
+        "--port",
+        &port,
+        "--max-life",
+        "60000",
+    ]);
+    let service = Registry::new()
+        .service("warm", format!("http://{address}/v1"), config)
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(service.start()).unwrap();
+    service
+}
+
+/// The first request makes room that all others use again.
+fn used<S, B>(mut client: S) -> S
+where
+    S: Service<(), Response = Response<B>, Error: fmt::Debug>,
+    B: Body<Error: fmt::Debug>,
+{
+    warm::request(&mut client);
+    client
+}
+
+#[library_benchmark]
+#[bench::request(used(warm::bare()))]
+fn without_the_layer(mut client: warm::Bare) -> warm::Bare {
+    warm::request(black_box(&mut client));
+    client
+}
+
+#[library_benchmark]
+#[bench::request(used(warm::layered(&running())))]
+fn with_the_layer(mut client: EnsureLocalService<warm::Bare>) -> EnsureLocalService<warm::Bare> {
+    warm::request(black_box(&mut client));
+    client
+}
+
+library_benchmark_group!(
+    name = warm_request,
+    benchmarks = [without_the_layer, with_the_layer]
+);
+
+main!(
+    config = LibraryBenchmarkConfig::default().tool(
+        Callgrind::with_args(["trace-children=no", "cache-sim=no"])
+            .hard_limits([(EventKind::Ir, MOST)])
+    ),
+    library_benchmark_groups = warm_request
+);

@@ -1,0 +1,154 @@
+//! What the layer adds to a request while the server runs.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use criterion::Criterion;
+use serde_json::Value;
+
+use crate::{
+    row::{Row, time},
+    running::{Running, running},
+    support::{block_on, can},
+    warm,
+};
+
+const MANY: u64 = 100_000;
+/// Makes this program do nothing but that many requests, for `strace`.
+const ONLY_REQUESTS: &str = "WARM_REQUESTS";
+
+pub(crate) fn measure() -> Vec<Row> {
+    let Running { service, fixture } = &running("warm");
+    block_on(service.start()).expect("it runs");
+    let (mut bare, mut layered) = (warm::bare(), warm::layered(service));
+    let asked = || fixture.requests().len();
+
+    let before = asked();
+    let (without, with) = (
+        median("bare", || warm::request(&mut bare)),
+        median("layered", || warm::request(&mut layered)),
+    );
+    let added = with.saturating_sub(without);
+    let allocations = |request: &mut dyn FnMut()| {
+        let counted = allocation_counter::measure(|| (0..MANY).for_each(|_| request()));
+        counted.count_total
+    };
+    let in_bare = allocations(&mut || warm::request(&mut bare));
+    let in_layered = allocations(&mut || warm::request(&mut layered));
+    let probes = asked() - before;
+
+    vec![
+        Row::new(
+            "a warm request, time added by the layer",
+            format!("{} (to {})", time(added), time(without)),
+            "≤ 100 ns",
+            added <= Duration::from_nanos(100),
+        ),
+        instructions(),
+        Row::new(
+            format!("allocations in {MANY} warm requests"),
+            in_layered,
+            "none more",
+            in_layered == in_bare,
+        )
+        .beside(in_bare),
+        system_calls(),
+        Row::new("probes in all of these", probes, "none", probes == 0),
+    ]
+}
+
+/// As criterion has it.
+fn median(name: &str, request: impl FnMut()) -> Duration {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
+    let mut criterion = Criterion::default().output_directory(&folder);
+    let mut request = request;
+    criterion.bench_function(name, |bencher| bencher.iter(&mut request));
+    let estimates = folder.join(name).join("new/estimates.json");
+    let estimates = fs::read(estimates).expect("what criterion has estimated");
+    let estimates: Value = serde_json::from_slice(&estimates).expect("an object");
+    let nanos = estimates["median"]["point_estimate"].as_f64();
+    Duration::from_secs_f64(nanos.expect("a number") / 1e9)
+}
+
+/// As the benchmark of that name counts them, which fails if they have become more.
+fn instructions() -> Row {
+    let what = "a warm request, instructions added by the layer";
+    let goal = "≤ 600";
+    if !can(&["valgrind", "--version"]) || !can(&["gungraun-runner", "--version"]) {
+        return Row::new(what, "needs valgrind and gungraun-runner", goal, false);
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = [
+        "bench",
+        "--bench",
+        "instructions",
+        "--",
+        "--output-format=json",
+    ];
+    let output = Command::new(cargo)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "more instructions than there were");
+    let counted = |name: &str| {
+        let lines = output.stdout.split(|byte| *byte == b'\n');
+        let mut parsed = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let of_it = parsed.find(|it| it["function_name"] == name);
+        let total = of_it.and_then(|it| {
+            it["profiles"][0]["data"]["total"]["metrics"]["Ir"]["values"]["new"].as_u64()
+        });
+        total.expect("a number of instructions")
+    };
+    let (without, with) = (counted("without_the_layer"), counted("with_the_layer"));
+    let added = with.saturating_sub(without);
+    Row::new(what, format!("{added} (to {without})"), goal, added <= 600)
+}
+
+/// Of the thread that sends them.
+fn system_calls() -> Row {
+    let what = format!("system calls in {MANY} warm requests");
+    let goal = "none";
+    if !can(&["strace", "true"]) {
+        return Row::new(what, "needs strace", goal, false);
+    }
+    let (none, many) = (calls_with(0), calls_with(MANY));
+    let added = many.saturating_sub(none);
+    Row::new(what, added, goal, added == 0)
+}
+
+/// Those of a process that sends so many requests and does nothing else.
+fn calls_with(requests: u64) -> u64 {
+    let log: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strace.log");
+    let status = Command::new("strace")
+        .args(["-c", "-o"])
+        .arg(&log)
+        .arg(env::current_exe().expect("this program"))
+        .env(ONLY_REQUESTS, requests.to_string())
+        .status()
+        .expect("strace runs");
+    assert!(status.success(), "{status}");
+    let table = fs::read_to_string(log).expect("what strace has counted");
+    let total = table.lines().find(|line| line.ends_with(" total"));
+    let calls = total.and_then(|line| line.split_whitespace().nth(3));
+    calls.and_then(|calls| calls.parse().ok()).expect("a total")
+}
+
+/// Whether this process was started for that, and has done it.
+pub(crate) fn only_requests() -> bool {
+    let Some(requests) = env::var(ONLY_REQUESTS)
+        .ok()
+        .and_then(|it| it.parse::<u64>().ok())
+    else {
+        return false;
+    };
+    let running = running("traced");
+    block_on(running.service.start()).expect("it runs");
+    let mut client = warm::layered(&running.service);
+    (0..requests).for_each(|_| warm::request(&mut client));
+    true
+}
