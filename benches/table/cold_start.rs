@@ -31,15 +31,15 @@ const STARTS: [Start; 2] = [
 ];
 
 /// After how many milliseconds it is ready, and how many starts there are of that kind: all of them take
-/// two minutes.
+/// three minutes.
 const DELAYS: [(u64, usize); 7] = [
     (5, 40),
     (30, 40),
     (137, 30),
     (260, 20),
     (500, 16),
-    (1000, 12),
-    (3000, 5),
+    (1000, 20),
+    (3000, 9),
 ];
 const LONGEST: Duration = ms(15);
 
