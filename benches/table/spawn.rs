@@ -10,8 +10,8 @@ use std::{
 use tower_local_service::LocalService;
 
 use crate::{
+    pairs::Pairs,
     row::{Row, time},
-    sample::Sample,
     stamp::{stamping, take_stamp},
     support::{Fixture, PROGRAM, block_on, ms, now},
 };
@@ -30,14 +30,11 @@ pub(crate) fn measure() -> Vec<Row> {
     vec![small, large]
 }
 
-/// In turns, so that both have the same machine.
 fn row(what: &str) -> Row {
     let fixture = stamping(Fixture::new());
     let service = fixture.service("spawned");
-    let (ours, bare): (Vec<_>, Vec<_>) = (0..PAIRS)
-        .map(|_| (ours(&fixture, &service), bare(&fixture)))
-        .unzip();
-    let (ours, bare) = (Sample::new(ours).median(), Sample::new(bare).median());
+    let pairs = Pairs::measure(PAIRS, || bare(&fixture), || ours(&fixture, &service));
+    let (ours, bare) = (pairs.ours.median(), pairs.bare.median());
     Row::new(
         format!("{what}: request to listening, p50 of {PAIRS}"),
         time(ours),

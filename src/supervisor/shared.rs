@@ -57,6 +57,13 @@ pub(crate) struct Ended {
     pub(crate) is_silent: bool,
 }
 
+impl Ended {
+    /// Whether answers of the process may still be on their way.
+    fn is_heard(&self) -> bool {
+        !self.is_silent && (self.code.is_some() || self.signal.is_some())
+    }
+}
+
 /// What the supervisor says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -138,14 +145,14 @@ impl Shared {
     /// Whether an answer may still be read of a process of which nothing is left.
     pub(crate) fn is_heard(&self) -> bool {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.iter().any(|(_, ended)| !ended.is_silent)
+        ends.iter().any(|(_, ended)| ended.is_heard())
     }
 
     /// Ends the wait for answers of processes of which nothing is left.
     pub(crate) fn silence(&self) {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, ended) in &mut *ends {
-            ended.is_silent |= ended.code.is_some() || ended.signal.is_some();
+            ended.is_silent |= ended.is_heard();
         }
         drop(ends);
         self.over.wake_all();
