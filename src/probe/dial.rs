@@ -13,9 +13,8 @@ use std::{
 };
 
 use rustix::io::Errno;
-#[cfg(feature = "retry")]
-use rustix::net::sockopt::socket_error;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpStream, lookup_host};
 
 use super::Sight;
 use crate::config::Host;
@@ -57,12 +56,7 @@ pub(crate) fn refuses(target: &Target) -> bool {
     };
     addresses.iter().all(|&ip| {
         let peer = SocketAddr::new(ip, target.port);
-        let connected = steer_clear(target.port, || bound_to(SocketAddr::new(near_side(ip), 0)))
-            .and_then(|socket| match rustix::net::connect(&socket, &peer) {
-                Err(Errno::INPROGRESS) => Ok(socket_error(&socket)??),
-                connected => Ok(connected?),
-            });
-        connected.is_err_and(|error| Miss::of(&error, peer) == Miss::Nobody)
+        begin_to_connect(peer).is_err_and(|error| Miss::of(&error, peer) == Miss::Nobody)
     })
 }
 
@@ -122,10 +116,23 @@ fn leads_nowhere(error: &io::Error) -> bool {
 }
 
 async fn connect(peer: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(begin_to_connect(peer)?.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
+}
+
+/// Fails at once where the kernel knows at once that it fails: over loopback it knows when `connect`
+/// returns, if not always by what that returns.
+fn begin_to_connect(peer: SocketAddr) -> io::Result<Socket> {
     let local = SocketAddr::new(near_side(peer.ip()), 0);
-    steer_clear(peer.port(), || bound_to(local))?
-        .connect(peer)
-        .await
+    let socket = steer_clear(peer.port(), || bound_to(local))?;
+    match socket.connect(&peer.into()) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
+        _ => socket.take_error()?.map_or(Ok(socket), Err),
+    }
 }
 
 fn near_side(peer: IpAddr) -> IpAddr {
@@ -138,26 +145,25 @@ fn near_side(peer: IpAddr) -> IpAddr {
 }
 
 /// A socket that `bind` made on another port than `avoid`.
-fn steer_clear(
-    avoid: u16,
-    mut bind: impl FnMut() -> io::Result<TcpSocket>,
-) -> io::Result<TcpSocket> {
+fn steer_clear(avoid: u16, mut bind: impl FnMut() -> io::Result<Socket>) -> io::Result<Socket> {
     let first = bind()?;
-    if first.local_addr()?.port() != avoid {
+    if port(&first)? != avoid {
         return Ok(first);
     }
     // `first` holds the port until the end of this line, so the second cannot be given it too.
     bind()
 }
 
+fn port(socket: &Socket) -> io::Result<u16> {
+    let local = socket.local_addr()?.as_socket();
+    Ok(local.map_or(0, |local| local.port()))
+}
+
 // No `SO_REUSEADDR` or `SO_REUSEPORT`: another's port must not be shared, not even a closing one.
-fn bound_to(local: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if local.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.bind(local)?;
+fn bound_to(local: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&local.into())?;
     Ok(socket)
 }
 
@@ -166,10 +172,6 @@ mod tests {
     use super::*;
 
     const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-    fn port(socket: &TcpSocket) -> u16 {
-        socket.local_addr().unwrap().port()
-    }
 
     #[cfg(feature = "retry")]
     #[test]
@@ -182,10 +184,10 @@ mod tests {
         assert!(refuses(&target));
     }
 
-    #[tokio::test]
-    async fn a_socket_on_the_avoided_port_is_exchanged() {
+    #[test]
+    fn a_socket_on_the_avoided_port_is_exchanged() {
         let first = bound_to(ANY_PORT).unwrap();
-        let avoid = port(&first);
+        let avoid = port(&first).unwrap();
         let mut first = Some(first);
         let mut binds = 0;
 
@@ -195,14 +197,14 @@ mod tests {
         })
         .unwrap();
 
-        assert_ne!(port(&socket), avoid);
+        assert_ne!(port(&socket).unwrap(), avoid);
         assert_eq!(binds, 2);
     }
 
-    #[tokio::test]
-    async fn no_other_port_is_an_error_and_not_the_avoided_one() {
+    #[test]
+    fn no_other_port_is_an_error_and_not_the_avoided_one() {
         let first = bound_to(ANY_PORT).unwrap();
-        let avoid = port(&first);
+        let avoid = port(&first).unwrap();
         let mut first = Some(first);
 
         let error = steer_clear(avoid, || first.take().ok_or(Errno::ADDRINUSE.into())).unwrap_err();
@@ -210,14 +212,14 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
-    #[tokio::test]
-    async fn no_socket_is_on_the_port_it_avoids() {
-        let mut avoid = port(&bound_to(ANY_PORT).unwrap());
+    #[test]
+    fn no_socket_is_on_the_port_it_avoids() {
+        let mut avoid = port(&bound_to(ANY_PORT).unwrap()).unwrap();
         for _ in 0..500 {
             let socket = steer_clear(avoid, || bound_to(ANY_PORT)).unwrap();
-            assert_ne!(port(&socket), avoid);
+            assert_ne!(port(&socket).unwrap(), avoid);
             // Free at once, and so a likely one to be handed out next.
-            avoid = port(&socket);
+            avoid = port(&socket).unwrap();
         }
     }
 
