@@ -17,6 +17,7 @@ mod loopback;
 mod memory;
 mod output;
 mod pairs;
+mod pause;
 mod providers;
 mod row;
 mod running;
@@ -40,6 +41,7 @@ const PARTS: &[Part] = &[
     ("loopback", loopback::measure),
     ("contention", contention::measure),
     ("cold_start", cold_start::measure),
+    ("pause", pause::measure),
     ("spawn", spawn::measure),
     ("waiting", waiting::measure),
     ("crowd", crowd::measure),

@@ -2,11 +2,9 @@
 
 use std::{thread, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::{
     row::{Row, digits},
-    support::{Fixture, block_on, now, waiting},
+    support::{Fixture, block_on, now, processor_time, waiting},
 };
 
 const LONG: u64 = 10_000;
@@ -74,16 +72,6 @@ impl Used {
         let used = self.processor.saturating_sub(begun.processor);
         100.0 * used.as_secs_f64() / self.at.saturating_sub(begun.at).as_secs_f64()
     }
-}
-
-/// Of all threads of this process, since it began.
-fn processor_time() -> Duration {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(used.tv_sec).expect("it counts from zero");
-    Duration::new(
-        seconds,
-        u32::try_from(used.tv_nsec).expect("below a second"),
-    )
 }
 
 /// What a server writes must not have it asked more often, to which it would write more.

@@ -8,11 +8,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::time::{ClockId, clock_gettime};
 use tower_local_service::{ErrorKind, LocalServiceConfig, Registry};
 use tracing::dispatcher;
 
-use crate::support::{alone, amount, block_on, free_port};
+use crate::support::{alone, amount, block_on, free_port, processor_time};
 
 /// How much of each kind is written.
 fn flood() -> usize {
@@ -108,14 +107,9 @@ fn a_flood_of_any_bytes_neither_ends_nor_blocks_who_writes_it_and_takes_little_m
 }
 
 fn cpu_time_of(what: impl FnOnce()) -> Duration {
-    let used = || {
-        let used = clock_gettime(ClockId::ProcessCPUTime);
-        let (seconds, nanos) = (used.tv_sec.try_into().unwrap(), used.tv_nsec);
-        Duration::new(seconds, nanos.try_into().unwrap())
-    };
-    let before = used();
+    let before = processor_time();
     what();
-    used().saturating_sub(before)
+    processor_time().saturating_sub(before)
 }
 
 /// The same output, read and thrown away.

@@ -35,7 +35,8 @@ pub(crate) use self::{
         stat,
     },
     waiting::{
-        PATIENCE, block_on, blocking_until, eventually, ms, now, since, until, waiting, within,
+        PATIENCE, block_on, blocking_until, eventually, ms, now, processor_time, since, until,
+        waiting, within,
     },
 };
 

@@ -65,9 +65,21 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 
 /// The clock on which the fixture stamps what happens.
 pub(crate) fn now() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).expect("it counts from the boot");
-    Duration::new(seconds, u32::try_from(now.tv_nsec).expect("below a second"))
+    read(ClockId::Monotonic)
+}
+
+/// What all threads of this process have used of the processor.
+pub(crate) fn processor_time() -> Duration {
+    read(ClockId::ProcessCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    let seconds = u64::try_from(time.tv_sec).expect("it counts from zero");
+    Duration::new(
+        seconds,
+        u32::try_from(time.tv_nsec).expect("below a second"),
+    )
 }
 
 pub(crate) fn since(begun: Duration) -> Duration {
