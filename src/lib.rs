@@ -320,7 +320,7 @@
 //!
 //! | | costs |
 //! |---|---|
-//! | a request more | nothing that grows. All requests of one service change the same two cache lines (the word and the handle's reference count), so many cores at once get a share of what one could do; requests of different services have nothing in common |
+//! | a request more | nothing that grows. All requests of one service change the same two cache lines (the word and the handle's reference count), so many cores at once get a share of what one could do, some ten million leases a second and more; a core that loses the word to another leaves it there for a moment, so that they take turns of many. Requests of different services have nothing in common |
 //! | a request that waits | less than half a KiB, and its turn when all are answered; [`max_waiters`](LocalServiceConfig::max_waiters) bounds them |
 //! | a service that is registered | some 3 KiB; no thread, no descriptor, no timer before its first request |
 //! | a service that runs | a guardian (a shell that sleeps), four pipes, 64 KiB of output; one timer where it may become idle or silent |

@@ -116,9 +116,15 @@ fn system_calls() -> Row {
     if !can(&["strace", "true"]) {
         return Row::new(what, "needs strace", goal, false);
     }
-    let (none, many) = (calls_with(0), calls_with(MANY));
+    let (none, many) = (fewest_calls_with(0), fewest_calls_with(MANY));
     let added = many.saturating_sub(none);
     Row::new(what, added, goal, added == 0)
+}
+
+/// A start waits once more, or once less, from time to time.
+fn fewest_calls_with(requests: u64) -> u64 {
+    let calls = (0..3).map(|_| calls_with(requests));
+    calls.min().expect("it was started")
 }
 
 /// Those of a process that sends so many requests and does nothing else.
