@@ -298,6 +298,5 @@ fn make_way() {
 }
 
 fn nanos(time: Duration) -> u64 {
-    let seconds = time.as_secs().saturating_mul(1_000_000_000);
-    seconds.saturating_add(u64::from(time.subsec_nanos()))
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
