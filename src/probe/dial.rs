@@ -231,6 +231,20 @@ mod tests {
         assert_ne!(stream.local_addr().unwrap(), stream.peer_addr().unwrap());
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_refusal_over_loopback_needs_no_event_loop() {
+        let listener = std::net::TcpListener::bind(ANY_PORT).unwrap();
+        let peer = listener.local_addr().unwrap();
+        drop(listener);
+        // A kernel under load may put it off.
+        let refused = (0..100).any(|_| {
+            begin_to_connect(peer)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        });
+        assert!(refused);
+    }
+
     #[test]
     fn only_a_refusal_or_a_missing_loopback_means_that_nobody_is_there() {
         let (v4, v6, far) = ("127.0.0.1:1", "[::1]:1", "192.0.2.1:1");

@@ -5,6 +5,7 @@ mod bounds;
 use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
     thread,
 };
 
@@ -270,21 +271,41 @@ async fn a_server_that_never_accepts_is_silent() {
     assert_gave_up_in_time(start);
 }
 
-#[tokio::test]
-async fn a_server_whose_queue_is_full_is_silent() {
+/// A server whose queue has no room for a connection; `None` where the kernel always makes some.
+async fn full_queue() -> Option<(TcpListener, u16, Vec<TcpStream>)> {
     let (socket, port) = closed_port(V4, 0).unwrap();
-    let _listener = socket.listen(1).unwrap();
+    let listener = socket.listen(1).unwrap();
     let mut queued = Vec::new();
-    // Until the kernel lets the next one wait.
     while let Ok(stream) = timeout(SHORT, TcpStream::connect((V4, port))).await {
         queued.push(stream.unwrap());
         if queued.len() > 64 {
-            return; // this kernel never does
+            return None;
         }
     }
+    Some((listener, port, queued))
+}
+
+#[tokio::test]
+async fn a_server_whose_queue_is_full_is_silent() {
+    let Some((_listener, port, _queued)) = full_queue().await else {
+        return;
+    };
     let start = Instant::now();
     assert_eq!(look(&target(port, SHORT)).await, Sight::Silent);
     assert_gave_up_in_time(start);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_before_it_has_room_is_refused() {
+    let Some((listener, port, _queued)) = full_queue().await else {
+        return;
+    };
+    let target = target(port, LONG);
+    let mut looking = pin!(look(&target));
+    assert!(timeout(SHORT, &mut looking).await.is_err());
+    drop(listener);
+    // The kernel asks again after a second.
+    assert_eq!(looking.await, Sight::Refused);
 }
 
 #[tokio::test]
