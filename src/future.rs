@@ -97,6 +97,7 @@ where
 {
     type Output = Result<<S::Response as HoldLease>::Held, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const DONE: &str = "`ResponseFuture` polled after completion";
         let mut this = self.project();

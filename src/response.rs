@@ -67,6 +67,7 @@ impl<B: Body> HoldLease for http::Response<B> {
 }
 
 /// A 101, or a successful CONNECT, which the response does not tell; hyper marks both.
+#[inline]
 fn is_upgrade(head: &Parts) -> bool {
     head.status == StatusCode::SWITCHING_PROTOCOLS || head.extensions.get::<OnUpgrade>().is_some()
 }

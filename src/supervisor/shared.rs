@@ -116,7 +116,6 @@ impl Shared {
             .unwrap_or_else(|| Instant::now() + Duration::from_secs(86400))
     }
 
-    #[inline]
     pub(crate) fn give_back(&self, run: u64, outcome: Outcome) {
         if self.leases.give_back(run, outcome, || self.now()) {
             self.idle.notify_one();
