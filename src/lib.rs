@@ -305,9 +305,12 @@
 //!    clock, once, and writes down when it ended;
 //! 6. drops the handle: one subtraction.
 //!
-//! There is no lock, no allocation, no system call and no probe in it, and nobody is woken, unless the
-//! supervisor had looked while leases were out: then the last of them wakes it, once. Beside the atomics it
-//! is the clock that costs most, and that the response is put together again around the body.
+//! There is no allocation, no system call and no probe in it, and nobody is woken, unless the supervisor had
+//! looked while leases were out: then the last of them wakes it, once. Beside the atomics it is the clock
+//! that costs most, and that the response is put together again around the body.
+//!
+//! Where the client, or the body, makes its task wait, a waker is left with the service, so that a stop is
+//! told at once: in a list whose places are used again, behind a lock that is held for some instructions.
 //!
 //! *A cold start* is one message to the supervisor, a few locks on files if the endpoint was not ours
 //! already, one probe that is refused, and two processes, the guardian and the server. From then on the
