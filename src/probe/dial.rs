@@ -43,7 +43,7 @@ pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Sight> {
 }
 
 /// Whether nobody listens on this machine at the address of the health URL, as far as the kernel says
-/// so at once: over loopback it knows when `connect` returns, if not always by what that returns.
+/// so at once.
 #[cfg(feature = "retry")]
 pub(crate) fn refuses(target: &Target) -> bool {
     let addresses: &[IpAddr] = match &target.host {

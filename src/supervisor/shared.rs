@@ -104,7 +104,6 @@ impl Shared {
         }
     }
 
-    #[inline]
     pub(crate) fn now(&self) -> Time {
         self.epoch.elapsed()
     }
