@@ -13,6 +13,8 @@ use tokio::{runtime::Runtime, task::JoinSet, time::Instant};
 use crate::{
     row::{Row, digits},
     running::running,
+    sample::Sample,
+    support::two_workers,
 };
 
 const ROUNDS: usize = 9;
@@ -21,33 +23,30 @@ const PER_ROUND: Duration = Duration::from_millis(300);
 const BATCH: u64 = 1000;
 
 pub(crate) fn measure() -> Vec<Row> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = two_workers();
     let running = running("contention");
     runtime.block_on(running.service.start()).expect("it runs");
     let word = Arc::new(AtomicU64::new(0));
 
     let counts = [2, 8, 64];
-    let mut rates = counts.map(|_| Vec::new());
+    let mut of_leases = counts.map(|_| Vec::new());
     let mut of_a_word = counts.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for (which, &tasks) in counts.iter().enumerate() {
             let service = running.service.clone();
-            rates[which].push(rate(&runtime, tasks, move || {
+            of_leases[which].push(time_of_a_million(&runtime, tasks, move || {
                 drop(service.try_acquire().expect("it is ready"));
             }));
             let word = word.clone();
-            of_a_word[which].push(rate(&runtime, tasks, move || {
+            of_a_word[which].push(time_of_a_million(&runtime, tasks, move || {
                 word.fetch_add(1, SeqCst);
                 word.fetch_sub(1, SeqCst);
             }));
         }
     }
-    let rates = rates.map(median);
-    let of_a_word = of_a_word.map(median);
+    // Millions a second.
+    let rate = |times| 1.0 / Sample::new(times).median().as_secs_f64();
+    let (rates, of_a_word) = (of_leases.map(rate), of_a_word.map(rate));
     let row = |which: usize, goal: &str, held| {
         Row::new(
             format!(
@@ -75,8 +74,12 @@ pub(crate) fn measure() -> Vec<Row> {
     ]
 }
 
-/// Millions a second.
-fn rate(runtime: &Runtime, tasks: usize, work: impl Fn() + Clone + Send + 'static) -> f64 {
+/// What a million takes, whichever task does it.
+fn time_of_a_million(
+    runtime: &Runtime,
+    tasks: usize,
+    work: impl Fn() + Clone + Send + 'static,
+) -> Duration {
     runtime.block_on(async {
         let begun = Instant::now();
         let mut all = JoinSet::new();
@@ -98,11 +101,6 @@ fn rate(runtime: &Runtime, tasks: usize, work: impl Fn() + Clone + Send + 'stati
         }
         #[expect(clippy::cast_precision_loss, reason = "millions")]
         let done = done as f64;
-        done / begun.elapsed().as_secs_f64() / 1e6
+        begun.elapsed().div_f64(done / 1e6)
     })
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_unstable_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }

@@ -6,10 +6,9 @@ use rustix::process::Signal;
 use tower_local_service::{LocalService, LocalServiceConfig};
 
 use crate::{
-    kernel,
     row::{Row, time},
     sample::Sample,
-    support::{Fixture, block_on, blocking_until, group_of, now, signal},
+    support::{Fixture, block_on, blocking_until, group_of, now, signal, status},
 };
 
 /// How long it is looked whether anything wakes up.
@@ -77,7 +76,7 @@ fn threads_of_ours(service: &LocalService) -> Vec<String> {
 /// How often they have been switched to.
 fn wake_ups(threads: &[String]) -> u64 {
     let fields = ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"];
-    let of = |thread: &String| fields.map(|field| kernel::status(thread, field));
+    let of = |thread: &String| fields.map(|field| status(thread, field));
     threads.iter().flat_map(of).sum()
 }
 

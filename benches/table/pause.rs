@@ -11,7 +11,7 @@ use std::{
 use crate::{
     row::{Row, time},
     sample::Sample,
-    support::{Fixture, block_on, ms, now, waiting},
+    support::{Fixture, block_on, ms, now, since, waiting},
 };
 
 const LOADING: u64 = 6000;
@@ -55,16 +55,14 @@ fn pause() -> Duration {
 /// After a rest of that length each time: the cores have gone to sleep, as before ours.
 fn bare_probe(rest: Duration) -> Duration {
     let fixture = loading();
-    let server = fixture.run_outside();
+    let _server = fixture.run_outside();
     let times = (0..BARE_PROBES).map(|_| {
         thread::sleep(rest);
         let begun = now();
         ask(fixture.port()).expect("it answers 503");
-        now().saturating_sub(begun)
+        since(begun)
     });
-    let median = Sample::new(times.collect()).median();
-    drop(server);
-    median
+    Sample::new(times.collect()).median()
 }
 
 fn ask(port: u16) -> io::Result<()> {

@@ -62,10 +62,9 @@ pub(crate) fn measure() -> Vec<Row> {
 }
 
 /// As criterion has it.
-fn median(name: &str, request: impl FnMut()) -> Duration {
+fn median(name: &str, mut request: impl FnMut()) -> Duration {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
     let mut criterion = Criterion::default().output_directory(&folder);
-    let mut request = request;
     criterion.bench_function(name, |bencher| bencher.iter(&mut request));
     let estimates = folder.join(name).join("new/estimates.json");
     let estimates = fs::read(estimates).expect("what criterion has estimated");

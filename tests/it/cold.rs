@@ -2,21 +2,13 @@
 
 use std::{sync::Arc, thread};
 
-use tokio::{runtime, task::JoinSet};
+use tokio::task::JoinSet;
 use tower_local_service::LocalService;
 
-use crate::support::{Fixture, ask, block_on, eventually, get, waiting};
+use crate::support::{Fixture, ask, block_on, eventually, get, two_workers, waiting};
 
 const ON_EACH_RUNTIME: usize = 480;
 const THREADS: usize = 40;
-
-fn multi_thread() -> runtime::Runtime {
-    runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}
 
 async fn hello(port: u16) {
     let answer = get(port, "/hello").await.expect("an answer");
@@ -27,7 +19,7 @@ async fn hello(port: u16) {
 fn a_thousand_cold_requests_are_one_start_and_all_are_served() {
     let fixture = Arc::new(Fixture::new().with("--delay-bind", 300));
     let port = fixture.port();
-    let runtimes = [multi_thread(), multi_thread()];
+    let runtimes = [two_workers(), two_workers()];
     // Two handles, as two parts of a program would have.
     let services = [fixture.service("one"), fixture.service("two")];
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Fixture, alone, amount, block_on, blocking_until, children_of};
+use crate::support::{Fixture, alone, amount, block_on, blocking_until, children_of, status};
 
 /// What a host has of the system.
 #[derive(Clone, Copy, Debug)]
@@ -12,19 +12,16 @@ struct Held {
     /// Zombies among them.
     children: usize,
     /// In KiB.
-    memory: usize,
+    memory: u64,
 }
 
 impl Held {
     fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let resident = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
-        let resident = resident.unwrap().trim().split(' ').next().unwrap();
         Self {
             descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
             threads: fs::read_dir("/proc/self/task").unwrap().count(),
             children: children_of(std::process::id()).len(),
-            memory: resident.parse().unwrap(),
+            memory: status("self", "VmRSS"),
         }
     }
 

@@ -1,7 +1,6 @@
 //! P16: however much a server writes, and whatever, it goes on, and costs its host little.
 
 use std::{
-    fs,
     io::{self, Read as _, Write},
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,7 +10,7 @@ use std::{
 use tower_local_service::{ErrorKind, LocalServiceConfig, Registry};
 use tracing::dispatcher;
 
-use crate::support::{alone, amount, block_on, free_port, processor_time};
+use crate::support::{alone, amount, block_on, free_port, processor_time, status};
 
 /// How much of each kind is written.
 fn flood() -> usize {
@@ -52,10 +51,7 @@ fn output_of(source: &str, bytes: usize) -> String {
 
 /// The most memory that this process ever had, in KiB.
 fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
-    let number = line.unwrap().trim().split(' ').next().unwrap();
-    number.parse().unwrap()
+    status("self", "VmHWM")
 }
 
 /// How much a subscriber was told.

@@ -4,17 +4,13 @@ mod memory;
 
 use std::{thread, time::Duration};
 
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::oneshot,
-    task::JoinSet,
-};
+use tokio::{runtime::Runtime, sync::oneshot, task::JoinSet};
 
 use crate::{
     row::{Row, time},
     sample::Sample,
     stamp::{stamping, take_stamp},
-    support::{Fixture, block_on, blocking_until, ms, now},
+    support::{Fixture, block_on, blocking_until, ms, now, two_workers},
 };
 
 const CROWDS: [(usize, Duration); 2] = [(1_000, ms(20)), (10_000, ms(100))];
@@ -100,10 +96,4 @@ fn last_woken(many: usize) -> Duration {
 fn last_of(runtime: &Runtime, crowd: JoinSet<Duration>) -> Duration {
     let times = runtime.block_on(crowd.join_all());
     times.into_iter().max().expect("a crowd")
-}
-
-fn two_workers() -> Runtime {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all();
-    builder.build().expect("a runtime")
 }

@@ -32,11 +32,11 @@ pub(crate) use self::{
     journals::{lines, print_if_it_fails},
     processes::{
         Pid, children_of, group_of, ignores, is_alive, kill, members_of, processes_with, signal,
-        stat,
+        stat, status,
     },
     waiting::{
-        PATIENCE, block_on, blocking_until, eventually, ms, now, processor_time, since, until,
-        waiting, within,
+        PATIENCE, block_on, blocking_until, eventually, ms, now, processor_time, since,
+        two_workers, until, waiting, within,
     },
 };
 

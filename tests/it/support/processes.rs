@@ -24,6 +24,17 @@ pub(crate) fn stat(pid: Pid, field: usize) -> Option<String> {
     fields.split_whitespace().nth(field).map(str::to_owned)
 }
 
+/// A number of `/proc/{of}/status`: `self`, a pid, or `self/task/` and the number of a thread.
+pub(crate) fn status(of: &str, field: &str) -> u64 {
+    let path = format!("/proc/{of}/status");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let number = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no number {field} in {path}"))
+}
+
 /// Who lives of a process group, its guardian among them.
 pub(crate) fn members_of(group: Pid) -> Vec<Pid> {
     let is_member = |pid: &Pid| group_of(*pid) == Some(group) && is_alive(*pid);

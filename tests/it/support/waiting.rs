@@ -10,7 +10,10 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::Instant,
+};
 use tower_local_service::{Error, Lease, LocalService};
 
 /// Longer than anything takes on a busy machine.
@@ -84,6 +87,13 @@ fn read(clock: ClockId) -> Duration {
 
 pub(crate) fn since(begun: Duration) -> Duration {
     now().saturating_sub(begun)
+}
+
+/// A runtime of two threads.
+pub(crate) fn two_workers() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all();
+    builder.build().expect("a runtime")
 }
 
 /// Runs a future with no runtime at all.
