@@ -2,7 +2,7 @@
 //!
 //! Only `cargo fuzz` builds it.
 
-use crate::{Record, process, supervisor};
+use crate::{launch::process, machine::Record, supervisor};
 
 /// The longest text that is shown of what a process wrote: each byte of it can become an escape.
 pub const MOST: usize = 64 * 1024 * "\\u{200b}".len();

@@ -102,7 +102,7 @@
 //!   See the limits below.
 //! - *No surprises in composition.* Dropping anything anywhere is harmless: at any await, outside of a
 //!   runtime, while unwinding. No runtime of yours has to live or be tokio: the supervisors have a
-//!   thread of their own ([`Registry::on`] gives them another).
+//!   thread of their own ([`Registry::with_runtime`] gives them another).
 //! - *No secrets in text.* `Debug`, `Display`, events and output show no value of `env`, no key and no
 //!   header.
 //!
@@ -338,7 +338,7 @@
 //!
 //! - *Without `/bin/sh`* there is no guardian: a warning, and servers outlive a host that is killed.
 //! - *Descendants that leave the group* (`setsid`) are found on Linux when the service is stopped
-//!   ([`stop_strays`](LocalServiceConfig::stop_strays)), but not when the host is killed.
+//!   ([`stop_detached`](LocalServiceConfig::stop_detached)), but not when the host is killed.
 //! - *`docker run` as the command* starts a client; the container belongs to a daemon. SIGTERM reaches
 //!   the container, SIGKILL does not, so it outlives a host that is killed. Its port is held by a
 //!   process of the daemon: a host that may see that (root) takes it for another's, and the start is
@@ -361,7 +361,7 @@
 //!
 //! - Those that start at the same time start one server between them, and the others wait for it. It is
 //!   the child of the one that started it, its *owner*; to the others it is
-//!   [external](Origin::External).
+//!   [external](Ownership::External).
 //! - The owner stops an idle server [`idle_stop`](LocalServiceConfig::idle_stop) after the last lease in
 //!   any of them has ended. (A program counts as a user for up to a second longer.)
 //! - A program with another command for that endpoint makes the owner retire its server, as within one
@@ -405,61 +405,35 @@ compile_error!(
     "tower-local-service needs Unix: process groups and a guardian shell keep servers from outliving their host"
 );
 
-#[cfg(unix)]
-pub mod body;
-#[cfg(unix)]
 mod config;
-#[cfg(unix)]
 mod error;
-#[cfg(unix)]
-pub mod future;
-#[cfg(all(unix, fuzzing))]
+#[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(unix)]
-mod layer;
-#[cfg(unix)]
+mod launch;
+mod leases;
+mod machine;
+mod middleware;
 mod probe;
-#[cfg(unix)]
-mod process;
-#[cfg(unix)]
 pub mod provider;
-#[cfg(unix)]
-mod registry;
-#[cfg(all(unix, feature = "reqwest"))]
-mod reqwest;
-#[cfg(all(unix, feature = "reqwest-middleware"))]
-mod reqwest_middleware;
-#[cfg(unix)]
-mod resolve;
-#[cfg(unix)]
-mod response;
-#[cfg(all(unix, feature = "retry"))]
-pub mod retry;
-#[cfg(unix)]
+mod resources;
 mod service;
-#[cfg(unix)]
-mod status;
-#[cfg(unix)]
 mod supervisor;
 
-#[cfg(all(unix, feature = "reqwest-middleware"))]
-pub use self::reqwest_middleware::EnsureLocalServiceMiddleware;
-#[cfg(unix)]
+#[cfg(feature = "reqwest-middleware")]
+pub use self::middleware::EnsureLocalServiceMiddleware;
+#[cfg(feature = "retry")]
+pub use self::middleware::retry;
 pub use self::{
     config::{InheritEnv, LocalServiceConfig},
-    error::{Error, ErrorKind, Problem},
-    layer::{EnsureLocalServiceLayer, EnsureOn},
-    registry::Registry,
-    resolve::{ForItsOrigin, Resolve},
-    response::{ColdStart, HoldLease},
-    service::EnsureLocalService,
-    status::{Origin, Phase, Status},
-    supervisor::{Lease, LocalService, Record, StatusWatch},
+    error::{BoxError, Error, ErrorKind, Problem},
+    machine::{Ownership, Phase, Record},
+    middleware::{
+        ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, ForItsOrigin, HoldLease,
+        Resolve, body, future,
+    },
+    service::{Lease, LocalService, Registry, Status, StatusWatch},
 };
-
-/// Any error, as Tower's middleware uses it.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The code of the README is compiled, like that of this documentation.
 #[cfg(all(

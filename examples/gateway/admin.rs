@@ -59,7 +59,7 @@ fn shown(service: &LocalService) -> Value {
     let status = service.status();
     json!({
         "phase": status.phase,
-        "origin": status.origin,
+        "ownership": status.ownership,
         "pid": status.pid,
         "leases": status.leases,
         "waiters": status.waiters,

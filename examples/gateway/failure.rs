@@ -125,7 +125,7 @@ impl From<&Error> for Failure {
             ErrorKind::Exited { .. } => "exited",
             ErrorKind::ReadyTimeout { .. } => "not_ready",
             ErrorKind::HealthRejected { .. } => "health_rejected",
-            ErrorKind::Occupied { .. } => "occupied",
+            ErrorKind::AddressInUse { .. } => "occupied",
             ErrorKind::CrashLoop { .. } => "crash_loop",
             ErrorKind::Overloaded { .. } => "overloaded",
             ErrorKind::Stopped { .. } => "stopped",

@@ -26,7 +26,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tower::{Layer, ServiceExt};
 use tower_local_service::{
-    BoxError, EnsureLocalServiceLayer, Error, LocalService, LocalServiceConfig, Origin, Phase,
+    BoxError, EnsureLocalServiceLayer, Error, LocalService, LocalServiceConfig, Ownership, Phase,
     Registry, body::LeasedBody,
 };
 
@@ -112,7 +112,7 @@ async fn show_end() -> Result<(), BoxError> {
     let service = services.first().ok_or("the service has gone")?;
     let mut watch = service.watch();
     let mut status = service.status();
-    if status.origin == Some(Origin::External) {
+    if status.ownership == Some(Ownership::External) {
         show::phase("idle", "the server was there before, and is left as it is");
         return Ok(());
     }

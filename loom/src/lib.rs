@@ -6,7 +6,7 @@
 
 #![cfg(test)]
 
-#[path = "../../src/supervisor/word/mod.rs"]
+#[path = "../../src/leases/word/mod.rs"]
 #[allow(dead_code, reason = "the models need a part of it")]
 mod word;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Launch, secrets::shown_command};
-use crate::Problem;
+use crate::error::Problem;
 
 /// What would keep the process from being started here and now, or make it unsafe to.
 ///

@@ -1,19 +1,16 @@
 //! The configuration of one server: what may be written, what it means, what is refused.
 
-mod endpoint;
+mod address;
 mod files;
 mod health;
-mod host;
 mod identity;
 mod launch;
 mod oom;
-mod policy;
 mod secrets;
 mod settings;
 mod strings;
 mod target;
 mod unique;
-mod url;
 mod validate;
 mod wire;
 
@@ -21,18 +18,15 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 pub use self::launch::InheritEnv;
 pub(crate) use self::{
-    endpoint::{Endpoint, hash_origin, same_origin},
+    address::{Endpoint, Host, hash_origin, same_origin, shown as shown_url},
     files::file_problems,
-    host::Host,
     identity::Identity,
     launch::Launch,
     oom::OomScoreAdj,
-    policy::Policy,
     secrets::Secrets,
     settings::Settings,
     target::Target,
     unique::Unique,
-    url::shown as shown_url,
 };
 
 /// How one local server is started, probed and stopped.
@@ -76,7 +70,7 @@ pub struct LocalServiceConfig {
     swap_timeout: Option<Duration>,
     abandon_grace: Option<Duration>,
     max_waiters: Option<usize>,
-    stop_strays: bool,
+    stop_detached: bool,
     oom_score_adj: OomScoreAdj,
 }
 
@@ -107,7 +101,7 @@ impl LocalServiceConfig {
             swap_timeout: None,
             abandon_grace: None,
             max_waiters: None,
-            stop_strays: true,
+            stop_detached: true,
             oom_score_adj: OomScoreAdj::default(),
         }
     }
@@ -318,8 +312,8 @@ impl LocalServiceConfig {
 
     /// Whether a stop also ends descendants that left the process group (Linux); true by default.
     #[must_use]
-    pub fn stop_strays(mut self, stop: bool) -> Self {
-        self.stop_strays = stop;
+    pub fn stop_detached(mut self, stop: bool) -> Self {
+        self.stop_detached = stop;
         self
     }
 
@@ -362,7 +356,7 @@ impl fmt::Debug for LocalServiceConfig {
         let header_names: Vec<_> = self.health_headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("LocalServiceConfig")
             .field("launch", &self.launch)
-            .field("health_url", &self.health_url.as_deref().map(url::shown))
+            .field("health_url", &self.health_url.as_deref().map(shown_url))
             .field("health_headers", &header_names)
             .field("health_status", &self.health_status)
             .field("allow_remote_health", &self.allow_remote_health)
@@ -375,7 +369,7 @@ impl fmt::Debug for LocalServiceConfig {
             .field("swap_timeout", &self.swap_timeout)
             .field("abandon_grace", &self.abandon_grace)
             .field("max_waiters", &self.max_waiters)
-            .field("stop_strays", &self.stop_strays)
+            .field("stop_detached", &self.stop_detached)
             .field("oom_score_adj", &self.oom_score_adj)
             .finish()
     }

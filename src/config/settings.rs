@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{Endpoint, Launch, OomScoreAdj, Policy, Secrets, Target};
+use super::{Endpoint, Launch, OomScoreAdj, Secrets, Target};
+use crate::machine::Policy;
 
 /// A configuration that has been checked, split by who needs what.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) swap_timeout: Duration,
     pub(crate) max_waiters: Option<usize>,
-    pub(crate) stop_strays: bool,
+    pub(crate) stop_detached: bool,
     pub(crate) oom_score_adj: OomScoreAdj,
     pub(crate) secrets: Arc<Secrets>,
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::{HeaderMap, Uri};
 
-use super::{Host, endpoint};
+use super::{Host, address};
 
 /// One GET of the health URL.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ impl Target {
         let path_and_query = url.path_and_query().map_or("/", |it| it.as_str());
         Some(Self {
             host: Host::parse(url.host()?)?,
-            port: endpoint::port(url)?,
+            port: address::port(url)?,
             authority: url.authority()?.to_string(),
             // `http://localhost?q` has a query and no path.
             path_and_query: if path_and_query.starts_with('/') {

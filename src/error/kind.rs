@@ -12,7 +12,7 @@
 /// | [`Exited`](Self::Exited) | 502 | the process ended by itself | read [`output_tail`](crate::Error::output_tail): a missing model, a bad flag, a taken port; or run the command by hand |
 /// | [`HealthRejected`](Self::HealthRejected) | 502 | the health URL answered 401 or 403 | set `healthHeaders`, or a `healthUrl` that needs no key |
 /// | [`ReadyTimeout`](Self::ReadyTimeout) | 504 | not ready within `readyTimeoutMs` | by `last_probe`: make ports agree (refused), correct `healthUrl` (404), or give it more time (503) |
-/// | [`Occupied`](Self::Occupied) | 503 | something else has the address | end it, give the service a port of its own, or wait for the other service to be free |
+/// | [`AddressInUse`](Self::AddressInUse) | 503 | something else has the address | end it, give the service a port of its own, or wait for the other service to be free |
 /// | [`CrashLoop`](Self::CrashLoop) | 503 | the last starts failed | repair what the [source](std::error::Error::source) says; the next start comes after [`retry_after`](crate::Error::retry_after), or with [`start`](crate::LocalService::start) |
 /// | [`Overloaded`](Self::Overloaded) | 503 | more requests wait than `maxWaiters` | send it again later, or raise `maxWaiters` |
 /// | [`Stopped`](Self::Stopped) | 503 | the run was stopped while it was in use | send the request again: that starts the service anew |
@@ -66,7 +66,7 @@ pub enum ErrorKind {
     /// Something else has the endpoint: a program that does not answer as wanted, or another service
     /// whose leases did not end within `swapTimeoutMs`.
     #[non_exhaustive]
-    Occupied {
+    AddressInUse {
         /// What it is: another service by its name, with its process if that is another program, or
         /// what the health URL answered.
         by: String,

@@ -65,7 +65,7 @@ fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
             write_health_url(f, inner)?;
             write!(f, " with status {status}")
         }
-        ErrorKind::Occupied { by } => {
+        ErrorKind::AddressInUse { by } => {
             write!(f, "finds its address taken by {by}")?;
             write_health_url(f, inner)
         }
@@ -138,7 +138,7 @@ fn remedy_of_kind(kind: &ErrorKind) -> &'static str {
             "set `healthHeaders` (such as Authorization), or a `healthUrl` that needs no \
              credentials (such as /health)"
         }
-        ErrorKind::Occupied { .. } => {
+        ErrorKind::AddressInUse { .. } => {
             "end what has the address, wait for it (`swapTimeoutMs` is how long), give the service \
              a port of its own, or set `healthUrl` or `healthStatus` if that is the wanted server"
         }

@@ -11,6 +11,9 @@ use http::StatusCode;
 
 pub use self::kind::{ErrorKind, Problem};
 
+/// Any error, as Tower's middleware uses it.
+pub type BoxError = Box<dyn error::Error + Send + Sync>;
+
 /// The local service could not be used.
 ///
 /// One failed start fails every request that waited for it, so the error is cheap to clone.
@@ -143,7 +146,7 @@ impl Error {
             | ErrorKind::Exited { .. }
             | ErrorKind::HealthRejected { .. } => StatusCode::BAD_GATEWAY,
             ErrorKind::ReadyTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            ErrorKind::Occupied { .. }
+            ErrorKind::AddressInUse { .. }
             | ErrorKind::CrashLoop { .. }
             | ErrorKind::Overloaded { .. }
             | ErrorKind::Stopped {}

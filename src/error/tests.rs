@@ -2,8 +2,7 @@ use std::error::Error as _;
 
 use rustix::io::Errno;
 
-use super::*;
-use crate::BoxError;
+use super::{BoxError, *};
 
 fn error(kind: ErrorKind) -> Error {
     Error::new("llama", kind)
@@ -33,7 +32,7 @@ fn ready_timeout() -> Error {
 
 fn occupied() -> Error {
     let by = "local service `vllm`".to_owned();
-    error(ErrorKind::Occupied { by })
+    error(ErrorKind::AddressInUse { by })
 }
 
 fn crash_loop() -> Error {

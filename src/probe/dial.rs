@@ -16,10 +16,9 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpStream, lookup_host};
 
-use super::Sight;
-use crate::config::Host;
 #[cfg(feature = "retry")]
 use crate::config::Target;
+use crate::{config::Host, machine::Sight};
 
 /// Connects, or says what was seen instead.
 ///

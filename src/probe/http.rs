@@ -17,8 +17,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Sight, ask_first::AskFirst, dial::dial};
-use crate::config::Target;
+use super::{ask_first::AskFirst, dial::dial};
+use crate::{config::Target, machine::Sight};
 
 const CLIENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use http::{HeaderMap, Uri};
 
 pub use super::file::Model;
-use crate::{config::shown_url, supervisor::LocalService};
+use crate::{config::shown_url, service::LocalService};
 
 /// One provider of models: an API somewhere, with or without a local server behind it.
 ///

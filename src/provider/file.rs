@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{LocalServiceConfig, config::Unique};
+use crate::config::{LocalServiceConfig, Unique};
 
 /// Providers of models, and the local servers behind them, in the shape of `OpenClaw`'s configuration.
 /// Keys of `OpenClaw`'s that are not named here are skipped.

@@ -88,9 +88,8 @@ pub use self::data::{Changes, Model, Provider};
 use self::{file::File, plan::Plan, table::Table, variables::Lookup};
 use crate::{
     error::{Error, ErrorKind, Problem},
-    registry::Registry,
-    resolve::Resolve,
-    supervisor::LocalService,
+    middleware::Resolve,
+    service::{LocalService, Registry},
 };
 
 /// What errors about a whole file are about.

@@ -3,7 +3,7 @@
 use reqwest::Request;
 
 use super::Providers;
-use crate::{resolve::Resolve, supervisor::LocalService};
+use crate::{middleware::Resolve, service::LocalService};
 
 impl Resolve<Request> for Providers {
     fn resolve(&self, request: &Request) -> Option<LocalService> {

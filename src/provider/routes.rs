@@ -9,7 +9,7 @@ use http::Uri;
 
 use crate::{
     config::{hash_origin, same_origin},
-    supervisor::LocalService,
+    service::LocalService,
 };
 
 /// Base URLs by origin, then by path: a look-up takes as long with a thousand as with one, and

@@ -7,7 +7,10 @@ use super::{
     plan::{Meant, Plan, Planned},
     routes::Routes,
 };
-use crate::{error::Error, registry::Registry, supervisor::LocalService};
+use crate::{
+    error::Error,
+    service::{LocalService, Registry},
+};
 
 /// What a response may take beyond a cold start.
 const TIMEOUT: Duration = Duration::from_secs(120);

@@ -13,32 +13,13 @@
 //! Handles and leases are strong; the registry's tables and the task are weak. With the last handle
 //! goes the mailbox, and with that the process.
 
-mod backend;
-mod backoff;
-mod claim;
-mod core;
-mod handle;
-mod hosts;
-mod journal;
-mod lease;
-mod local;
-mod mailbox;
+pub(crate) mod mailbox;
 mod report;
-mod runtime;
-mod shared;
-mod state;
+pub(crate) mod runtime;
+pub(crate) mod shared;
 mod task;
 #[cfg(test)]
 mod tests;
-mod trace;
-mod wakers;
-mod word;
+pub(crate) mod trace;
 
-#[cfg(fuzzing)]
-pub(crate) use self::state::play;
-pub(crate) use self::{claim::Claims, core::Core, lease::Watch, local::Local, word::Outcome};
-pub use self::{
-    handle::{LocalService, StatusWatch},
-    journal::Record,
-    lease::Lease,
-};
+pub(crate) use self::task::{Command, Supervisor};

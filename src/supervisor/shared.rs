@@ -11,16 +11,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    journal::Journal,
-    state::{End, Time},
-    wakers::Wakers,
-    word::{LeaseCount, Outcome, Word},
-};
 use crate::{
-    config::{Policy, Settings},
+    config::Settings,
     error::Error,
-    status::{Origin, Phase},
+    leases::{
+        wakers::Wakers,
+        word::{LeaseCount, Outcome, Word},
+    },
+    machine::{End, Journal, Ownership, Phase, Policy, Time},
 };
 
 /// For how many runs that are over we know how they ended.
@@ -68,7 +66,7 @@ impl Ended {
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) phase: Phase,
-    pub(crate) origin: Option<Origin>,
+    pub(crate) ownership: Option<Ownership>,
     pub(crate) pid: Option<u32>,
     pub(crate) waiters: usize,
     pub(crate) ready_since: Option<Time>,
@@ -80,7 +78,7 @@ impl Snapshot {
     fn new() -> Self {
         Self {
             phase: Phase::Stopped,
-            origin: None,
+            ownership: None,
             pid: None,
             waiters: 0,
             ready_since: None,

@@ -11,8 +11,8 @@ use tracing::{
 use crate::{
     config::{Launch, Target},
     error::Error,
-    process::Exit,
-    status::Origin,
+    launch::process::Exit,
+    machine::Ownership,
 };
 
 /// Events have this target and not their module's, which may change in any release.
@@ -23,7 +23,7 @@ const TARGET: &str = "tower_local_service";
 pub(crate) struct Trace {
     span: Span,
     /// Whose server it turned out to be.
-    origin: Option<Origin>,
+    ownership: Option<Ownership>,
     is_idle: bool,
 }
 
@@ -32,7 +32,7 @@ impl Trace {
     pub(crate) fn none() -> Self {
         Self {
             span: Span::none(),
-            origin: None,
+            ownership: None,
             is_idle: false,
         }
     }
@@ -43,7 +43,7 @@ impl Trace {
             info_span!(target: TARGET, parent: None, "local_service", service, run, pid = Empty);
         Self {
             span,
-            origin: None,
+            ownership: None,
             is_idle: false,
         }
     }
@@ -59,14 +59,14 @@ impl Trace {
     }
 
     pub(crate) fn started(&mut self, pid: u32) {
-        self.origin = Some(Origin::Owned);
+        self.ownership = Some(Ownership::Owned);
         self.span.record("pid", pid);
         debug!(target: TARGET, parent: &self.span, pid, "started");
     }
 
-    pub(crate) fn ready(&mut self, origin: Origin, took: Duration) {
-        self.origin = Some(origin);
-        let (external, took_ms) = (origin == Origin::External, millis(took));
+    pub(crate) fn ready(&mut self, ownership: Ownership, took: Duration) {
+        self.ownership = Some(ownership);
+        let (external, took_ms) = (ownership == Ownership::External, millis(took));
         info!(target: TARGET, parent: &self.span, external, took_ms, "ready");
     }
 
@@ -82,7 +82,7 @@ impl Trace {
 
     /// The process died of a taken port, and who took it answers well.
     pub(crate) fn replaced(&mut self) {
-        self.origin = Some(Origin::External);
+        self.ownership = Some(Ownership::External);
         warn!(target: TARGET, parent: &self.span, "replaced");
     }
 
@@ -113,9 +113,9 @@ impl Trace {
 
     /// Nothing is left of the run, or nothing of ours.
     pub(crate) fn over(&mut self) {
-        match self.origin {
-            Some(Origin::Owned) => debug!(target: TARGET, parent: &self.span, "stopped"),
-            Some(Origin::External) => debug!(target: TARGET, parent: &self.span, "released"),
+        match self.ownership {
+            Some(Ownership::Owned) => debug!(target: TARGET, parent: &self.span, "stopped"),
+            Some(Ownership::External) => debug!(target: TARGET, parent: &self.span, "released"),
             None => {}
         }
         *self = Self::none();

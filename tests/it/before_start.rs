@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_local_service::{Error, ErrorKind, LocalService, Origin, Phase};
+use tower_local_service::{Error, ErrorKind, LocalService, Ownership, Phase};
 
 use crate::support::{
     Fixture, Outside, ask, eventually, get, is_alive, ms, now, since, waiting, within,
@@ -34,7 +34,7 @@ fn case(flags: &[&str]) -> Case {
 
 fn assert_occupied(error: &Error, by: &str) {
     match error.kind() {
-        ErrorKind::Occupied { by: what, .. } => assert!(what.contains(by), "{by}: {what}"),
+        ErrorKind::AddressInUse { by: what, .. } => assert!(what.contains(by), "{by}: {what}"),
         kind => panic!("{by}: {kind:?}"),
     }
 }
@@ -44,7 +44,7 @@ async fn a_wanted_status_is_used() {
     for status in ["200", "204"] {
         let case = case(&["--health-status", status]);
         drop(case.service.acquire().await.unwrap());
-        assert_eq!(case.service.status().origin, Some(Origin::External));
+        assert_eq!(case.service.status().ownership, Some(Ownership::External));
         assert!(case.ours.starts().is_empty());
     }
 }
@@ -55,7 +55,7 @@ async fn a_status_is_wanted_where_the_configuration_says_so() {
     let config = case.ours.config().health_status([404]);
     let service = case.ours.configured("four-o-four", config);
     drop(service.acquire().await.unwrap());
-    assert_eq!(service.status().origin, Some(Origin::External));
+    assert_eq!(service.status().ownership, Some(Ownership::External));
     assert!(case.ours.starts().is_empty());
 }
 
@@ -64,7 +64,7 @@ async fn a_refused_connection_is_followed_by_a_start() {
     let fixture = Fixture::new();
     let service = fixture.service("refused");
     drop(service.acquire().await.unwrap());
-    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
     assert_eq!(service.status().pid, Some(fixture.starts()[0]));
 }
 
@@ -116,7 +116,11 @@ async fn a_server_of_somebody_else_that_loads_is_waited_for() {
         let config = case.ours.config().probe_timeout(ms(100));
         let service = case.ours.configured("patient", config);
         drop(within(flags[0], service.acquire()).await.unwrap());
-        assert_eq!(service.status().origin, Some(Origin::External), "{flags:?}");
+        assert_eq!(
+            service.status().ownership,
+            Some(Ownership::External),
+            "{flags:?}"
+        );
         assert!(case.ours.starts().is_empty(), "{flags:?}");
     }
 }
@@ -130,7 +134,7 @@ async fn a_loading_server_that_goes_away_is_replaced_by_ours() {
     assert!(case.ours.starts().is_empty());
     case.outside.end();
     drop(within("our start", waits).await.unwrap());
-    assert_eq!(patient.status().origin, Some(Origin::Owned));
+    assert_eq!(patient.status().ownership, Some(Ownership::Owned));
     assert_eq!(case.ours.starts().len(), 1);
 }
 
@@ -168,7 +172,11 @@ async fn a_proxy_that_says_its_server_is_down_is_no_hindrance() {
         eventually("our start", || !ours.starts().is_empty()).await;
         get(proxy.port(), "/set-health/200").await.unwrap();
         drop(within("the proxy sees it", waits).await.unwrap());
-        assert_eq!(service.status().origin, Some(Origin::Owned), "{status}");
+        assert_eq!(
+            service.status().ownership,
+            Some(Ownership::Owned),
+            "{status}"
+        );
     }
 }
 
@@ -226,7 +234,10 @@ async fn a_stranger_that_takes_the_port_meanwhile_is_not_taken_for_our_process()
     let lease = within("an answer", waits).await.unwrap();
     assert!(!is_alive(ours.starts()[0]), "ready only once ours is dead");
     let status = service.status();
-    assert_eq!((status.origin, status.pid), (Some(Origin::External), None));
+    assert_eq!(
+        (status.ownership, status.pid),
+        (Some(Ownership::External), None)
+    );
     assert_eq!(
         ask(&service, &ours.url("/pid")).await.unwrap().1,
         outside.pid().to_string()
@@ -285,6 +296,6 @@ async fn a_listener_behind_a_wrapper_is_ours() {
         let fixture = Fixture::new().with("--wrapper", kind);
         let service = fixture.service("wrapped");
         drop(within(kind, service.acquire()).await.unwrap());
-        assert_eq!(service.status().origin, Some(Origin::Owned), "{kind}");
+        assert_eq!(service.status().ownership, Some(Ownership::Owned), "{kind}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_local_service::{
-    Error, ErrorKind, LocalService, LocalServiceConfig, Origin, Phase, Registry,
+    Error, ErrorKind, LocalService, LocalServiceConfig, Ownership, Phase, Registry,
 };
 
 use crate::support::{Fixture, Outside, ask, ms, within};
@@ -14,7 +14,7 @@ const A_WHILE: Duration = ms(300);
 fn assert_used(service: &LocalService, outside: &Outside) {
     let status = service.status();
     assert_eq!(status.phase, Phase::Ready);
-    assert_eq!(status.origin, Some(Origin::External));
+    assert_eq!(status.ownership, Some(Ownership::External));
     assert_eq!((status.pid, status.starts), (None, 0));
     assert!(outside.is_alive());
 }

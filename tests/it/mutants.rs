@@ -18,23 +18,23 @@ use std::{
 
 /// What the check needs, relative to `src`.
 const SOURCES: [&str; 17] = [
-    "config/policy.rs",
-    "probe/mod.rs",
-    "probe/pace.rs",
-    "status.rs",
-    "supervisor/backoff.rs",
-    "supervisor/word/mod.rs",
-    "supervisor/state/mod.rs",
-    "supervisor/state/event.rs",
-    "supervisor/state/start.rs",
-    "supervisor/state/ready.rs",
-    "supervisor/state/stop.rs",
-    "supervisor/state/check/mod.rs",
-    "supervisor/state/check/world.rs",
-    "supervisor/state/check/environment.rs",
-    "supervisor/state/check/driver.rs",
-    "supervisor/state/check/hosts.rs",
-    "supervisor/state/check/promises.rs",
+    "leases/word/mod.rs",
+    "machine/backoff.rs",
+    "machine/event.rs",
+    "machine/mod.rs",
+    "machine/pace.rs",
+    "machine/phase.rs",
+    "machine/policy.rs",
+    "machine/ready.rs",
+    "machine/seen.rs",
+    "machine/start.rs",
+    "machine/stop.rs",
+    "machine/check/mod.rs",
+    "machine/check/world.rs",
+    "machine/check/environment.rs",
+    "machine/check/driver.rs",
+    "machine/check/hosts.rs",
+    "machine/check/promises.rs",
 ];
 
 /// One change of the sources, and what there has to be for it to do harm.
@@ -51,7 +51,7 @@ struct Mutant {
 const MUTANTS: [Mutant; 14] = [
     Mutant {
         name: "a waiter is stranded in a stop",
-        file: "supervisor/state/start.rs",
+        file: "machine/start.rs",
         from: "if !self.waiters.is_empty() {\n            self.claim();",
         to: "if false {\n            self.claim();",
         evil: "stops",
@@ -59,15 +59,15 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "the idle timer ignores leases",
-        file: "supervisor/state/ready.rs",
-        from: "Origin::Owned if leases.out == 0 =>",
-        to: "Origin::Owned if true =>",
+        file: "machine/ready.rs",
+        from: "Ownership::Owned if leases.out == 0 =>",
+        to: "Ownership::Owned if true =>",
         evil: "crashes",
         breaks: "answers without end",
     },
     Mutant {
         name: "an idle word is closed over a lease",
-        file: "supervisor/word/mod.rs",
+        file: "leases/word/mod.rs",
         from: "(self.0 & (COUNT | TOUCHED) == 0)",
         to: "(self.0 & !self.0 == 0)",
         evil: "crashes",
@@ -75,7 +75,7 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "who leaves aborts although another joined",
-        file: "supervisor/state/start.rs",
+        file: "machine/start.rs",
         from: "if !self.waiters.is_empty() {\n            return;",
         to: "if false {\n            return;",
         evil: "crashes",
@@ -83,7 +83,7 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "a stop forgets a spawn in flight",
-        file: "supervisor/state/stop.rs",
+        file: "machine/stop.rs",
         from: "Stage::Spawning(spawning) => spawning.unwanted = Some(Reason::Asked),",
         to: "Stage::Spawning(_) => self.rest(),",
         evil: "stops",
@@ -91,15 +91,15 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "an impostor's answer makes it ready",
-        file: "supervisor/state/start.rs",
+        file: "machine/start.rs",
         from: "Sight::Stranger(_) => loading.stranger = true,",
-        to: "Sight::Stranger(_) => return self.become_ready(Origin::Owned, true),",
+        to: "Sight::Stranger(_) => return self.become_ready(Ownership::Owned, true),",
         evil: "strangers",
         breaks: "ready on somebody else's answer",
     },
     Mutant {
         name: "a grant to who has left leaks the lease",
-        file: "supervisor/state/check/driver.rs",
+        file: "machine/check/driver.rs",
         from: "self.give_back(run, Outcome::Unanswered);",
         to: "",
         evil: "crashes",
@@ -107,7 +107,7 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "a restart does not wait for the exit",
-        file: "supervisor/state/stop.rs",
+        file: "machine/stop.rs",
         from: "self.act(Action::Terminate(reason));\n        let half",
         to: "self.act(Action::Terminate(reason));\n        return self.claim();\n        let half",
         evil: "stops",
@@ -115,7 +115,7 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "a lease counts whatever its run",
-        file: "supervisor/word/mod.rs",
+        file: "leases/word/mod.rs",
         from: "if self.run() != run {",
         to: "if false {",
         evil: "crashes",
@@ -123,15 +123,15 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "a rival cuts off leases",
-        file: "supervisor/state/ready.rs",
-        from: "=> self.close(Reason::Swap, None),",
-        to: "=> self.cut(Reason::Swap),",
+        file: "machine/ready.rs",
+        from: "self.close(Reason::Swap, None);",
+        to: "self.cut(Reason::Swap);",
         evil: "rivals",
         breaks: "TERM under a lease",
     },
     Mutant {
         name: "a use by another host is no lease",
-        file: "supervisor/state/check/driver.rs",
+        file: "machine/check/driver.rs",
         from: "closed.filter(|_| !self.is_lent())",
         to: "closed",
         evil: "hosts",
@@ -139,7 +139,7 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "who waits for the endpoint is forgotten when it is ready",
-        file: "supervisor/state/ready.rs",
+        file: "machine/ready.rs",
         from: "if self.rival {\n            self.close_for_rival();",
         to: "if false {\n            self.close_for_rival();",
         evil: "rivals",
@@ -147,7 +147,7 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "an idle run sets no timer",
-        file: "supervisor/state/ready.rs",
+        file: "machine/ready.rs",
         from: "ready.quiet_at = [idle_at, recheck_at].into_iter().flatten().min();",
         to: "ready.quiet_at = None;",
         evil: "crashes",
@@ -155,7 +155,7 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "a waiter is answered twice",
-        file: "supervisor/state/mod.rs",
+        file: "machine/mod.rs",
         from: "std::mem::take(&mut self.waiters).into_keys().collect();\n        if !waiters.is_empty() \
                || failure.is_news() {\n            self.act(Action::Fail(waiters",
         to: "self.waiters.keys().copied().collect();\n        if !waiters.is_empty() || \
@@ -224,10 +224,7 @@ fn copy(to: &Path, mutant: Option<&Mutant>) {
         let text = standalone(file, &text).replace("crate::", &format!("crate::{module}::"));
         write(&to.join(file), &text);
     }
-    let modules = "pub mod config { mod policy; pub use self::policy::Policy; }\n\
-                   pub mod probe;\n\
-                   pub mod status;\n\
-                   pub mod supervisor { mod backoff; pub mod state; pub mod word; }\n";
+    let modules = "pub mod machine;\npub mod leases { pub mod word; }\n";
     write(&to.join("mod.rs"), modules);
 }
 
@@ -240,18 +237,11 @@ fn standalone(file: &str, text: &str) -> String {
         .replace("pub(super)", "pub")
         .replace("#[cfg(test)]\n    pub", "pub");
     match file {
-        "probe/mod.rs" => {
-            let text = replace_the_one(&text, "mod ask_first;\nmod dial;\nmod http;\n", "", file);
-            replace_the_one(&text, "http::look, ", "", file)
-        }
-        "status.rs" => {
-            // `Status` holds an error, and the machine knows nothing of it.
-            let text = replace_the_one(&text, "use crate::error::Error;\n", "", file);
-            let rest = "/// What a service is doing, and what it has done.";
-            text.split(rest).next().unwrap().to_owned()
-        }
-        "supervisor/state/mod.rs" => {
-            replace_the_one(&text, "#[cfg(test)]\nmod check;", "pub mod check;", file)
+        "machine/mod.rs" => {
+            let text = replace_the_one(&text, "#[cfg(test)]\nmod check;", "pub mod check;", file);
+            let text = replace_the_one(&text, "mod journal;\n", "", file);
+            let text = replace_the_one(&text, "    journal::Journal,\n", "", file);
+            replace_the_one(&text, "    journal::Record,\n", "", file)
         }
         _ => text,
     }
@@ -277,7 +267,7 @@ fn program() -> String {
         let written = write!(
             checks,
             "scope.spawn(|| {{
-                use {module}::supervisor::state::check::{{Bounds, Found, PEACE, explore}};
+                use {module}::machine::check::{{Bounds, Found, PEACE, explore}};
                 match explore(&Bounds {{ rounds: 1, {evil}: 1, ..PEACE }}) {{
                     Ok(_) => println!(\"{name}: holds\"),
                     Err(Found {{ violation, .. }}) => println!(\"{name}: {{violation}}\"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_local_service::{ErrorKind, LocalServiceConfig, Origin};
+use tower_local_service::{ErrorKind, LocalServiceConfig, Ownership};
 
 use crate::support::{Fixture, PROGRAM, eventually, ms, now, since, waiting, within};
 
@@ -151,7 +151,10 @@ async fn who_dies_of_a_taken_port_that_refuses_is_started_once_more() {
     let service = fixture.configured("clumsy", clumsy(&fixture, 1));
     drop(service.acquire().await.unwrap());
     let status = service.status();
-    assert_eq!((status.starts, status.origin), (2, Some(Origin::Owned)));
+    assert_eq!(
+        (status.starts, status.ownership),
+        (2, Some(Ownership::Owned))
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use tower::{
     service_fn,
 };
 use tower_local_service::{
-    BoxError, EnsureLocalService, EnsureLocalServiceLayer, LocalService, Origin, retry::ServerGone,
+    BoxError, EnsureLocalService, EnsureLocalServiceLayer, LocalService, Ownership,
+    retry::ServerGone,
 };
 
 use crate::{
@@ -221,7 +222,7 @@ async fn an_external_server_that_goes_away_is_replaced_by_ours_for_the_request()
     let response = response.unwrap();
     assert!(response.status().is_success());
     assert_eq!(count(&it.fixture, "GET /slow"), 2);
-    assert_eq!(it.service.status().origin, Some(Origin::Owned));
+    assert_eq!(it.service.status().ownership, Some(Ownership::Owned));
 }
 
 #[tokio::test]

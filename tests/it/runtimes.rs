@@ -3,7 +3,7 @@
 use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
-use tower_local_service::{Origin, Phase, Registry};
+use tower_local_service::{Ownership, Phase, Registry};
 use tracing::dispatcher;
 
 use crate::support::{Events, Fixture, block_on, blocking_until, get, is_alive, ms, waiting};
@@ -105,7 +105,7 @@ fn the_dispatcher_of_who_started_it_hears_of_it() {
 fn a_registry_may_bring_its_runtime() {
     let fixture = Fixture::new();
     let runtime = multi_thread();
-    let registry = Registry::on(runtime.handle().clone());
+    let registry = Registry::with_runtime(runtime.handle().clone());
     let service = registry
         .service("guest", fixture.base_url(), fixture.config())
         .unwrap();
@@ -120,7 +120,7 @@ fn a_registry_may_bring_its_runtime() {
 
     // Whoever asks after that is served all the same.
     drop(block_on(service.acquire()).unwrap());
-    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
     assert!(!is_alive(first));
     assert_eq!(fixture.starts().len(), 2);
 }
@@ -129,7 +129,7 @@ fn a_registry_may_bring_its_runtime() {
 fn a_runtime_that_ends_during_a_start_serves_its_waiters_all_the_same() {
     let fixture = Fixture::new().with("--delay-bind", 300);
     let runtime = multi_thread();
-    let registry = Registry::on(runtime.handle().clone());
+    let registry = Registry::with_runtime(runtime.handle().clone());
     let service = registry
         .service("guest", fixture.base_url(), fixture.config())
         .unwrap();

@@ -252,7 +252,7 @@ async fn no_other_failure_shows_a_secret() {
     let fixture = Fixture::new().with("--health-status", 404);
     let _outside = fixture.run_outside();
     let kind = failed(&shown, &provider(&fixture, &exec)).await;
-    assert!(matches!(kind, ErrorKind::Occupied { .. }), "{kind:?}");
+    assert!(matches!(kind, ErrorKind::AddressInUse { .. }), "{kind:?}");
 
     let mut missing = provider(&Fixture::new(), &exec);
     missing["localService"]["command"] = json!(format!("/no/such --api-key {}", secret("command")));

@@ -1,7 +1,7 @@
 //! P12: only suspicion costs a probe, and only a dead or deaf server without a lease is replaced.
 
 use rustix::process::Signal;
-use tower_local_service::{Origin, Phase};
+use tower_local_service::{Ownership, Phase};
 
 use crate::support::{
     Fixture, ask, eventually, get, is_alive, kill, ms, now, send, signal, since, waiting, within,
@@ -127,7 +127,7 @@ async fn an_external_server_that_goes_away_is_replaced_by_ours() {
     let mut outside = theirs.run_outside();
     let service = ours.service("replaced");
     ask(&service, &ours.url("/hello")).await.unwrap();
-    assert_eq!(service.status().origin, Some(Origin::External));
+    assert_eq!(service.status().ownership, Some(Ownership::External));
     outside.end();
     let served = within("our server", async {
         loop {
@@ -139,7 +139,7 @@ async fn an_external_server_that_goes_away_is_replaced_by_ours() {
         }
     });
     assert_eq!(served.await, ours.starts()[0].to_string());
-    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ async fn a_swap_that_takes_too_long_names_who_has_the_address() {
     let lease = one.acquire().await.unwrap();
     let error = within("the swap", two.acquire()).await.unwrap_err();
     match error.kind() {
-        ErrorKind::Occupied { by, .. } => assert!(by.contains("the-holder"), "{by}"),
+        ErrorKind::AddressInUse { by, .. } => assert!(by.contains("the-holder"), "{by}"),
         kind => panic!("{kind:?}"),
     }
     assert!(second.starts().is_empty());
@@ -111,7 +111,7 @@ async fn who_streams_from_one_and_asks_the_other_gets_an_error_and_no_deadlock()
     let error = refused.unwrap_err();
     let error = Error::find_in(&*error).expect("our error");
     assert!(
-        matches!(error.kind(), ErrorKind::Occupied { .. }),
+        matches!(error.kind(), ErrorKind::AddressInUse { .. }),
         "{error}"
     );
     let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -135,7 +135,7 @@ async fn a_guarded_server_of_somebody_else_is_told_at_once() {
         begun.elapsed(),
     );
     assert!(
-        matches!(error.kind(), ErrorKind::Occupied { .. }),
+        matches!(error.kind(), ErrorKind::AddressInUse { .. }),
         "{error}"
     );
     let text = error.to_string();

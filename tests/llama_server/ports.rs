@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use tower_local_service::{ErrorKind, Origin};
+use tower_local_service::{ErrorKind, Ownership};
 
 use crate::{
     llama::{
@@ -27,7 +27,7 @@ async fn a_server_of_somebody_else_is_used_and_never_stopped() {
     }
     let answer = within("a chat", chat(&client, short())).await;
     assert_eq!(answer.unwrap(), PHRASE);
-    assert_eq!(service.status().origin, Some(Origin::External));
+    assert_eq!(service.status().ownership, Some(Ownership::External));
     service.stop().await.unwrap();
     drop((client, service));
     assert!(ours.alive().is_empty());
@@ -108,7 +108,7 @@ async fn who_loses_a_race_for_the_port_waits_for_the_server_that_won() {
     let (answer, outside) = within("a chat", both).await;
 
     assert_eq!(answer.expect("it is served"), PHRASE);
-    assert_eq!(service.status().origin, Some(Origin::External));
+    assert_eq!(service.status().ownership, Some(Ownership::External));
     assert_eq!(service.status().starts, 1);
     service.stop().await.unwrap();
     assert!(is_alive(outside.pid()));

@@ -3,7 +3,7 @@
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::time::Instant;
-use tower_local_service::{Origin, Phase};
+use tower_local_service::{Ownership, Phase};
 
 use crate::{
     llama::{PHRASE, chat, llama, llama_on, short, until_busy},
@@ -53,7 +53,7 @@ async fn two_models_on_one_port_swap() {
         assert!(one.alive().is_empty());
         measured("two swaps", begun.elapsed());
     }
-    assert_eq!(service_two.status().origin, Some(Origin::Owned));
+    assert_eq!(service_two.status().ownership, Some(Ownership::Owned));
     assert_eq!(
         (service_one.status().starts, service_two.status().starts),
         (3, 3)

@@ -1,7 +1,7 @@
 //! uvicorn with workers: the parent has the port, they answer, and each is a process of its own.
 
 use tokio::time::Instant;
-use tower_local_service::{Origin, Phase};
+use tower_local_service::{Ownership, Phase};
 
 use crate::{
     real::{Client, Server, measured, program},
@@ -43,7 +43,7 @@ async fn workers_go_with_their_parent() {
     let begun = Instant::now();
     within("an answer", client.text("/models")).await.unwrap();
     measured("uvicorn with 2 workers: first answer", begun.elapsed());
-    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
     eventually("parent and workers", || server.alive().len() >= 3).await;
     let all = server.alive();
 
@@ -76,7 +76,7 @@ async fn workers_whose_parent_is_killed_go_too() {
     assert!(!old.contains(&worker));
     let new = server.alive();
     assert!(old.iter().all(|pid| !new.contains(pid)), "{old:?} {new:?}");
-    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
     assert_eq!(service.status().starts, 2);
     service.stop().await.unwrap();
     server.assert_gone();

@@ -19,7 +19,7 @@ pub(super) fn row() -> Row {
     let fixture = Fixture::new().with("--delay-bind", 2_000);
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let service = Registry::on(runtime.handle().clone())
+    let service = Registry::with_runtime(runtime.handle().clone())
         .service("waited for", fixture.base_url(), fixture.config())
         .expect("a configuration that works");
 

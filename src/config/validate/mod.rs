@@ -8,10 +8,13 @@ use std::{env, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use http::{HeaderMap, Uri};
 
 use super::{
-    Endpoint, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Policy, Secrets, Settings,
-    Target, file_problems, health, same_origin, url,
+    Endpoint, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Secrets, Settings, Target,
+    address::url, file_problems, health, same_origin,
 };
-use crate::{Error, ErrorKind, Problem};
+use crate::{
+    error::{Error, ErrorKind, Problem},
+    machine::Policy,
+};
 
 /// No time may be longer, so that none overflows where it is added to another.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -161,7 +164,7 @@ impl LocalServiceConfig {
             },
             swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
             max_waiters: self.max_waiters,
-            stop_strays: self.stop_strays,
+            stop_detached: self.stop_detached,
             oom_score_adj: self.oom_score_adj,
             secrets: Arc::new(secrets),
         }

@@ -445,7 +445,7 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(settings.target.wanted, None);
     assert!(settings.target.headers.is_empty());
     assert_eq!(settings.max_waiters, None);
-    assert!(settings.stop_strays);
+    assert!(settings.stop_detached);
     assert_eq!(settings.oom_score_adj, OomScoreAdj::AboveHost);
     assert_eq!(settings.launch.inherit_env, InheritEnv::All);
     assert_eq!(settings.base, BASE);
@@ -459,14 +459,14 @@ fn what_is_set_arrives() {
         .stop_timeout(Duration::from_secs(3))
         .abandon_grace(Duration::from_secs(4))
         .recheck(Duration::from_secs(5))
-        .stop_strays(false);
+        .stop_detached(false);
     let settings = accepted(&config, BASE);
     assert_eq!(settings.policy.idle_stop, Some(Duration::from_secs(2)));
     assert_eq!(settings.policy.stop_timeout, Duration::from_secs(3));
     assert_eq!(settings.policy.abandon_grace, Some(Duration::from_secs(4)));
     assert_eq!(settings.policy.recheck, Duration::from_secs(5));
     assert_eq!(settings.swap_timeout, Duration::from_secs(1));
-    assert!(!settings.stop_strays);
+    assert!(!settings.stop_detached);
     let settings = accepted(
         &config.abandon_grace(None).swap_timeout(Duration::ZERO),
         BASE,

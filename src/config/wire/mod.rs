@@ -87,7 +87,7 @@ struct Wire {
     max_waiters: Given<usize>,
     /// Whether a stop also ends descendants that left the process group (Linux). Refused by
     /// `OpenClaw`.
-    stop_strays: Given<bool>,
+    stop_detached: Given<bool>,
     /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to 1000
     /// (first): 500 if left out, or what the host has if that is more; null: what the host has. Refused
     /// by `OpenClaw`.
@@ -112,7 +112,7 @@ impl Wire {
         config.swap_timeout = self.swap_timeout_ms.0.map(|it| it.0);
         config.abandon_grace = self.abandon_grace_ms.map(|it| it.0);
         put(&mut config.allow_remote_health, self.allow_remote_health.0);
-        put(&mut config.stop_strays, self.stop_strays.0);
+        put(&mut config.stop_detached, self.stop_detached.0);
         put(
             &mut config.oom_score_adj,
             self.oom_score_adj.0.map(Into::into),

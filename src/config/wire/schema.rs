@@ -42,7 +42,7 @@ fn defaults() -> [(&'static str, serde_json::Value); 9] {
         ("idleStopMs", ms(config.idle_stop)),
         ("stopTimeoutMs", ms(config.stop_timeout)),
         ("abandonGraceMs", config.abandon_grace.map(ms).into()),
-        ("stopStrays", config.stop_strays.into()),
+        ("stopDetached", config.stop_detached.into()),
     ]
 }
 

@@ -55,7 +55,7 @@ fn every_key_is_read() {
         "swapTimeoutMs": 6,
         "abandonGraceMs": 7,
         "maxWaiters": 8,
-        "stopStrays": false,
+        "stopDetached": false,
         "oomScoreAdj": -9,
     }))
     .unwrap();
@@ -88,7 +88,7 @@ fn every_key_is_read() {
     assert_eq!(config.swap_timeout, Some(ms(6)));
     assert_eq!(config.abandon_grace, Some(ms(7)));
     assert_eq!(config.max_waiters, Some(8));
-    assert!(!config.stop_strays);
+    assert!(!config.stop_detached);
     assert_eq!(config.oom_score_adj, OomScoreAdj::Exactly(-9));
 }
 
@@ -116,7 +116,7 @@ fn null_is_refused_but_where_it_means_something() {
         "stopTimeoutMs",
         "swapTimeoutMs",
         "maxWaiters",
-        "stopStrays",
+        "stopDetached",
     ] {
         assert!(with(key, Value::Null).is_err(), "{key}");
     }

@@ -16,8 +16,11 @@ use tokio::{
     time::{Duration, Instant, sleep, timeout},
 };
 
-use super::{Sight, look};
-use crate::config::{Host, Target};
+use super::look;
+use crate::{
+    config::{Host, Target},
+    machine::Sight,
+};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

@@ -15,7 +15,7 @@ mod schema;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::LocalServiceConfig;
+use crate::config::LocalServiceConfig;
 
 /// Of an environment of its own.
 fn lookup(name: &str) -> Option<String> {

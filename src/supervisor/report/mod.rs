@@ -6,13 +6,10 @@ mod tests;
 
 use std::time::Duration;
 
-use super::{
-    shared::{Attached, Ended, Snapshot},
-    state::{End, Exited, Failure, Time},
-};
+use super::shared::{Attached, Ended, Snapshot};
 use crate::{
     error::{Error, ErrorKind},
-    probe::Sight,
+    machine::{End, Exited, Failure, Sight, Time},
 };
 
 /// What the supervisor remembers for what it has to report; decides nothing.
@@ -133,11 +130,11 @@ impl Facts {
                 .output(output()),
             Failure::Held => {
                 let by = holder().unwrap_or_else(|| "another program".to_owned());
-                error(ErrorKind::Occupied { by }).remedy(remedy::HELD)
+                error(ErrorKind::AddressInUse { by }).remedy(remedy::HELD)
             }
-            Failure::Occupied { sight } => {
+            Failure::AddressInUse { sight } => {
                 let by = occupant(*sight);
-                probed(ErrorKind::Occupied { by }).remedy(remedy::of_occupied(*sight))
+                probed(ErrorKind::AddressInUse { by }).remedy(remedy::of_occupied(*sight))
             }
             Failure::CrashLoop {
                 failures,

@@ -1,6 +1,6 @@
 //! What to do next, where more is known of the case than the kind of the error.
 
-use crate::probe::Sight;
+use crate::machine::Sight;
 
 pub(super) const PORT_TAKEN: &str = "another program has the port that it wants: end that, or \
                                      write another port into `args` and the URLs";

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{config::LocalServiceConfig, supervisor::state::Exited};
+use crate::{config::LocalServiceConfig, machine::Exited};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -92,10 +92,10 @@ fn who_has_the_port_decides_what_to_do() {
         let sight = Sight::Status(status);
         let fact =
             format!("taken by a server that answers the health URL with status {status} {url}");
-        assert_told(&Failure::Occupied { sight }, false, &fact, remedy);
+        assert_told(&Failure::AddressInUse { sight }, false, &fact, remedy);
     }
     let sight = Sight::Garbled;
-    let text = told(&Failure::Occupied { sight }, false);
+    let text = told(&Failure::AddressInUse { sight }, false);
     assert!(text.contains("an answer that is not HTTP (http"), "{text}");
     assert!(!text.contains("swapTimeoutMs"), "{text}");
     assert_told(

@@ -4,20 +4,17 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{
-    super::{
-        backend::{Backend, Process},
-        claim::Ticket,
-        shared::{Attached, Grant},
-        state::{Action, End, Event, Failure, Leases, Reason, Want},
-        trace::Trace,
-        word::Word,
-    },
-    Supervisor,
-};
+use super::Supervisor;
 use crate::{
     error::{Error, ErrorKind},
-    status::{Origin, Phase},
+    launch::{Backend, Process},
+    leases::word::Word,
+    machine::{Action, End, Event, Failure, Leases, Ownership, Phase, Reason, Want},
+    resources::Ticket,
+    supervisor::{
+        shared::{Attached, Grant},
+        trace::Trace,
+    },
 };
 
 impl<B: Backend> Supervisor<B> {
@@ -39,8 +36,8 @@ impl<B: Backend> Supervisor<B> {
                     process.kill();
                 }
             }
-            Action::Open(origin) => self.open(origin),
-            Action::Reopen(origin) => self.reopen(origin),
+            Action::Open(ownership) => self.open(ownership),
+            Action::Reopen(ownership) => self.reopen(ownership),
             Action::Close => {
                 self.shared.leases.update(Word::close);
                 self.hosts.admit_no_more();
@@ -133,12 +130,12 @@ impl<B: Backend> Supervisor<B> {
         }
     }
 
-    fn open(&mut self, origin: Origin) {
+    fn open(&mut self, ownership: Ownership) {
         let now = self.shared.now();
         self.shared.leases.open(now);
         self.facts.ready(now);
-        self.trace.ready(origin, self.facts.age(now));
-        self.share(origin);
+        self.trace.ready(ownership, self.facts.age(now));
+        self.share(ownership);
         self.look_beyond_loopback();
     }
 
@@ -154,12 +151,12 @@ impl<B: Backend> Supervisor<B> {
         });
     }
 
-    fn reopen(&mut self, origin: Origin) {
+    fn reopen(&mut self, ownership: Ownership) {
         self.shared.leases.update(Word::reopen);
-        if origin == Origin::External {
+        if ownership == Ownership::External {
             self.trace.replaced();
         }
-        self.share(origin);
+        self.share(ownership);
     }
 
     fn end(&mut self, end: End) {

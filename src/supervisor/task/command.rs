@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::{shared::Grant, state::Ask};
-use crate::error::Error;
+use crate::{error::Error, machine::Ask, supervisor::shared::Grant};
 
 /// What callers tell the task.
 #[derive(Debug)]

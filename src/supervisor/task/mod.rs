@@ -26,21 +26,20 @@ use tracing::instrument::WithSubscriber;
 pub(crate) use self::command::Command;
 use self::command::{Answer, Stopped};
 use super::{
-    backend::{Backend, Process},
-    claim::{Claims, Ticket},
-    hosts::Hosts,
     mailbox::Inbox,
     report::Facts,
     shared::{Attached, Ended, Shared},
-    state::{Ask, Claim, End, Event, Exited, State, Want},
     trace::Trace,
 };
 use crate::{
     config::Identity,
     error::{Error, ErrorKind},
-    probe::Sight,
-    process::{Exit, Listener, port_taken},
-    status::Phase,
+    launch::{
+        Backend, Process,
+        process::{Exit, Listener, port_taken},
+    },
+    machine::{Ask, Claim, End, Event, Exited, Phase, Sight, State, Want},
+    resources::{Claims, Ticket, peers::Hosts},
 };
 
 /// How long a client has to read what a process answered of which nothing is left.
@@ -395,11 +394,11 @@ impl<B: Backend> Supervisor<B> {
     }
 
     fn publish(&self) {
-        let (phase, origin) = (self.state.phase(), self.state.origin());
+        let (phase, ownership) = (self.state.phase(), self.state.ownership());
         self.shared.snapshot.send_if_modified(|snapshot| {
-            let news = (snapshot.phase, snapshot.origin) != (phase, origin);
+            let news = (snapshot.phase, snapshot.ownership) != (phase, ownership);
             snapshot.phase = phase;
-            snapshot.origin = origin;
+            snapshot.ownership = ownership;
             snapshot.waiters = self.state.waiters();
             snapshot.pid = self.process.as_ref().map(Process::pid);
             self.facts.fill(snapshot);
@@ -421,7 +420,7 @@ impl<B: Backend> Drop for Supervisor<B> {
         }
         self.shared.snapshot.send_modify(|snapshot| {
             snapshot.phase = Phase::Stopped;
-            snapshot.origin = None;
+            snapshot.ownership = None;
             snapshot.pid = None;
             snapshot.waiters = 0;
             snapshot.ready_since = None;

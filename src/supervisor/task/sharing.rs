@@ -8,19 +8,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    super::{
-        backend::Backend,
-        hosts::Hosts,
-        shared::Shared,
-        state::{End, Time},
-        word::Word,
-    },
-    Supervisor,
-};
+use super::Supervisor;
 use crate::{
-    probe::Sight,
-    status::{Origin, Phase},
+    launch::Backend,
+    leases::word::Word,
+    machine::{End, Ownership, Phase, Sight, Time},
+    resources::peers::Hosts,
+    supervisor::shared::Shared,
 };
 
 /// How long leases on another host's server are taken without a look at it. No shorter than the pause
@@ -28,10 +22,10 @@ use crate::{
 const BORROWED: Duration = Duration::from_secs(1);
 
 impl<B: Backend> Supervisor<B> {
-    pub(super) fn share(&mut self, origin: Origin) {
-        match origin {
-            Origin::Owned => self.hosts.admit(),
-            Origin::External => self.borrow_for_a_while(),
+    pub(super) fn share(&mut self, ownership: Ownership) {
+        match ownership {
+            Ownership::Owned => self.hosts.admit(),
+            Ownership::External => self.borrow_for_a_while(),
         }
     }
 
@@ -106,7 +100,7 @@ impl<B: Backend> Supervisor<B> {
     /// How to look at the server: one that may be another host's is looked at with care.
     pub(super) fn other_hosts_look(&self) -> Look {
         let hosts = self.hosts.clone();
-        if self.state.origin() == Some(Origin::External) {
+        if self.state.ownership() == Some(Ownership::External) {
             Look::Again(hosts, self.shared.clone())
         } else {
             Look::First(hosts)

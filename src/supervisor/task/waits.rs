@@ -2,14 +2,14 @@
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{
-    super::{
-        backend::Process,
-        claim::Ticket,
-        hosts::{self, Hosts},
-        state::Claim,
+use super::{Pending, Woken};
+use crate::{
+    launch::Process,
+    machine::Claim,
+    resources::{
+        Ticket,
+        peers::{self, Hosts},
     },
-    Pending, Woken,
 };
 
 pub(super) async fn next_of_process<P: Process>(
@@ -53,7 +53,7 @@ pub(super) async fn returned(hosts: &Hosts, lent_since: Option<Instant>) {
         return std::future::pending().await;
     };
     loop {
-        sleep(hosts::pace(since.elapsed(), hosts::PATIENTLY)).await;
+        sleep(peers::pace(since.elapsed(), peers::PATIENTLY)).await;
         if !hosts.others_use() {
             return;
         }

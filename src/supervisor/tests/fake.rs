@@ -16,9 +16,11 @@ use tokio::{
 use crate::{
     config::{Settings, Target},
     error::Problem,
-    probe::Sight,
-    process::{Exit, Listener},
-    supervisor::backend::{Backend, Process},
+    launch::{
+        Backend, Process,
+        process::{Exit, Listener},
+    },
+    machine::Sight,
 };
 
 /// The backend of a service under test; all clones are one machine.

@@ -1,7 +1,7 @@
 //! Several handles of one process.
 
 use super::*;
-use crate::supervisor::state::Want;
+use crate::machine::Want;
 
 /// Two handles of one process.
 fn pair(fake: &Fake, first: LocalServiceConfig, second: LocalServiceConfig) -> [LocalService; 2] {

@@ -35,8 +35,8 @@ fn other() -> LocalServiceConfig {
     config().args(["another", "server"])
 }
 
-fn origin(service: &LocalService) -> Option<Origin> {
-    service.status().origin
+fn ownership(service: &LocalService) -> Option<Ownership> {
+    service.status().ownership
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +50,9 @@ async fn of_several_hosts_one_starts_the_server_and_the_others_use_it() {
     }
     assert!(begun.elapsed() < 10_300 * MS, "{:?}", begun.elapsed());
     assert_eq!(fake.count(What::Spawned), 1);
-    let owners = hosts.iter().filter(|it| origin(it) == Some(Origin::Owned));
+    let owners = hosts
+        .iter()
+        .filter(|it| ownership(it) == Some(Ownership::Owned));
     assert_eq!(owners.count(), 1);
 }
 
@@ -72,7 +74,7 @@ async fn an_idle_stop_waits_for_a_lease_in_another_host() {
     let user = folder.host(&fake, config());
     owner.start().await.unwrap();
     let lease = user.acquire().await.unwrap();
-    assert_eq!(origin(&user), Some(Origin::External));
+    assert_eq!(ownership(&user), Some(Ownership::External));
     sleep(2 * idle_stop).await;
     assert_eq!(fake.count(What::Term), 0);
     let ended = Instant::now();
@@ -107,10 +109,10 @@ async fn a_host_that_was_idle_asks_again_and_starts_its_own() {
     drop(user.acquire().await.unwrap());
     is_stopped(&fake).await;
     drop(user.acquire().await.unwrap());
-    assert_eq!(origin(&user), Some(Origin::Owned));
+    assert_eq!(ownership(&user), Some(Ownership::Owned));
     assert_eq!(fake.count(What::Spawned), 2);
     drop(owner.acquire().await.unwrap());
-    assert_eq!(origin(&owner), Some(Origin::External));
+    assert_eq!(ownership(&owner), Some(Ownership::External));
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +144,7 @@ async fn another_identity_in_another_host_swaps() {
     assert!(!queued.is_finished(), "it queues behind the swap");
     drop(streams);
     let lease = waiter.await.unwrap().unwrap();
-    assert_eq!(origin(&two), Some(Origin::Owned));
+    assert_eq!(ownership(&two), Some(Ownership::Owned));
     assert_eq!(fake.count(What::Spawned), 2);
     drop(lease);
     drop(queued.await.unwrap().unwrap());
@@ -158,7 +160,7 @@ async fn a_swap_between_hosts_that_takes_too_long_names_who_has_the_endpoint() {
     let begun = Instant::now();
     let error = two.acquire().await.unwrap_err();
     assert_eq!(begun.elapsed(), 10 * SEC);
-    let ErrorKind::Occupied { by, .. } = error.kind() else {
+    let ErrorKind::AddressInUse { by, .. } = error.kind() else {
         panic!("{error}");
     };
     let expected = format!("local service `server` of process {}", std::process::id());
@@ -204,7 +206,7 @@ async fn a_stop_in_one_host_is_followed_by_a_start_in_another() {
     sleep(500 * MS).await;
     user.acquire().await.unwrap();
     stopped.await.unwrap().unwrap();
-    assert_eq!(origin(&user), Some(Origin::Owned));
+    assert_eq!(ownership(&user), Some(Ownership::Owned));
     assert_eq!(fake.count(What::Spawned), 2);
 }
 
@@ -215,7 +217,7 @@ async fn a_server_that_no_host_started_is_used_by_all() {
     for config in [config(), other(), config()] {
         let host = folder.host(&fake, config);
         drop(host.acquire().await.unwrap());
-        assert_eq!(origin(&host), Some(Origin::External));
+        assert_eq!(ownership(&host), Some(Ownership::External));
     }
     assert_eq!(fake.count(What::Spawned), 0);
 }

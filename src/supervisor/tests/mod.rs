@@ -20,12 +20,13 @@ use tokio::{
 };
 
 use self::fake::{Fake, What};
-use super::{Claims, Core, Lease, LocalService, Outcome};
 use crate::{
     config::LocalServiceConfig,
     error::{Error, ErrorKind},
-    probe::Sight,
-    status::{Origin, Phase},
+    leases::Outcome,
+    machine::{Ownership, Phase, Sight},
+    resources::Claims,
+    service::{Core, Lease, LocalService},
 };
 
 const MS: Duration = Duration::from_millis(1);

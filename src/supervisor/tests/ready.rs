@@ -229,7 +229,7 @@ async fn an_external_server_that_has_gone_is_replaced_by_ours() {
     sleep(2 * SEC).await;
     // Nothing of ours is killed by it, so a lease protects nobody.
     let next = service.acquire().await.unwrap();
-    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
     assert_ne!(lease.run(), next.run());
     drop(lease);
     assert_eq!(service.status().leases, 1);
@@ -257,7 +257,7 @@ async fn a_process_that_dies_of_a_taken_port_while_ready_hands_its_leases_on() {
     fake.exit(1);
     sleep(10 * MS).await;
     let next = service.acquire().await.unwrap();
-    assert_eq!(service.status().origin, Some(Origin::External));
+    assert_eq!(service.status().ownership, Some(Ownership::External));
     assert_eq!(lease.run(), next.run());
     assert_eq!(service.status().leases, 2);
     assert!(service.status().last_error.is_none());

@@ -72,7 +72,7 @@ async fn the_status_tells_counts_and_ages_as_they_are_now() {
     service.stop().await.unwrap();
     let status = service.status();
     assert_eq!(
-        (status.pid, status.origin, status.up_for),
+        (status.pid, status.ownership, status.up_for),
         (None, None, None)
     );
 }

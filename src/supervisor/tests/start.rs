@@ -1,7 +1,7 @@
 //! From the first request to ready.
 
 use super::*;
-use crate::process::Listener;
+use crate::launch::process::Listener;
 
 /// A server that takes so long to load.
 fn slow(load_time: Duration) -> Fake {
@@ -87,7 +87,7 @@ async fn a_strangers_server_is_waited_for_while_it_loads() {
         fake.script().elsewhere = Sight::Wanted;
         let lease = waiter.await.unwrap().unwrap();
         assert!(lease.waited() < 120 * SEC);
-        assert_eq!(service.status().origin, Some(Origin::External));
+        assert_eq!(service.status().ownership, Some(Ownership::External));
         assert_eq!(fake.count(What::Spawned), 0);
     }
 }
@@ -119,7 +119,7 @@ async fn a_loading_stranger_that_goes_away_makes_room_for_ours() {
     fake.script().load_time = 100 * SEC;
     // The wait for the stranger does not count for ours.
     waiter.await.unwrap().unwrap();
-    assert_eq!(service.status().origin, Some(Origin::Owned));
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn what_answers_otherwise_occupies_the_endpoint() {
         let begun = Instant::now();
         let error = service.acquire().await.unwrap_err();
         assert!(
-            matches!(error.kind(), ErrorKind::Occupied { .. }),
+            matches!(error.kind(), ErrorKind::AddressInUse { .. }),
             "{error}"
         );
         assert!(begun.elapsed() <= 2 * MS);
@@ -146,7 +146,7 @@ async fn a_proxy_whose_server_is_down_does_not_keep_ours_from_starting() {
         fake.script().elsewhere = Sight::Status(status);
         let service = service(&fake, config());
         service.acquire().await.unwrap();
-        assert_eq!(service.status().origin, Some(Origin::Owned));
+        assert_eq!(service.status().ownership, Some(Ownership::Owned));
     }
 }
 
@@ -236,7 +236,7 @@ async fn a_process_that_dies_where_another_answers_leaves_it_to_that() {
     fake.script().elsewhere = Sight::Wanted;
     fake.exit(1);
     waiter.await.unwrap().unwrap();
-    assert_eq!(service.status().origin, Some(Origin::External));
+    assert_eq!(service.status().ownership, Some(Ownership::External));
     assert_eq!(
         service.status().last_error.map(|error| error.to_string()),
         None

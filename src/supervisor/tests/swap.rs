@@ -49,7 +49,7 @@ async fn a_swap_is_waited_for_until_its_timeout() {
         let asked = waiter.await.unwrap();
         assert_eq!(asked.is_ok(), works, "{held_for:?}");
         if let Err(error) = asked {
-            let ErrorKind::Occupied { by, .. } = error.kind() else {
+            let ErrorKind::AddressInUse { by, .. } = error.kind() else {
                 panic!("{error}");
             };
             assert!(by.contains("no. 0"), "{by}");
@@ -65,7 +65,7 @@ async fn nothing_starts_beside_what_survives_kill_until_it_is_gone_after_all() {
     one.start().await.unwrap();
     let begun = Instant::now();
     let error = two.acquire().await.unwrap_err();
-    let named = matches!(error.kind(), ErrorKind::Occupied { by, .. } if by.contains("no. 0"));
+    let named = matches!(error.kind(), ErrorKind::AddressInUse { by, .. } if by.contains("no. 0"));
     assert!(named, "{error}");
     assert_eq!(begun.elapsed(), 30 * SEC);
     assert_eq!(second.count(What::Spawned), 0);

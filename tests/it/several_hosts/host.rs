@@ -64,7 +64,7 @@ async fn obey(
         ("stop", _) => service.stop().await?,
         ("hold", _) => leases.push(service.acquire().await?),
         ("let-go", _) => leases.clear(),
-        ("origin", _) => return Ok(format!("{:?}", service.status().origin)),
+        ("origin", _) => return Ok(format!("{:?}", service.status().ownership)),
         ("warm", times) => {
             for _ in 0..times.parse()? {
                 drop(service.try_acquire().ok_or("it is not ready")?);

@@ -1,0 +1,102 @@
+//! The two URLs of a service.
+
+use http::Uri;
+
+use super::host::Host;
+
+/// Reads the base URL, or says what is wrong with it.
+pub(crate) fn base(text: &str) -> Result<Uri, &'static str> {
+    let url = parse(text)?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err("has a scheme that no HTTP client sends to: write http:// or https://");
+    }
+    if url.query().is_some() {
+        return Err(
+            "has a query, behind which no path can be put: leave out the `?` and all after it",
+        );
+    }
+    check_parts(&url)?;
+    Ok(url)
+}
+
+/// Reads a health URL, or says what is wrong with it.
+pub(crate) fn health(text: &str, allow_remote: bool) -> Result<Uri, &'static str> {
+    let url = parse(text)?;
+    if url.scheme_str() != Some("http") {
+        return Err("is no http URL: probes speak plain HTTP, so write http://");
+    }
+    check_parts(&url)?;
+    if !allow_remote && !is_loopback(&url) {
+        return Err(
+            "is not on this machine: write a host such as 127.0.0.1 or localhost, or set \
+                    `allowRemoteHealth`",
+        );
+    }
+    Ok(url)
+}
+
+/// The health URL of a service that configures none, or why there has to be one.
+pub(crate) fn default_health(base: &Uri, allow_remote: bool) -> Result<Uri, &'static str> {
+    if base.scheme_str() != Some("http") {
+        return Err(
+            "is missing: `baseUrl` is an https URL and probes speak plain HTTP, so write an \
+                    http URL of the same server",
+        );
+    }
+    if !allow_remote && !is_loopback(base) {
+        return Err(
+            "is missing: `baseUrl` is not on this machine, so write a health URL that is, \
+                    or set `allowRemoteHealth`",
+        );
+    }
+    let text = base.to_string();
+    parse(&format!("{}/models", text.trim_end_matches('/')))
+}
+
+fn parse(text: &str) -> Result<Uri, &'static str> {
+    const NO_URL: &str = "is no URL: write one like http://127.0.0.1:8080/v1";
+    if text.contains('#') {
+        return Err("has a fragment, which is never sent: leave out the `#` and all after it");
+    }
+    let url: Uri = text.parse().map_err(|_| NO_URL)?;
+    if url.scheme().is_none() || url.authority().is_none() {
+        return Err(NO_URL);
+    }
+    Ok(url)
+}
+
+fn check_parts(url: &Uri) -> Result<(), &'static str> {
+    if url.authority().is_some_and(|it| it.as_str().contains('@')) {
+        return Err(
+            "has user info: leave out all between `//` and `@`, and write credentials into \
+                    `healthHeaders` or the provider's `apiKey`",
+        );
+    }
+    if url.host().and_then(Host::parse).is_none() {
+        return Err(
+            "has a host that is neither a name nor an address: write it in full, like \
+                    127.0.0.1",
+        );
+    }
+    if super::port(url).is_none() {
+        return Err("has no port that can be connected to: write one from 1 to 65535");
+    }
+    Ok(())
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().and_then(Host::parse);
+    host.is_some_and(|host| host.is_loopback())
+}
+
+/// The URL without its query and user info, where keys may stand.
+pub(crate) fn shown(text: &str) -> String {
+    let (place, query) = match text.find(['?', '#']) {
+        Some(at) => (&text[..at], "?[redacted]"),
+        None => (text, ""),
+    };
+    match place.rsplit_once('@') {
+        Some((_, host)) => format!("[redacted]@{host}{query}"),
+        None => format!("{place}{query}"),
+    }
+}

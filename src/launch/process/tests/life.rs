@@ -1,0 +1,283 @@
+//! How a run begins, and the ways in which it ends without being stopped.
+
+use std::{io, panic, thread};
+
+use rustix::process::{WaitOptions, waitpid};
+use tokio::runtime::{Builder, Runtime};
+
+use super::*;
+use crate::launch::process::spawn::spawn_guarded_by;
+
+const TREE: &str = "sleep 1000 & echo up; sleep 1000 & wait";
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[tokio::test]
+async fn an_exit_code_is_told_again_and_again() {
+    let mut process = start(sh("exit 7")).await;
+    let trace = Trace::of(&process);
+    let exit = Exit {
+        code: Some(7),
+        ..Exit::default()
+    };
+    assert_eq!(within_limit(process.ended()).await, exit);
+    assert_eq!(within_limit(process.ended()).await, exit);
+    assert!(!process.is_alive());
+    within_limit(process.gone()).await;
+    within_limit(process.gone()).await;
+    assert_eq!(within_limit(process.ended()).await, exit);
+    trace.assert_gone();
+}
+
+#[tokio::test]
+async fn a_signal_is_told() {
+    let mut process = start(sh("kill -9 $$")).await;
+    let exit = within_limit(process.ended()).await;
+    assert_eq!((exit.code, exit.signal), (None, Some(9)));
+    finish(process).await;
+}
+
+#[tokio::test]
+async fn an_exit_is_known_while_a_grandchild_holds_the_pipes() {
+    let mut process = start(sh("sleep 1000 & exit 3")).await;
+    let trace = Trace::of(&process);
+    assert_eq!(within_limit(process.ended()).await.code, Some(3));
+    within_limit(process.settle_output()).await;
+    process.kill();
+    within_limit(process.gone()).await;
+    trace.assert_gone();
+}
+
+#[tokio::test]
+async fn a_process_runs_until_it_ends() {
+    let mut process = up("echo up; sleep 1000").await;
+    assert!(process.is_alive());
+    time::timeout(Duration::from_millis(50), process.ended())
+        .await
+        .unwrap_err();
+    send(process.pid(), Signal::KILL);
+    assert_eq!(within_limit(process.ended()).await.signal, Some(9));
+    assert!(!process.is_alive());
+    finish(process).await;
+}
+
+#[tokio::test]
+async fn the_group_does_not_outlive_its_guardian() {
+    let mut process = up(TREE).await;
+    let trace = Trace::of(&process);
+    send(trace.group, Signal::KILL);
+    assert!(within_limit(process.ended()).await.by_guardian);
+    assert!(!process.is_alive());
+    within_limit(process.gone()).await;
+    trace.assert_gone();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_guardian_that_was_reaped_by_others_is_no_number_to_signal() {
+    let mut process = up(TREE).await;
+    let trace = Trace::of(&process);
+    send(trace.group, Signal::KILL);
+    waitpid(pid_of(trace.group), WaitOptions::empty()).unwrap();
+    assert!(!process.group.signal(Signal::KILL));
+    assert!(within_limit(process.ended()).await.by_guardian);
+    within_limit(process.gone()).await;
+    trace.assert_gone();
+}
+
+#[tokio::test]
+async fn a_leader_that_was_reaped_by_others_has_ended_somehow() {
+    let mut process = start(sh("exit 7")).await;
+    waitpid(pid_of(process.pid()), WaitOptions::empty()).unwrap();
+    assert!(!process.is_alive());
+    assert_eq!(within_limit(process.ended()).await, Exit::default());
+    within_limit(process.gone()).await;
+}
+
+#[tokio::test]
+async fn dropping_it_ends_all() {
+    let process = up(TREE).await;
+    let trace = Trace::of(&process);
+    drop(process);
+    trace.vanishes().await;
+}
+
+#[tokio::test]
+async fn dropping_it_ends_all_though_the_guardian_is_stopped() {
+    let process = up(TREE).await;
+    let trace = Trace::of(&process);
+    send(trace.group, Signal::STOP);
+    drop(process);
+    trace.vanishes().await;
+}
+
+#[test]
+fn it_can_be_dropped_outside_a_runtime() {
+    let runtime = runtime();
+    let process = runtime.block_on(up(TREE));
+    let trace = Trace::of(&process);
+    thread::spawn(move || drop(process)).join().unwrap();
+    runtime.block_on(trace.vanishes());
+}
+
+#[test]
+fn it_can_be_dropped_after_its_runtime_and_while_unwinding() {
+    let first = runtime();
+    let process = first.block_on(up(TREE));
+    let trace = Trace::of(&process);
+    drop(first);
+    let unwound = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+        let _process = process;
+        panic::resume_unwind(Box::new(()));
+    }));
+    assert!(unwound.is_err());
+    let second = runtime();
+    second.block_on(trace.vanishes());
+}
+
+#[test]
+fn a_start_that_nobody_waits_for_leaves_nothing() {
+    let mark = format!("{}-abandoned", std::process::id());
+    let mut launch = sh("sleep 1000 & wait");
+    launch.env.insert("TEST_MARK".into(), mark.clone());
+    let launch = Arc::new(launch);
+    let runtime = runtime();
+    runtime.block_on(async {
+        for delay in 0..20 {
+            let start = spawn(Arc::clone(&launch), settings(), CARE);
+            let waited = time::timeout(Duration::from_micros(delay * 200), start);
+            drop(waited.await);
+        }
+    });
+    // Starts that are still on their way go on, each on its thread.
+    drop(runtime);
+    let entry = format!("TEST_MARK={mark}");
+    let marked = || {
+        std::fs::read_dir("/proc").unwrap().any(|process| {
+            let environ = std::fs::read(process.unwrap().path().join("environ"));
+            environ.is_ok_and(|all| all.split(|b| *b == 0).any(|e| e == entry.as_bytes()))
+        })
+    };
+    self::runtime().block_on(async {
+        eventually("nothing is left", || !marked()).await;
+        time::sleep(Duration::from_millis(100)).await;
+        eventually("nothing comes later", || !marked()).await;
+    });
+}
+
+#[tokio::test]
+async fn a_missing_program_is_the_services_fault() {
+    let launch = Arc::new(command("/nonexistent/server", &[]));
+    let SpawnError::Os { what, error } = spawn(launch, settings(), CARE).await.unwrap_err();
+    assert_eq!((what, error.kind()), ("service", io::ErrorKind::NotFound));
+}
+
+#[test]
+fn a_runtime_without_io_is_an_error_and_no_panic() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let started = runtime.block_on(spawn(Arc::new(sh("exit 0")), settings(), CARE));
+    assert!(started.is_err());
+}
+
+#[tokio::test]
+async fn a_program_that_is_just_being_written_is_waited_for() {
+    let dir = Dir::new("busy");
+    let program = dir.join("sh");
+    std::fs::copy("/bin/sh", &program).unwrap();
+    let writing = std::fs::File::options()
+        .append(true)
+        .open(&program)
+        .unwrap();
+    let closing = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(20));
+        drop(writing);
+    });
+    let mut process = start(command(&program, &["-c", "exit 5"])).await;
+    assert_eq!(within_limit(process.ended()).await.code, Some(5));
+    closing.join().unwrap();
+}
+
+#[tokio::test]
+async fn the_environment_is_what_was_asked_for() {
+    let mut launch = sh("echo \"[$CARGO_MANIFEST_DIR][$EXTRA][$PWD]\"; echo up");
+    launch.env.insert("EXTRA".into(), "given".into());
+    launch.cwd = Some("/".into());
+    let inheriting = start(launch.clone()).await;
+    let manifest = env!("CARGO_MANIFEST_DIR");
+    said(&inheriting, &format!("[{manifest}][given][/]")).await;
+
+    launch.inherit_env = InheritEnv::Only(vec!["PATH".into()]);
+    let bare = start(launch).await;
+    said(&bare, "[][given][/]").await;
+}
+
+async fn unguarded(script: &str) -> Process {
+    let launch = Arc::new(sh(script));
+    let process = spawn_guarded_by("/nonexistent/sh", launch, settings(), CARE).await;
+    let process = process.unwrap();
+    said(&process, "up\n").await;
+    process
+}
+
+#[tokio::test]
+async fn without_a_shell_the_service_leads_its_group_and_is_reaped_last() {
+    let mut process = unguarded("sleep 1000 & echo up; exit 4").await;
+    let trace = Trace::of(&process);
+    assert_eq!(trace.group, trace.leader);
+    assert_eq!(within_limit(process.ended()).await.code, Some(4));
+    // The number of the group still is its own: the grandchild can be reached.
+    process.terminate();
+    within_limit(process.gone()).await;
+    trace.assert_gone();
+}
+
+#[tokio::test]
+async fn without_a_shell_dropping_it_ends_all() {
+    let process = unguarded(TREE).await;
+    let trace = Trace::of(&process);
+    drop(process);
+    trace.vanishes().await;
+}
+
+/// A program that starts a service, and then does nothing.
+#[test]
+#[ignore = "a fixture of `nothing_outlives_a_host_that_is_killed`"]
+fn host() {
+    if is_fixture() {
+        let process = runtime().block_on(up(TREE));
+        let group = process.group.id();
+        // The test reads it from here.
+        drop(io::Write::write_all(
+            &mut io::stdout(),
+            format!("group {group}.\n").as_bytes(),
+        ));
+        thread::sleep(LIMIT * 3);
+        drop(process);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nothing_outlives_a_host_that_is_killed() {
+    // Strays are left alone, so that only the guardian can end the service of the host.
+    let launch = Arc::new(fixture("launch::process::tests::life::host"));
+    let host = spawn(launch, settings(), ONLY_THE_GROUP).await.unwrap();
+    said(&host, ".\n").await;
+    let text = host.output().text(&Secrets::default());
+    let number = text
+        .split_once("group ")
+        .unwrap()
+        .1
+        .split_once('.')
+        .unwrap()
+        .0;
+    let group: u32 = number.parse().unwrap();
+    assert!(os::members(group).unwrap().len() >= 3);
+
+    send(host.pid(), Signal::KILL);
+    let ended = || os::members(group).unwrap().is_empty();
+    eventually("the service ends with its host", ended).await;
+    finish(host).await;
+}

@@ -1,0 +1,182 @@
+//! Real children on real time. What "gone" means is looked up in `/proc`, so most of it is for Linux.
+
+mod life;
+#[cfg(target_os = "linux")]
+mod listener;
+#[cfg(target_os = "linux")]
+mod oom;
+mod output;
+#[cfg(target_os = "linux")]
+mod stop;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::process::{Signal, kill_process};
+use tokio::time::{self, Instant};
+
+use super::{guardian::pid_of, strays::Strays, *};
+use crate::config::{InheritEnv, Launch, OomScoreAdj, Secrets};
+
+const CARE: Care = Care {
+    stop_detached: true,
+    oom_score_adj: OomScoreAdj::Inherited,
+};
+
+/// For what the guardian alone can end.
+const ONLY_THE_GROUP: Care = Care {
+    stop_detached: false,
+    ..CARE
+};
+
+/// More than anything takes, even on a machine with other things to do.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn command(command: impl Into<PathBuf>, args: &[&str]) -> Launch {
+    Launch {
+        command: command.into(),
+        args: args.iter().map(ToString::to_string).collect(),
+        cwd: None,
+        env: BTreeMap::new(),
+        inherit_env: InheritEnv::All,
+    }
+}
+
+fn sh(script: &str) -> Launch {
+    command("/bin/sh", &["-c", script])
+}
+
+/// This test binary again, as a program that runs one of its `#[ignore]`d fixtures.
+#[cfg(target_os = "linux")]
+fn fixture(name: &str) -> Launch {
+    let mut launch = command(
+        env::current_exe().unwrap(),
+        &["--ignored", "--exact", "--nocapture", name],
+    );
+    launch.env.insert("TEST_FIXTURE".into(), "1".into());
+    launch
+}
+
+/// Whether a fixture was started by a test, and not by `cargo test -- --ignored`.
+fn is_fixture() -> bool {
+    env::var_os("TEST_FIXTURE").is_some()
+}
+
+fn settings() -> Output {
+    Output {
+        service: "test".to_owned(),
+        secrets: Secrets::default(),
+    }
+}
+
+async fn start(launch: Launch) -> Process {
+    spawn(Arc::new(launch), settings(), CARE).await.unwrap()
+}
+
+/// Starts a script, and waits until it has said `up`.
+async fn up(script: &str) -> Process {
+    let process = start(sh(script)).await;
+    said(&process, "up\n").await;
+    process
+}
+
+async fn said(process: &Process, wanted: &str) {
+    let tail = process.output();
+    let text = || tail.text(&Secrets::default());
+    eventually(wanted, || text().contains(wanted)).await;
+}
+
+async fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_true() {
+        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+        time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn within_limit<T>(future: impl Future<Output = T>) -> T {
+    time::timeout(LIMIT, future)
+        .await
+        .expect("it takes too long")
+}
+
+/// Kills what a test has started, and sees to it that nothing is left.
+async fn finish(mut process: Process) {
+    let trace = Trace::of(&process);
+    process.kill();
+    within_limit(process.gone()).await;
+    trace.assert_gone();
+}
+
+fn send(pid: u32, signal: Signal) {
+    kill_process(pid_of(pid).unwrap(), signal).unwrap();
+}
+
+/// What is needed to find whatever is left of a process.
+struct Trace {
+    group: u32,
+    leader: u32,
+    strays: Arc<Strays>,
+}
+
+impl Trace {
+    fn of(process: &Process) -> Self {
+        Self {
+            group: process.group.id(),
+            leader: process.pid(),
+            strays: Arc::clone(&process.strays),
+        }
+    }
+
+    /// Whether anything lives that has the cookie or is in the group.
+    fn has_survivors(&self) -> bool {
+        let members = os::members(self.group).unwrap_or_default();
+        !members.is_empty() || !os::carriers(self.strays.cookie()).is_empty()
+    }
+
+    fn is_reaped(&self) -> bool {
+        [self.leader, self.group]
+            .map(|pid| exit::peek(pid_of(pid).unwrap()))
+            .iter()
+            .all(|peek| *peek == exit::Peek::Lost)
+    }
+
+    /// For a process whose `gone` has resolved.
+    fn assert_gone(&self) {
+        assert!(!self.has_survivors(), "something survived");
+        assert!(self.is_reaped(), "a zombie is left");
+    }
+
+    /// For a process that was dropped or killed from outside.
+    async fn vanishes(&self) {
+        eventually("nothing survives", || !self.has_survivors()).await;
+        eventually("no zombie is left", || self.is_reaped()).await;
+    }
+}
+
+/// A directory that is removed in the end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir =
+            env::temp_dir().join(format!("tower-local-service-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

@@ -1,0 +1,80 @@
+//! Responses that can hold a lease.
+
+use std::time::Duration;
+
+use http::{StatusCode, Version, header, response::Parts};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+
+use super::body::LeasedBody;
+use crate::{leases::Outcome, service::Lease};
+
+/// A response that can hold a lease until its body has ended.
+///
+/// It is sealed: implemented by `http::Response<B>` and, with feature `reqwest`, by
+/// `reqwest::Response`.
+pub trait HoldLease: sealed::Sealed {
+    /// The response that holds one.
+    type Held;
+
+    #[doc(hidden)]
+    fn hold(self, lease: Option<Lease>) -> Self::Held;
+}
+
+pub(crate) mod sealed {
+    /// Keeps foreign responses out, so that the trait can grow.
+    #[expect(unnameable_types, reason = "that is what seals the trait")]
+    pub trait Sealed {}
+}
+
+/// In the extensions of a response whose request waited for the server: for a start, for another
+/// service to leave the port, or for the server to be looked at again. Warm responses have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ColdStart {
+    /// How long the request waited before it was sent.
+    pub waited: Duration,
+}
+
+impl<B> sealed::Sealed for http::Response<B> {}
+
+impl<B: Body> HoldLease for http::Response<B> {
+    type Held = http::Response<LeasedBody<B>>;
+
+    #[inline]
+    fn hold(self, mut lease: Option<Lease>) -> Self::Held {
+        let (mut head, body) = self.into_parts();
+        if let Some(lease) = &mut lease {
+            lease.reached(Outcome::Answered);
+            if !lease.waited().is_zero() {
+                head.extensions.insert(ColdStart {
+                    waited: lease.waited(),
+                });
+            }
+        }
+        if is_upgrade(&head)
+            && let Some(mut lease) = lease.take()
+        {
+            // The body has ended and the socket has not. Nobody tells us when it does.
+            lease.reached(Outcome::ByHand);
+            head.extensions.insert(lease);
+        }
+        let is_unbounded = lease.is_some() && is_unbounded(&head, &body);
+        Self::Held::from_parts(head, LeasedBody::new(body, lease, is_unbounded))
+    }
+}
+
+/// A 101, or a successful CONNECT, which the response does not tell; hyper marks both.
+#[inline]
+fn is_upgrade(head: &Parts) -> bool {
+    head.status == StatusCode::SWITCHING_PROTOCOLS || head.extensions.get::<OnUpgrade>().is_some()
+}
+
+/// Whether nothing but the end of its connection delimits the body.
+fn is_unbounded(head: &Parts, body: &impl Body) -> bool {
+    // The cheapest first: most bodies know their length.
+    body.size_hint().exact().is_none()
+        && head.version <= Version::HTTP_11
+        && !head.headers.contains_key(header::TRANSFER_ENCODING)
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
+}

@@ -1,0 +1,142 @@
+//! The service that the layer makes.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tower_service::Service;
+
+use super::{future::ResponseFuture, resolve::Resolve, response::HoldLease};
+use crate::{
+    error::{BoxError, Error},
+    service::LocalService,
+};
+
+/// A client whose requests make sure that the local server they are for runs.
+///
+/// Made by [`EnsureLocalServiceLayer`](crate::EnsureLocalServiceLayer). The wrapped client is cloned
+/// for each request, so a clone of it should be cheap: those of reqwest and hyper-util are. The clone is
+/// made ready by the response future, once the server runs; the original never is.
+///
+/// Its error is [`BoxError`]: an [`Error`] of this crate, which [`Error::find_in`] finds, or the
+/// client's own error, not wrapped.
+pub struct EnsureLocalService<S, R = LocalService> {
+    inner: S,
+    resolver: R,
+    preload: Option<Preload>,
+}
+
+type Start = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + Sync>>;
+
+/// What `poll_ready` waits for.
+struct Preload {
+    service: LocalService,
+    start: Option<Start>,
+    /// A failed start is an error of the next response, never one of readiness: many layers take
+    /// that for the end of the service.
+    failed: Option<Error>,
+}
+
+impl<S, R> EnsureLocalService<S, R> {
+    pub(crate) fn new(inner: S, resolver: R, preload: Option<LocalService>) -> Self {
+        let preload = preload.map(Preload::new);
+        Self {
+            inner,
+            resolver,
+            preload,
+        }
+    }
+
+    /// The wrapped client.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The wrapped client.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The wrapped client.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl Preload {
+    fn new(service: LocalService) -> Self {
+        Self {
+            service,
+            start: None,
+            failed: None,
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.failed.is_some() || self.service.is_ready() {
+            return Poll::Ready(());
+        }
+        let service = &self.service;
+        let start = self.start.get_or_insert_with(|| {
+            let service = service.clone();
+            Box::pin(async move { service.wait_until_ready().await })
+        });
+        let started = ready!(start.as_mut().poll(cx));
+        self.start = None;
+        self.failed = started.err();
+        Poll::Ready(())
+    }
+}
+
+impl<S, R, Req> Service<Req> for EnsureLocalService<S, R>
+where
+    S: Service<Req> + Clone,
+    S::Response: HoldLease,
+    S::Error: Into<BoxError>,
+    R: Resolve<Req>,
+{
+    type Response = <S::Response as HoldLease>::Held;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // The wrapped client is made ready by the response future, once the server runs. Doing it
+        // here would hold whatever its readiness reserves throughout a cold start.
+        if let Some(preload) = &mut self.preload {
+            ready!(preload.poll_ready(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let failed = self
+            .preload
+            .as_mut()
+            .and_then(|preload| preload.failed.take());
+        if let Some(error) = failed {
+            return ResponseFuture::failed(error);
+        }
+        let service = self.resolver.resolve(&request);
+        ResponseFuture::new(service, self.inner.clone(), request)
+    }
+}
+
+impl<S: Clone, R: Clone> Clone for EnsureLocalService<S, R> {
+    fn clone(&self) -> Self {
+        // What one clone waits for is not what another does.
+        let preload = self.preload.as_ref().map(|preload| preload.service.clone());
+        Self::new(self.inner.clone(), self.resolver.clone(), preload)
+    }
+}
+
+impl<S: fmt::Debug, R: fmt::Debug> fmt::Debug for EnsureLocalService<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnsureLocalService")
+            .field("inner", &self.inner)
+            .field("resolver", &self.resolver)
+            .finish_non_exhaustive()
+    }
+}
