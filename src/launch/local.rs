@@ -44,7 +44,7 @@ impl Backend for Local {
     }
 
     fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<> {
-        async move { probe::look(&target).await }
+        async move { probe::get(&target).await.sight() }
     }
 }
 

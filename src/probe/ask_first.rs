@@ -1,22 +1,23 @@
-//! A stream that is heard only after it was spoken to.
+//! A stream that is read only after something was written to it.
 
 use std::{
-    io,
+    io, mem,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Holds back what the peer says until something was written.
+/// Holds back what the server sends until the request has begun to go out.
 ///
-/// hyper listens before it writes, and takes what it hears then for an error without a name. A
-/// banner or a hasty answer that is already there would thus look different from one that comes a
-/// moment later, and which it is would depend on the machine's load.
+/// hyper reads before it writes, and reports bytes that arrive before the request as an error without
+/// a kind. So a server that speaks first (SSH, say) would be told from one that speaks HTTP only if its
+/// first bytes were late, which depends on the load of the machine.
+///
+/// One task must poll both directions.
 pub(super) struct AskFirst<S> {
     stream: S,
     asked: bool,
-    listener: Option<Waker>,
 }
 
 impl<S> AskFirst<S> {
@@ -24,7 +25,6 @@ impl<S> AskFirst<S> {
         Self {
             stream,
             asked: false,
-            listener: None,
         }
     }
 }
@@ -35,11 +35,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for AskFirst<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.asked {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        if !self.asked {
+            // The first write wakes the task.
+            return Poll::Pending;
         }
-        self.listener = Some(cx.waker().clone());
-        Poll::Pending
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
@@ -50,9 +50,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AskFirst<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
-        self.asked = true;
-        if let Some(listener) = self.listener.take() {
-            listener.wake();
+        if !mem::replace(&mut self.asked, true) {
+            cx.waker().wake_by_ref();
         }
         Poll::Ready(written)
     }

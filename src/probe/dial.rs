@@ -1,10 +1,10 @@
-//! A connection of its own for each probe, never from the port it goes to.
+//! Opens the connection of a probe, never from the port that it connects to.
 //!
-//! Where nobody listens on a port of the ephemeral range, a socket that connects to it may be given
-//! that very port to connect from. It then reaches itself, and the server whose port it is cannot
-//! bind: the probe has taken what it asks for. So each socket is bound first, and looked at.
+//! Where no process listens on a port of the ephemeral range, the kernel may give a connecting socket
+//! that same port as its own. The socket then connects to itself, and the server cannot bind its port
+//! any more. So each socket is bound first, its port is checked, and only then does it connect.
 //!
-//! For the same reason nothing here hurries a close along: as the probe closes first, the port that
+//! The sockets have no `SO_LINGER`: the probe closes first and in the regular way, so the port that
 //! stays in `TIME_WAIT` is the probe's and not the server's.
 
 use std::{
@@ -16,17 +16,22 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpStream, lookup_host};
 
+use super::Answer;
+use crate::config::Host;
 #[cfg(feature = "retry")]
 use crate::config::Target;
-use crate::{config::Host, machine::Sight};
 
-/// Connects, or says what was seen instead.
+/// Connects to the server.
+///
+/// # Errors
+///
+/// What the failed connection says of the server.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future closes the socket. A name's lookup goes on until the resolver gives up, on a
-/// thread of its own.
-pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Sight> {
+/// Dropping the future closes the socket. The lookup of a name continues on a thread of its own until
+/// the resolver gives up.
+pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Answer> {
     match host {
         Host::Localhost => {
             let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
@@ -35,14 +40,14 @@ pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Sight> {
         Host::Address(ip) => first_of([(*ip, port).into()]).await,
         Host::Name(name) => match lookup_host((name.as_str(), port)).await {
             Ok(addresses) => first_of(addresses).await,
-            // It may be the name server that is down.
-            Err(_) => Err(Sight::Silent),
+            // The name server may be down, which says nothing of the server.
+            Err(_) => Err(Answer::Silent),
         },
     }
 }
 
-/// Whether nobody listens on this machine at the address of the health URL, as far as the kernel says
-/// so at once.
+/// Whether the kernel refuses a connection to the address of the health URL at once. `false` for an
+/// address that is not on the loopback. Does not block.
 #[cfg(feature = "retry")]
 pub(crate) fn refuses(target: &Target) -> bool {
     let addresses: &[IpAddr] = match &target.host {
@@ -55,57 +60,57 @@ pub(crate) fn refuses(target: &Target) -> bool {
     };
     addresses.iter().all(|&ip| {
         let peer = SocketAddr::new(ip, target.port);
-        begin_to_connect(peer).is_err_and(|error| Miss::of(&error, peer) == Miss::Nobody)
+        begin_to_connect(peer).is_err_and(|error| Miss::of(&error, peer) == Miss::Refused)
     })
 }
 
-/// Tries the next address only where nobody can be at the one before.
-async fn first_of(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, Sight> {
-    let mut seen = Sight::Silent;
+/// Tries the next address only if no process can be listening at the one before.
+async fn first_of(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, Answer> {
+    let mut answer = Answer::Silent;
     for address in addresses {
         match connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => match Miss::of(&error, address) {
-                Miss::Nobody => seen = Sight::Refused,
-                Miss::NoWay => {}
-                Miss::Reset => return Err(Sight::Broken),
-                Miss::Unknown => return Err(Sight::Silent),
+                Miss::Refused => answer = Answer::Refused,
+                Miss::Unreachable => {}
+                Miss::Reset => return Err(Answer::Closed),
+                Miss::Unknown => return Err(Answer::Silent),
             },
         }
     }
-    Err(seen)
+    Err(answer)
 }
 
 /// What a failed connection says about the server.
 #[derive(Debug, PartialEq, Eq)]
 enum Miss {
-    /// Nobody listens there.
-    Nobody,
-    /// Nothing at that address can be reached from here; another address may do.
-    NoWay,
-    /// Somebody accepted and reset the connection before we came to look at it.
+    /// No process listens at this address.
+    Refused,
+    /// This machine has no route to the address; another address may work.
+    Unreachable,
+    /// The server accepted the connection, and reset it before it could be used.
     Reset,
-    /// Nothing: the trouble is our own, or on the way.
+    /// Nothing: the error is local (no descriptor, no port), or on the way.
     Unknown,
 }
 
 impl Miss {
     fn of(error: &io::Error, address: SocketAddr) -> Self {
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Nobody,
+            io::ErrorKind::ConnectionRefused => Self::Refused,
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Self::Reset,
-            // 127.0.0.1 is always there; BSDs say so where all ports are taken.
+            // 127.0.0.1 always exists; BSDs report this error when all ports are taken.
             _ if address.is_ipv4() && address.ip().is_loopback() => Self::Unknown,
-            _ if !leads_nowhere(error) => Self::Unknown,
-            // A machine without IPv6: no server can listen there either.
-            _ if address.ip().is_loopback() => Self::Nobody,
-            _ => Self::NoWay,
+            _ if !has_no_route(error) => Self::Unknown,
+            // A machine without IPv6: no server can listen at `::1` either.
+            _ if address.ip().is_loopback() => Self::Refused,
+            _ => Self::Unreachable,
         }
     }
 }
 
 /// Whether this machine lacks the family, the address or a route.
-fn leads_nowhere(error: &io::Error) -> bool {
+fn has_no_route(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::AddrNotAvailable
@@ -123,18 +128,18 @@ async fn connect(peer: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// Fails at once where the kernel knows at once that it fails: over loopback it knows when `connect`
-/// returns, if not always by what that returns.
+/// Starts to connect. Over the loopback the kernel knows of a refusal as soon as `connect` returns, but
+/// may report it only as the socket's error: so both are checked, and no event loop is needed.
 fn begin_to_connect(peer: SocketAddr) -> io::Result<Socket> {
-    let local = SocketAddr::new(near_side(peer.ip()), 0);
-    let socket = steer_clear(peer.port(), || bound_to(local))?;
+    let local = SocketAddr::new(local_ip(peer.ip()), 0);
+    let socket = bound_elsewhere(peer.port(), || bound_to(local))?;
     match socket.connect(&peer.into()) {
         Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
         _ => socket.take_error()?.map_or(Ok(socket), Err),
     }
 }
 
-fn near_side(peer: IpAddr) -> IpAddr {
+fn local_ip(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(peer) if peer.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(peer) if peer.is_loopback() => Ipv6Addr::LOCALHOST.into(),
@@ -143,13 +148,13 @@ fn near_side(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// A socket that `bind` made on another port than `avoid`.
-fn steer_clear(avoid: u16, mut bind: impl FnMut() -> io::Result<Socket>) -> io::Result<Socket> {
+/// A socket from `bind` whose port is not `avoid`.
+fn bound_elsewhere(avoid: u16, mut bind: impl FnMut() -> io::Result<Socket>) -> io::Result<Socket> {
     let first = bind()?;
     if port(&first)? != avoid {
         return Ok(first);
     }
-    // `first` holds the port until the end of this line, so the second cannot be given it too.
+    // `first` holds the port until this function returns, so the second socket gets another.
     bind()
 }
 
@@ -158,7 +163,8 @@ fn port(socket: &Socket) -> io::Result<u16> {
     Ok(local.map_or(0, |local| local.port()))
 }
 
-// No `SO_REUSEADDR` or `SO_REUSEPORT`: another's port must not be shared, not even a closing one.
+// No `SO_REUSEADDR` or `SO_REUSEPORT`: the port must not be shared with another socket, not even with
+// one that is closing.
 fn bound_to(local: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -174,7 +180,7 @@ mod tests {
 
     #[cfg(feature = "retry")]
     #[test]
-    fn a_port_refuses_once_nobody_listens_there() {
+    fn a_port_refuses_once_no_process_listens_on_it() {
         let listener = std::net::TcpListener::bind(ANY_PORT).unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let target = Target::new(&url.parse().unwrap(), std::time::Duration::ZERO).unwrap();
@@ -184,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_on_the_avoided_port_is_exchanged() {
+    fn a_socket_on_the_avoided_port_is_replaced() {
         let first = bound_to(ANY_PORT).unwrap();
         let avoid = port(&first).unwrap();
         let mut first = Some(first);
         let mut binds = 0;
 
-        let socket = steer_clear(avoid, || {
+        let socket = bound_elsewhere(avoid, || {
             binds += 1;
             first.take().map_or_else(|| bound_to(ANY_PORT), Ok)
         })
@@ -201,29 +207,30 @@ mod tests {
     }
 
     #[test]
-    fn no_other_port_is_an_error_and_not_the_avoided_one() {
+    fn if_no_other_port_is_free_it_fails() {
         let first = bound_to(ANY_PORT).unwrap();
         let avoid = port(&first).unwrap();
         let mut first = Some(first);
 
-        let error = steer_clear(avoid, || first.take().ok_or(Errno::ADDRINUSE.into())).unwrap_err();
+        let error =
+            bound_elsewhere(avoid, || first.take().ok_or(Errno::ADDRINUSE.into())).unwrap_err();
 
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
-    fn no_socket_is_on_the_port_it_avoids() {
+    fn no_socket_is_on_the_avoided_port() {
         let mut avoid = port(&bound_to(ANY_PORT).unwrap()).unwrap();
         for _ in 0..500 {
-            let socket = steer_clear(avoid, || bound_to(ANY_PORT)).unwrap();
+            let socket = bound_elsewhere(avoid, || bound_to(ANY_PORT)).unwrap();
             assert_ne!(port(&socket).unwrap(), avoid);
-            // Free at once, and so a likely one to be handed out next.
+            // This port is free again, and so the kernel is likely to choose it next.
             avoid = port(&socket).unwrap();
         }
     }
 
     #[tokio::test]
-    async fn a_connection_leaves_from_the_loopback_it_goes_to() {
+    async fn a_connection_to_the_loopback_leaves_from_the_loopback() {
         let listener = tokio::net::TcpListener::bind(ANY_PORT).await.unwrap();
         let stream = connect(listener.local_addr().unwrap()).await.unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), ANY_PORT.ip());
@@ -236,7 +243,7 @@ mod tests {
         let listener = std::net::TcpListener::bind(ANY_PORT).unwrap();
         let peer = listener.local_addr().unwrap();
         drop(listener);
-        // A kernel under load may put it off.
+        // A kernel under load may refuse later.
         let refused = (0..100).any(|_| {
             begin_to_connect(peer)
                 .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
@@ -245,18 +252,18 @@ mod tests {
     }
 
     #[test]
-    fn only_a_refusal_or_a_missing_loopback_means_that_nobody_is_there() {
+    fn only_a_refusal_or_a_missing_loopback_address_counts_as_refused() {
         let (v4, v6, far) = ("127.0.0.1:1", "[::1]:1", "192.0.2.1:1");
         for (errno, address, expected) in [
-            (Errno::CONNREFUSED, v4, Miss::Nobody),
-            (Errno::CONNREFUSED, v6, Miss::Nobody),
-            (Errno::CONNREFUSED, far, Miss::Nobody),
-            (Errno::ADDRNOTAVAIL, v6, Miss::Nobody),
-            (Errno::AFNOSUPPORT, v6, Miss::Nobody),
-            (Errno::NETUNREACH, v6, Miss::Nobody),
+            (Errno::CONNREFUSED, v4, Miss::Refused),
+            (Errno::CONNREFUSED, v6, Miss::Refused),
+            (Errno::CONNREFUSED, far, Miss::Refused),
+            (Errno::ADDRNOTAVAIL, v6, Miss::Refused),
+            (Errno::AFNOSUPPORT, v6, Miss::Refused),
+            (Errno::NETUNREACH, v6, Miss::Refused),
             (Errno::ADDRNOTAVAIL, v4, Miss::Unknown),
-            (Errno::NETUNREACH, far, Miss::NoWay),
-            (Errno::HOSTUNREACH, far, Miss::NoWay),
+            (Errno::NETUNREACH, far, Miss::Unreachable),
+            (Errno::HOSTUNREACH, far, Miss::Unreachable),
             (Errno::TIMEDOUT, far, Miss::Unknown),
             (Errno::ADDRINUSE, v4, Miss::Unknown),
             (Errno::ADDRINUSE, v6, Miss::Unknown),

@@ -1,7 +1,8 @@
 //! One GET of the health URL.
 //!
-//! The connection is new and goes straight there: no pool that could hold a dead one, no proxy, no
-//! redirect, nothing of the environment. The answer is the status of the final response head.
+//! Each probe opens a new connection, directly to the server: no pool (which could hold a dead
+//! connection), no proxy, no redirect, and nothing from the environment. The answer is the status of
+//! the final response head.
 
 use std::pin::pin;
 
@@ -17,60 +18,61 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ask_first::AskFirst, dial::dial};
-use crate::{config::Target, machine::Sight};
+use super::{Answer, ask_first::AskFirst, dial::dial};
+use crate::config::Target;
 
-const CLIENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT_VALUE: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// What a response head may take at most; its number of headers is bounded by hyper.
+/// The longest response head, in bytes. hyper limits the number of headers.
 const HEAD_LIMIT: usize = 64 * 1024;
 
-/// What is read of an answer at most, interim ones included: who sends them without end is not to keep
-/// the thread busy past the deadline.
+/// How many bytes are read in all, interim (1xx) responses included: a server that sends those without
+/// end must not keep the thread busy past the deadline.
 const ANSWER_LIMIT: u64 = 4 * HEAD_LIMIT as u64;
 
-/// Asks once.
+/// Sends one GET to the health URL.
 ///
-/// Ends within `target.timeout`, whatever the server does: one deadline spans the lookup of a name,
-/// the connect and the response head. The body is never read. Never returns [`Sight::Stranger`].
+/// Resolves within `target.timeout`, whatever the server does: one deadline covers the lookup of a
+/// name, the connect and the response head. The body is not read.
 ///
 /// # Cancel safety
 ///
-/// Everything happens in this future; dropping it closes the connection at once.
-pub(crate) async fn look(target: &Target) -> Sight {
-    timeout(target.timeout, probe(target))
+/// Dropping the future closes the connection at once. Nothing continues in the background but the
+/// lookup of a name.
+pub(crate) async fn get(target: &Target) -> Answer {
+    timeout(target.timeout, connect_and_ask(target))
         .await
-        .unwrap_or(Sight::Silent)
+        .unwrap_or(Answer::Silent)
 }
 
-async fn probe(target: &Target) -> Sight {
+async fn connect_and_ask(target: &Target) -> Answer {
     match dial(&target.host, target.port).await {
         Ok(stream) => ask(stream, target).await,
-        Err(sight) => sight,
+        Err(answer) => answer,
     }
 }
 
-async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin, target: &Target) -> Sight {
-    // What the configuration accepts always makes a request.
+async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin, target: &Target) -> Answer {
+    // A target that passed validation always makes a request.
     let Ok(request) = request(target) else {
-        return Sight::Silent;
+        return Answer::Silent;
     };
     match send(stream, request).await {
-        Ok(status) if is_wanted(target, status) => Sight::Wanted,
-        Ok(status) => Sight::Status(status.as_u16()),
-        Err(error) if error.is_parse() => Sight::Garbled,
-        Err(_) => Sight::Broken,
+        Ok(status) if is_ready(target, status) => Answer::Ready,
+        Ok(status) => Answer::Status(status.as_u16()),
+        Err(error) if error.is_parse() => Answer::NotHttp,
+        Err(_) => Answer::Closed,
     }
 }
 
-/// Without `Connection: close`, which would have the server close first and its port left in
-/// `TIME_WAIT`.
+/// The request has no `Connection: close`: with it the server would close first, and the server's port
+/// would be the one that stays in `TIME_WAIT`.
 fn request(target: &Target) -> http::Result<Request<String>> {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_str(&target.authority)?);
-    headers.insert(USER_AGENT, HeaderValue::from_static(CLIENT));
+    headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    // Replaces the ones above, and keeps several of one name.
+    // Configured headers replace those above; several of one name are kept.
     headers.extend(target.headers.clone());
 
     let mut request = Request::new(String::new());
@@ -91,19 +93,19 @@ async fn send(
         .await?;
     let mut response = pin!(sender.send_request(request));
 
-    // Driven here and not in a task of its own, so that it ends with this probe.
+    // The connection is driven here and not in a task of its own, so that it ends with the probe.
     let response = tokio::select! {
         biased;
         response = &mut response => response,
-        // The response knows what the connection ended with.
+        // The connection's error is reported through the response.
         _ = connection => response.await,
     };
     response.map(|response| response.status())
 }
 
-fn is_wanted(target: &Target, status: StatusCode) -> bool {
+fn is_ready(target: &Target, status: StatusCode) -> bool {
     match &target.wanted {
-        Some(wanted) => wanted.contains(&status.as_u16()),
+        Some(statuses) => statuses.contains(&status.as_u16()),
         None => status.is_success(),
     }
 }
@@ -129,44 +131,47 @@ mod tests {
         }
     }
 
-    /// What a probe sees whose peer has sent `bytes` before it was asked.
-    async fn sight_of_early(bytes: &[u8]) -> Sight {
+    /// The answer of a server that sends `bytes` before it has received a request.
+    async fn answer_of_early(bytes: &[u8]) -> Answer {
         let (near, mut far) = duplex(4096);
         far.write_all(bytes).await.unwrap();
         ask(near, &target("/")).await
     }
 
     #[tokio::test]
-    async fn a_banner_that_came_before_the_request_is_garbled() {
+    async fn a_banner_before_the_request_is_not_http() {
         assert_eq!(
-            sight_of_early(b"SSH-2.0-OpenSSH_9.6\r\n").await,
-            Sight::Garbled
+            answer_of_early(b"SSH-2.0-OpenSSH_9.6\r\n").await,
+            Answer::NotHttp
         );
     }
 
     #[tokio::test]
-    async fn an_answer_that_came_before_the_request_counts() {
+    async fn a_response_before_the_request_counts() {
         assert_eq!(
-            sight_of_early(b"HTTP/1.1 503 Busy\r\n\r\n").await,
-            Sight::Status(503)
+            answer_of_early(b"HTTP/1.1 503 Busy\r\n\r\n").await,
+            Answer::Status(503)
         );
     }
 
     #[tokio::test]
-    async fn a_connection_that_was_closed_before_the_request_is_broken() {
+    async fn a_connection_that_is_closed_before_the_request_is_closed() {
         let (near, far) = duplex(4096);
         drop(far);
-        assert_eq!(ask(near, &target("/")).await, Sight::Broken);
+        assert_eq!(ask(near, &target("/")).await, Answer::Closed);
     }
 
     #[test]
-    fn the_path_is_asked_for_as_written() {
-        for (written, asked) in [
+    fn the_path_is_requested_as_written() {
+        for (written, requested) in [
             ("/v1/models", "/v1/models"),
             ("/health?deep=1&x=%20", "/health?deep=1&x=%20"),
             ("?x=1", "/?x=1"),
         ] {
-            assert_eq!(request(&target(written)).unwrap().uri().to_string(), asked);
+            assert_eq!(
+                request(&target(written)).unwrap().uri().to_string(),
+                requested
+            );
         }
     }
 }

@@ -1,14 +1,21 @@
 //! Asks a server whether it is ready.
 //!
-//! One probe is one GET over a connection of its own, and one word for what came of it: a
-//! [`Sight`]. What follows from a sight is decided by the supervisor; nothing is remembered here.
+//! One probe is one GET of the health URL over a connection of its own, and one [`Answer`]. A probe
+//! decides nothing and remembers nothing: what follows from an answer is decided by
+//! [`machine`](crate::machine).
+//!
+//! A probe must leave no trace on the server that it asks: it never connects from the server's own port
+//! ([`dial`]), it closes its connection in the regular way, and it has one deadline and bounded memory
+//! whatever the server sends ([`http`]).
 
+mod answer;
 mod ask_first;
 mod dial;
 mod http;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::answer::Answer;
 #[cfg(feature = "retry")]
 pub(crate) use self::dial::refuses;
-pub(crate) use self::http::look;
+pub(crate) use self::http::get;

@@ -16,18 +16,15 @@ use tokio::{
     time::{Duration, Instant, sleep, timeout},
 };
 
-use super::look;
-use crate::{
-    config::{Host, Target},
-    machine::Sight,
-};
+use super::{Answer, get};
+use crate::config::{Host, Target};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// One probe's deadline where it is meant to be reached.
+/// The deadline of a probe that should reach it.
 const SHORT: Duration = Duration::from_millis(200);
-/// One probe's deadline where it is not.
+/// The deadline of a probe that should not reach it.
 const LONG: Duration = Duration::from_secs(20);
 
 fn target(port: u16, timeout: Duration) -> Target {
@@ -42,7 +39,7 @@ fn target(port: u16, timeout: Duration) -> Target {
     }
 }
 
-/// A port that refuses, and that nobody else can take meanwhile.
+/// A port that refuses connections, and that no other program can bind meanwhile.
 fn closed_port(at: IpAddr, port: u16) -> std::io::Result<(TcpSocket, u16)> {
     let socket = if at.is_ipv4() {
         TcpSocket::new_v4()
@@ -54,7 +51,7 @@ fn closed_port(at: IpAddr, port: u16) -> std::io::Result<(TcpSocket, u16)> {
     Ok((socket, port))
 }
 
-/// The request's head, as it came.
+/// The request's head as it was received.
 async fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -68,45 +65,45 @@ async fn for_ever() {
     std::future::pending::<()>().await;
 }
 
-/// What a probe sees of a server that does `serve` with its connection, and closes it after that.
-async fn sight_of(timeout: Duration, serve: impl AsyncFnOnce(TcpStream)) -> Sight {
+/// The answer of a server that does `serve` with its connection, and then closes it.
+async fn answer_of(timeout: Duration, serve: impl AsyncFnOnce(TcpStream)) -> Answer {
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let target = target(listener.local_addr().unwrap().port(), timeout);
-    sight_of_target(&target, listener, serve).await
+    answer_to(&target, listener, serve).await
 }
 
-async fn sight_of_target(
+async fn answer_to(
     target: &Target,
     listener: TcpListener,
     serve: impl AsyncFnOnce(TcpStream),
-) -> Sight {
+) -> Answer {
     let server = async {
         serve(listener.accept().await.unwrap().0).await;
         for_ever().await;
     };
     tokio::select! {
-        sight = look(target) => sight,
+        answer = get(target) => answer,
         () = server => unreachable!(),
     }
 }
 
-/// What a probe sees of a server that answers with `bytes` and keeps the connection.
-async fn sight_of_answer(bytes: impl AsRef<[u8]>) -> Sight {
-    sight_of(LONG, async |mut stream| {
+/// The answer of a server that sends `bytes` and keeps the connection open.
+async fn answer_of_bytes(bytes: impl AsRef<[u8]>) -> Answer {
+    answer_of(LONG, async |mut stream| {
         read_head(&mut stream).await;
-        // The probe may leave before it has taken all.
+        // The probe may close before it has read everything.
         let _gone = stream.write_all(bytes.as_ref()).await;
         for_ever().await;
     })
     .await
 }
 
-/// What a probe sees that has to give up; fails unless it does so in time.
-async fn sight_in_time(serve: impl AsyncFnOnce(TcpStream)) -> Sight {
+/// The answer of a probe that reaches its deadline; fails if the probe ends early or late.
+async fn answer_in_time(serve: impl AsyncFnOnce(TcpStream)) -> Answer {
     let start = Instant::now();
-    let sight = sight_of(SHORT, serve).await;
+    let answer = answer_of(SHORT, serve).await;
     assert_gave_up_in_time(start);
-    sight
+    answer
 }
 
 fn assert_gave_up_in_time(start: Instant) {
@@ -118,63 +115,63 @@ fn assert_gave_up_in_time(start: Instant) {
 #[tokio::test]
 async fn a_closed_port_is_refused() {
     let (_held, port) = closed_port(V4, 0).unwrap();
-    assert_eq!(look(&target(port, LONG)).await, Sight::Refused);
+    assert_eq!(get(&target(port, LONG)).await, Answer::Refused);
 }
 
 #[tokio::test]
 async fn statuses_are_told_apart() {
     for (line, expected) in [
-        ("200 OK", Sight::Wanted),
-        ("204 No Content", Sight::Wanted),
-        ("299 Fine", Sight::Wanted),
-        ("300 Multiple Choices", Sight::Status(300)),
-        ("302 Found\r\nLocation: /elsewhere", Sight::Status(302)),
-        ("304 Not Modified", Sight::Status(304)),
-        ("401 Unauthorized", Sight::Status(401)),
-        ("404 Not Found", Sight::Status(404)),
-        ("502 Bad Gateway", Sight::Status(502)),
-        ("503 Service Unavailable", Sight::Status(503)),
-        ("999 What", Sight::Status(999)),
-        ("101 Switching Protocols", Sight::Status(101)),
+        ("200 OK", Answer::Ready),
+        ("204 No Content", Answer::Ready),
+        ("299 Fine", Answer::Ready),
+        ("300 Multiple Choices", Answer::Status(300)),
+        ("302 Found\r\nLocation: /elsewhere", Answer::Status(302)),
+        ("304 Not Modified", Answer::Status(304)),
+        ("401 Unauthorized", Answer::Status(401)),
+        ("404 Not Found", Answer::Status(404)),
+        ("502 Bad Gateway", Answer::Status(502)),
+        ("503 Service Unavailable", Answer::Status(503)),
+        ("999 What", Answer::Status(999)),
+        ("101 Switching Protocols", Answer::Status(101)),
         (
             "101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x",
-            Sight::Status(101),
+            Answer::Status(101),
         ),
-        ("103 Early Hints\r\n\r\nHTTP/1.1 200 OK", Sight::Wanted),
+        ("103 Early Hints\r\n\r\nHTTP/1.1 200 OK", Answer::Ready),
         (
             "200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3",
-            Sight::Wanted,
+            Answer::Ready,
         ),
     ] {
         let answer = format!("HTTP/1.1 {line}\r\n\r\n");
-        assert_eq!(sight_of_answer(answer).await, expected, "{line}");
+        assert_eq!(answer_of_bytes(answer).await, expected, "{line}");
     }
     let old = "HTTP/1.0 200 OK\r\n\r\n";
-    assert_eq!(sight_of_answer(old).await, Sight::Wanted);
+    assert_eq!(answer_of_bytes(old).await, Answer::Ready);
 }
 
 #[tokio::test]
 async fn configured_statuses_replace_2xx() {
     for (status, expected) in [
-        (204, Sight::Wanted),
-        (404, Sight::Wanted),
-        (200, Sight::Status(200)),
+        (204, Answer::Ready),
+        (404, Answer::Ready),
+        (200, Answer::Status(200)),
     ] {
         let listener = TcpListener::bind((V4, 0)).await.unwrap();
         let mut target = target(listener.local_addr().unwrap().port(), LONG);
         target.wanted = Some(vec![204, 404]);
-        let sight = sight_of_target(&target, listener, async |mut stream| {
+        let answer = answer_to(&target, listener, async |mut stream| {
             let answer = format!("HTTP/1.1 {status} X\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();
             for_ever().await;
         })
         .await;
-        assert_eq!(sight, expected, "{status}");
+        assert_eq!(answer, expected, "{status}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_garbled() {
+async fn what_is_not_http_is_told_as_such() {
     for (what, answer) in [
         ("an SSH banner", &b"SSH-2.0-OpenSSH_9.6\r\n"[..]),
         ("HTTP/0.9", b"<html><body>hello</body></html>\n"),
@@ -188,81 +185,81 @@ async fn what_is_not_http_is_garbled() {
         ),
         ("zeros", &[0; 100]),
     ] {
-        assert_eq!(sight_of_answer(answer).await, Sight::Garbled, "{what}");
+        assert_eq!(answer_of_bytes(answer).await, Answer::NotHttp, "{what}");
     }
 }
 
 #[tokio::test]
-async fn a_head_beyond_measure_is_garbled() {
+async fn a_head_that_is_too_long_is_not_http() {
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(200));
-    assert_eq!(sight_of_answer(many).await, Sight::Garbled, "200 headers");
+    assert_eq!(answer_of_bytes(many).await, Answer::NotHttp, "200 headers");
 
-    let endless = sight_of(LONG, async |mut stream| {
+    let endless = answer_of(LONG, async |mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nA: ").await;
         while stream.write_all(&[b'a'; 4096]).await.is_ok() {}
     });
-    assert_eq!(endless.await, Sight::Garbled, "one endless header");
+    assert_eq!(endless.await, Answer::NotHttp, "one endless header");
 }
 
 #[tokio::test]
 async fn an_endless_body_is_not_read() {
     let mut sent = 0;
-    let sight = sight_of(LONG, async |mut stream| {
+    let answer = answer_of(LONG, async |mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
         while stream.write_all(&[b'a'; 4096]).await.is_ok() {
             sent += 4096;
         }
     })
     .await;
-    assert_eq!(sight, Sight::Wanted);
-    // What fits into the buffers of two sockets, and not what 20 s would bring.
+    assert_eq!(answer, Answer::Ready);
+    // As much as fits into the buffers of two sockets, and far less than 20 s would bring.
     assert!(sent < 64 << 20, "{sent} bytes were taken");
 }
 
 #[tokio::test]
-async fn a_connection_closed_before_a_head_is_broken() {
-    let at_once = sight_of(LONG, async |stream| drop(stream)).await;
-    assert_eq!(at_once, Sight::Broken, "at once");
+async fn a_connection_closed_before_a_head_is_closed() {
+    let at_once = answer_of(LONG, async |stream| drop(stream)).await;
+    assert_eq!(at_once, Answer::Closed, "at once");
 
-    let after_the_request = sight_of(LONG, async |mut stream| {
+    let after_the_request = answer_of(LONG, async |mut stream| {
         read_head(&mut stream).await;
     });
-    assert_eq!(after_the_request.await, Sight::Broken, "after the request");
+    assert_eq!(after_the_request.await, Answer::Closed, "after the request");
 
-    let amid_the_head = sight_of(LONG, async |mut stream| {
+    let amid_the_head = answer_of(LONG, async |mut stream| {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nA: b").await.unwrap();
     });
-    assert_eq!(amid_the_head.await, Sight::Broken, "amid the head");
+    assert_eq!(amid_the_head.await, Answer::Closed, "amid the head");
 }
 
 #[tokio::test]
-async fn a_reset_connection_is_broken() {
-    let at_once = sight_of(LONG, async |stream| stream.set_zero_linger().unwrap());
-    assert_eq!(at_once.await, Sight::Broken, "at once");
+async fn a_reset_connection_is_closed() {
+    let at_once = answer_of(LONG, async |stream| stream.set_zero_linger().unwrap());
+    assert_eq!(at_once.await, Answer::Closed, "at once");
 
-    let after_the_request = sight_of(LONG, async |mut stream| {
+    let after_the_request = answer_of(LONG, async |mut stream| {
         read_head(&mut stream).await;
         stream.set_zero_linger().unwrap();
     });
-    assert_eq!(after_the_request.await, Sight::Broken, "after the request");
+    assert_eq!(after_the_request.await, Answer::Closed, "after the request");
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_is_silent() {
-    let mute = sight_in_time(async |_stream| for_ever().await);
-    assert_eq!(mute.await, Sight::Silent);
+    let mute = answer_in_time(async |_stream| for_ever().await);
+    assert_eq!(mute.await, Answer::Silent);
 }
 
 #[tokio::test]
 async fn a_trickle_is_silent() {
-    let trickle = sight_in_time(async |mut stream| {
+    let trickle = answer_in_time(async |mut stream| {
         for byte in b"HTTP/1.1 200 OK\r\n".iter().chain([b'a'; 900].iter()) {
             sleep(Duration::from_millis(20)).await;
             stream.write_all(&[*byte]).await.unwrap();
         }
     });
-    assert_eq!(trickle.await, Sight::Silent);
+    assert_eq!(trickle.await, Answer::Silent);
 }
 
 #[tokio::test]
@@ -270,11 +267,11 @@ async fn a_server_that_never_accepts_is_silent() {
     let listener = std::net::TcpListener::bind((V4, 0)).unwrap();
     let start = Instant::now();
     let port = listener.local_addr().unwrap().port();
-    assert_eq!(look(&target(port, SHORT)).await, Sight::Silent);
+    assert_eq!(get(&target(port, SHORT)).await, Answer::Silent);
     assert_gave_up_in_time(start);
 }
 
-/// A server whose queue has no room for a connection; `None` where the kernel always makes some.
+/// A server whose accept queue is full; `None` where the kernel always accepts another connection.
 async fn full_queue() -> Option<(TcpListener, u16, Vec<TcpStream>)> {
     let (socket, port) = closed_port(V4, 0).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -294,7 +291,7 @@ async fn a_server_whose_queue_is_full_is_silent() {
         return;
     };
     let start = Instant::now();
-    assert_eq!(look(&target(port, SHORT)).await, Sight::Silent);
+    assert_eq!(get(&target(port, SHORT)).await, Answer::Silent);
     assert_gave_up_in_time(start);
 }
 
@@ -304,25 +301,25 @@ async fn a_server_that_ends_before_it_has_room_is_refused() {
         return;
     };
     let target = target(port, LONG);
-    let mut looking = pin!(look(&target));
-    assert!(timeout(SHORT, &mut looking).await.is_err());
+    let mut asking = pin!(get(&target));
+    assert!(timeout(SHORT, &mut asking).await.is_err());
     drop(listener);
-    // The kernel asks again after a second.
-    assert_eq!(looking.await, Sight::Refused);
+    // The kernel sends its SYN again after a second.
+    assert_eq!(asking.await, Answer::Refused);
 }
 
 #[tokio::test]
-async fn an_endless_1xx_flood_is_no_answer_and_keeps_nobody_busy_to_the_deadline() {
+async fn an_endless_flood_of_1xx_ends_the_probe_before_its_deadline() {
     let listener = std::net::TcpListener::bind((V4, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    // A thread of its own: it must be able to write at any time.
+    // On a thread of its own, so that it can write at any time.
     let flood = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2000);
         while stream.write_all(hints.as_bytes()).is_ok() {}
     });
     let start = Instant::now();
-    assert_eq!(look(&target(port, LONG)).await, Sight::Broken);
+    assert_eq!(get(&target(port, LONG)).await, Answer::Closed);
     assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
     flood.join().unwrap();
 }
@@ -332,15 +329,15 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = TcpListener::bind((V4, 0)).await.unwrap();
     let location = elsewhere.local_addr().unwrap();
     let answer = format!("HTTP/1.1 302 Found\r\nLocation: http://{location}/\r\n\r\n");
-    assert_eq!(sight_of_answer(answer).await, Sight::Status(302));
+    assert_eq!(answer_of_bytes(answer).await, Answer::Status(302));
 
-    // A connection would be in its queue, which is served in order: ours is the first.
+    // Connections are accepted in order: if the probe had connected, its connection would be the first.
     let ours = TcpStream::connect(location).await.unwrap();
     let (_, first) = elsewhere.accept().await.unwrap();
     assert_eq!(first, ours.local_addr().unwrap());
 }
 
-/// The request that a probe of `target` sends, as lines in lower case; and the port.
+/// The request that a probe sends, as sorted lines; and the port.
 async fn request_of(change: impl FnOnce(&mut Target)) -> (Vec<String>, u16) {
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -348,19 +345,19 @@ async fn request_of(change: impl FnOnce(&mut Target)) -> (Vec<String>, u16) {
     change(&mut target);
 
     let mut head = String::new();
-    let sight = sight_of_target(&target, listener, async |mut stream| {
+    let answer = answer_to(&target, listener, async |mut stream| {
         head = read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         for_ever().await;
     });
-    assert_eq!(sight.await, Sight::Wanted);
+    assert_eq!(answer.await, Answer::Ready);
     let mut lines: Vec<_> = head.trim_end().lines().map(str::to_owned).collect();
     lines[1..].sort();
     (lines, port)
 }
 
 #[tokio::test]
-async fn a_plain_request_says_who_asks_and_no_more() {
+async fn a_plain_request_names_the_crate_and_nothing_else() {
     let (lines, port) = request_of(|target| {
         target.authority = format!("localhost:{}", target.port);
         target.path_and_query = "/health?deep=1".into();
@@ -406,36 +403,36 @@ async fn configured_headers_are_sent_and_win() {
 }
 
 #[tokio::test]
-async fn localhost_is_ipv4_first() {
+async fn localhost_means_ipv4_first() {
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut target = target(port, LONG);
     target.host = Host::Localhost;
-    // Another one at ::1 is not asked, where there is an ::1.
+    // Where `::1` exists, the server there is not asked.
     let _other = TcpListener::bind((V6, port)).await;
-    let sight = sight_of_target(&target, listener, async |mut stream| {
+    let answer = answer_to(&target, listener, async |mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").await;
         for_ever().await;
     });
-    assert_eq!(sight.await, Sight::Status(503));
+    assert_eq!(answer.await, Answer::Status(503));
 }
 
 #[tokio::test]
-async fn localhost_falls_through_to_ipv6() {
+async fn localhost_means_ipv6_where_ipv4_refuses() {
     let Ok(listener) = TcpListener::bind((V6, 0)).await else {
         return; // no IPv6 here
     };
     let port = listener.local_addr().unwrap().port();
     let Ok(_held) = closed_port(V4, port) else {
-        return; // somebody else's there
+        return; // another program has that port
     };
     let mut target = target(port, LONG);
     target.host = Host::Localhost;
-    let sight = sight_of_target(&target, listener, async |mut stream| {
+    let answer = answer_to(&target, listener, async |mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
         for_ever().await;
     });
-    assert_eq!(sight.await, Sight::Wanted);
+    assert_eq!(answer.await, Answer::Ready);
 }
 
 #[tokio::test]
@@ -444,7 +441,7 @@ async fn localhost_refuses_where_both_do_or_ipv6_is_missing() {
     let mut target = target(port, LONG);
     target.host = Host::Localhost;
     let _held = closed_port(V6, port);
-    assert_eq!(look(&target).await, Sight::Refused);
+    assert_eq!(get(&target).await, Answer::Refused);
 }
 
 #[tokio::test]
@@ -452,19 +449,19 @@ async fn a_name_is_resolved() {
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let mut target = target(listener.local_addr().unwrap().port(), LONG);
     target.host = Host::Name("localhost".into());
-    let sight = sight_of_target(&target, listener, async |mut stream| {
+    let answer = answer_to(&target, listener, async |mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
         for_ever().await;
     });
-    assert_eq!(sight.await, Sight::Wanted);
+    assert_eq!(answer.await, Answer::Ready);
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_is_silent() {
+async fn an_unknown_name_is_silent() {
     let mut target = target(1, SHORT);
-    // Longer than a label may be, so no resolver has to be asked.
+    // Longer than a label may be, so it fails without a resolver.
     target.host = Host::Name("a".repeat(64));
-    assert_eq!(look(&target).await, Sight::Silent);
+    assert_eq!(get(&target).await, Answer::Silent);
 }
 
 #[tokio::test]
@@ -478,7 +475,7 @@ async fn a_dropped_probe_closes_its_connection() {
     };
     let mut stream = tokio::select! {
         stream = asked => stream,
-        sight = look(&target) => unreachable!("nobody answered, but saw {sight:?}"),
+        answer = get(&target) => unreachable!("the server sent nothing, but the answer is {answer:?}"),
     };
 
     let end = timeout(LONG / 2, stream.read_u8()).await;
@@ -489,8 +486,8 @@ async fn a_dropped_probe_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn a_probe_leaves_no_connection_behind_and_its_end_is_not_the_servers() {
-    // The server sees the end of the connection first, so that `TIME_WAIT` is not on its port.
+async fn a_probe_closes_first_and_leaves_no_connection() {
+    // The server reads the end of the connection, so `TIME_WAIT` is not on the server's port.
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let target = target(listener.local_addr().unwrap().port(), LONG);
     let answered = async {
@@ -500,17 +497,17 @@ async fn a_probe_leaves_no_connection_behind_and_its_end_is_not_the_servers() {
         stream.write_all(answer).await.unwrap();
         stream.read(&mut [0]).await
     };
-    let (sight, end) = timeout(LONG, async { tokio::join!(look(&target), answered) })
+    let (answer, end) = timeout(LONG, async { tokio::join!(get(&target), answered) })
         .await
         .expect("the probe closes by itself");
-    assert_eq!(sight, Sight::Wanted);
+    assert_eq!(answer, Answer::Ready);
     assert_eq!(end.unwrap(), 0, "an orderly end");
 }
 
 /// With sockets that are not bound first, this fails on Linux after some 10 000 probes.
 #[tokio::test]
 async fn probes_of_a_free_even_port_never_reach_themselves() {
-    // The kernel prefers even ones to connect from.
+    // The kernel prefers even ports for outgoing connections.
     let (held, port) = loop {
         let (_odd, port) = closed_port(V4, 0).unwrap();
         if let Ok(found) = closed_port(V4, port & !1) {
@@ -520,6 +517,6 @@ async fn probes_of_a_free_even_port_never_reach_themselves() {
     drop(held);
     let target = target(port, LONG);
     for n in 0..40_000 {
-        assert_eq!(look(&target).await, Sight::Refused, "probe {n} of {port}");
+        assert_eq!(get(&target).await, Answer::Refused, "probe {n} of {port}");
     }
 }

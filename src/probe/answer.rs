@@ -1,0 +1,70 @@
+//! What came of a probe.
+
+use std::fmt;
+
+use crate::machine::Sight;
+
+/// What came of one probe, as far as the probe itself can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A status that counts as ready.
+    Ready,
+    /// No process listens, and a kernel said so: each address that this machine can reach refused (a
+    /// missing `[::1]` counts as refused). Nothing weaker counts, since a start follows from it at once.
+    Refused,
+    /// No response head in time, or no probe could be made: no free port or descriptor, no route, no
+    /// such name. This says nothing about the server.
+    Silent,
+    /// The connection was closed or reset before a response head.
+    Closed,
+    /// Any other final status, or a 101 although no upgrade was requested.
+    Status(u16),
+    /// Something that is not HTTP/1, or a head that is too long.
+    NotHttp,
+}
+
+impl Answer {
+    /// What it means for the state machine.
+    pub(crate) fn sight(self) -> Sight {
+        match self {
+            Self::Ready => Sight::Wanted,
+            Self::Refused => Sight::Refused,
+            Self::Silent => Sight::Silent,
+            Self::Closed => Sight::Broken,
+            Self::Status(status) => Sight::Status(status),
+            Self::NotHttp => Sight::Garbled,
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Silent => f.write_str("no answer in time"),
+            Self::Closed => f.write_str("connection closed before an answer"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::NotHttp => f.write_str("an answer that is not HTTP"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_say_what_the_server_did() {
+        for (answer, shown) in [
+            (Answer::Ready, "ready"),
+            (Answer::Refused, "connection refused"),
+            (Answer::Silent, "no answer in time"),
+            (Answer::Closed, "connection closed before an answer"),
+            (Answer::Status(503), "status 503"),
+            (Answer::NotHttp, "an answer that is not HTTP"),
+        ] {
+            assert_eq!(answer.to_string(), shown);
+        }
+    }
+}
