@@ -14,11 +14,10 @@ use tracing::{dispatcher, instrument::WithSubscriber};
 
 use crate::{
     error::{Error, ErrorKind},
-    launch::Backend,
     machine::{Ask, Want},
     resources::Claims,
     supervisor::{
-        Command, Supervisor,
+        Backend, Command, Supervisor,
         mailbox::{self, Inbox, Mailbox},
         runtime,
         shared::{Attached, Grant, Shared},

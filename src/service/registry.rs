@@ -13,7 +13,7 @@ use super::{Core, LocalService};
 use crate::{
     config::{Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
-    launch::Local,
+    launch::process::Processes,
     resources::Claims,
 };
 
@@ -37,7 +37,7 @@ impl Host {
             return core;
         }
         cores.retain(|_, core| core.strong_count() > 0);
-        let core = Arc::new(Core::new(Local, self.claims.clone(), runtime.cloned()));
+        let core = Arc::new(Core::new(Processes, self.claims.clone(), runtime.cloned()));
         cores.insert(identity, Arc::downgrade(&core));
         core
     }

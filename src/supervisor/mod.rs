@@ -13,6 +13,7 @@
 //! Handles and leases are strong; the registry's tables and the task are weak. With the last handle
 //! goes the mailbox, and with that the process.
 
+mod backend;
 pub(crate) mod mailbox;
 mod report;
 pub(crate) mod runtime;
@@ -22,4 +23,5 @@ mod task;
 mod tests;
 pub(crate) mod trace;
 
+pub(crate) use self::backend::Backend;
 pub(crate) use self::task::{Command, Supervisor};

@@ -11,12 +11,10 @@ use tracing::{
 use crate::{
     config::{Launch, Target},
     error::Error,
-    launch::process::Exit,
+    launch::Exit,
+    log::TARGET,
     machine::Ownership,
 };
-
-/// Events have this target and not their module's, which may change in any release.
-const TARGET: &str = "tower_local_service";
 
 /// The span of a run, from the first look at the endpoint to when nothing is left.
 #[derive(Debug)]

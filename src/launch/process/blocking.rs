@@ -1,16 +1,16 @@
-//! Work that may block, each on a thread of its own: tokio's pool for that panics where the system has
-//! no thread left.
+//! Runs work that may block, each on a thread of its own. tokio's pool for blocking work panics where
+//! the system has no thread left.
 
 use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-/// Begins it. It is done to its end, whether or not anybody waits for the result; the receiver fails if
-/// it panics.
+/// Begins the work. It runs to its end, whether or not anything waits for its result. The receiver
+/// fails if the work panics.
 ///
 /// # Errors
 ///
-/// The system has no thread left, and nothing is done.
+/// The system has no thread left. Nothing was begun.
 pub(super) fn begin<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<oneshot::Receiver<T>> {
@@ -19,4 +19,16 @@ pub(super) fn begin<T: Send + 'static>(
         .name("local-service-work".to_owned())
         .spawn(move || drop(done.send(work())))?;
     Ok(result)
+}
+
+/// Begins the work as [`begin`] does. Where the system has no thread left, the work is done on this
+/// thread before this returns: for work that takes milliseconds and must not be left undone.
+pub(super) fn begin_or_do<T: Send + 'static>(
+    work: impl FnOnce() -> T + Clone + Send + 'static,
+) -> oneshot::Receiver<T> {
+    begin(work.clone()).unwrap_or_else(|_| {
+        let (done, result) = oneshot::channel();
+        drop(done.send(work()));
+        result
+    })
 }

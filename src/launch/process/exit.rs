@@ -1,53 +1,40 @@
-//! How a process ended.
+//! How a child process ended.
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::os;
+use super::{os, pid};
+use crate::launch::Exit;
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Exit {
-    /// Its exit code, if it ended by itself.
-    pub(crate) code: Option<i32>,
-    /// The signal that ended it, if one did.
-    pub(crate) signal: Option<i32>,
-    /// The guardian was gone before the service, which was then killed.
-    pub(crate) by_guardian: bool,
+/// The exit that `wait` reports. An error means that your program reaps its children elsewhere (it
+/// ignores SIGCHLD, for one): the process has ended, and its exit status is lost.
+pub(super) fn of(status: io::Result<ExitStatus>) -> Exit {
+    status.map_or_else(
+        |_| Exit::default(),
+        |status| Exit {
+            code: status.code(),
+            signal: status.signal(),
+            watchdog_died: false,
+        },
+    )
 }
 
-impl Exit {
-    /// What `wait` said. An error means that the host reaps its children behind our back (it ignores
-    /// SIGCHLD, for one): the process has ended, and nobody knows how.
-    pub(super) fn of(status: io::Result<ExitStatus>) -> Self {
-        status.map_or_else(
-            |_| Self::default(),
-            |status| Self {
-                code: status.code(),
-                signal: status.signal(),
-                by_guardian: false,
-            },
-        )
-    }
-}
-
-/// A child of ours, as the system has it now.
+/// The state of a child process now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peek {
     /// It runs.
     Running,
-    /// It has ended, and its number is still its own.
+    /// It has ended and is not reaped: no other process can have its number.
     Ended(Exit),
-    /// Somebody has reaped it: its number may be anybody's.
+    /// Other code has reaped it: another process may have its number.
     Lost,
 }
 
-/// Whether a child of ours runs, and is not being torn down.
+/// Whether a child runs, and is not being torn down.
 pub(super) fn is_running(pid: Pid) -> bool {
-    let number = pid.as_raw_nonzero().get().unsigned_abs();
-    // Another thread may reap it between the looks, and then nothing is left to be seen as exiting.
-    peek(pid) == Peek::Running && !os::exiting(number) && peek(pid) == Peek::Running
+    // Another thread may reap it between the first two looks, after which `/proc` shows nothing.
+    peek(pid) == Peek::Running && !os::exiting(pid::number(pid)) && peek(pid) == Peek::Running
 }
 
 /// Looks at a child without reaping it.
@@ -58,7 +45,7 @@ pub(super) fn peek(pid: Pid) -> Peek {
         Ok(Some(status)) => Peek::Ended(Exit {
             code: status.exit_status(),
             signal: status.terminating_signal(),
-            by_guardian: false,
+            watchdog_died: false,
         }),
         Err(_) => Peek::Lost,
     }

@@ -1,135 +1,138 @@
-//! The process group of a run: who leads it, how it ended, and when its number is safe to use.
+//! The process group of an instance: its leader, how it ended, and when its number is safe to use.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 
 use super::{
-    exit::{Exit, Peek, is_running, peek},
-    guardian::Guardian,
-    os,
+    exit::{self, Peek, is_running, peek},
+    os, pid,
+    watchdog::Watchdog,
 };
+use crate::launch::Exit;
 
-/// The guardian, the service's process and whatever that one started.
+/// The watchdog, the service's process and what the service started.
 ///
-/// Without a guardian (no shell on this system) the service leads its group itself.
+/// Without a watchdog (no shell on this system) the service leads its group itself.
 pub(super) struct Group {
     id: Pid,
     leader_pid: Pid,
-    // Both are there until they are reaped.
+    // Each is there until it is reaped.
     leader: Option<Child>,
-    guardian: Option<Guardian>,
+    watchdog: Option<Watchdog>,
     exit: Option<Exit>,
 }
 
 impl Group {
-    pub(super) fn new(leader: Child, leader_pid: Pid, guardian: Option<Guardian>) -> Self {
+    pub(super) fn new(leader: Child, leader_pid: Pid, watchdog: Option<Watchdog>) -> Self {
         Self {
-            id: guardian.as_ref().map_or(leader_pid, Guardian::pid),
+            id: watchdog.as_ref().map_or(leader_pid, Watchdog::pid),
             leader_pid,
             leader: Some(leader),
-            guardian,
+            watchdog,
             exit: None,
         }
     }
 
     /// The number of the group.
     pub(super) fn id(&self) -> u32 {
-        self.id.as_raw_nonzero().get().unsigned_abs()
+        pid::number(self.id)
     }
 
     /// The number of the service's process.
     pub(super) fn leader_pid(&self) -> u32 {
-        self.leader_pid.as_raw_nonzero().get().unsigned_abs()
+        pid::number(self.leader_pid)
     }
 
-    /// Whether there is nothing left that could be signalled or reaped.
+    /// Whether nothing is left to signal or to reap.
     pub(super) fn is_reaped(&self) -> bool {
-        self.leader.is_none() && self.guardian.is_none()
+        self.leader.is_none() && self.watchdog.is_none()
     }
 
-    /// Moves what is left into a value of its own, so that a task can reap it.
+    /// Moves what is left into a value of its own, which a thread can reap.
     pub(super) fn take(&mut self) -> Self {
         Self {
             leader: self.leader.take(),
-            guardian: self.guardian.take(),
+            watchdog: self.watchdog.take(),
             ..*self
         }
     }
 
-    /// Resolves when the leader or the guardian has ended. Cancel safe.
+    /// Resolves when the service or the watchdog has ended. Cancel safe.
     pub(super) async fn ended(&mut self) -> Exit {
         if let Some(exit) = self.exit {
             return exit;
         }
-        let exit = match (&mut self.leader, &mut self.guardian) {
-            (Some(leader), Some(guardian)) if guardian.is_released() => {
-                Exit::of(leader.wait().await)
+        let exit = match (&mut self.leader, &mut self.watchdog) {
+            (Some(leader), Some(watchdog)) if watchdog.is_released() => {
+                exit::of(leader.wait().await)
             }
-            (Some(leader), Some(guardian)) => tokio::select! {
+            (Some(leader), Some(watchdog)) => tokio::select! {
                 biased;
-                status = leader.wait() => Exit::of(status),
-                () = guardian.ended() => without_guardian(self.leader_pid),
+                status = leader.wait() => exit::of(status),
+                () = watchdog.ended() => after_watchdog(self.leader_pid),
             },
-            // The leader's number is the group's: it must not be reaped yet.
+            // The service leads the group, so it must not be reaped yet.
             (Some(_), None) => ended_unreaped(self.leader_pid).await,
             (None, _) => Exit::default(),
         };
-        if !exit.by_guardian && self.id != self.leader_pid {
+        if !exit.watchdog_died && self.id != self.leader_pid {
             self.leader = None;
         }
         *self.exit.insert(exit)
     }
 
-    /// Whether leader and guardian run, asked of the system now.
+    /// Whether the service and the watchdog run, asked of the system now.
     pub(super) fn is_alive(&self) -> bool {
-        let guarded = |guardian: &Guardian| peek(guardian.pid()) == Peek::Running;
+        let is_up = |watchdog: &Watchdog| peek(watchdog.pid()) == Peek::Running;
         self.exit.is_none()
             && is_running(self.leader_pid)
-            && self.guardian.as_ref().is_none_or(guarded)
+            && self.watchdog.as_ref().is_none_or(is_up)
     }
 
-    /// Sends a signal to the whole group, and says whether the number of the group was still its own
-    /// (nothing is sent otherwise).
-    pub(super) fn signal(&self, signal: Signal) -> bool {
-        let pinned = self.is_pinned();
-        if pinned {
-            // Nothing to do about an error: who could not be signalled is still there, and counted.
-            let _ = kill_process_group(self.id, signal);
-        }
-        pinned
+    /// Sends signals to the whole group. Sends nothing more and returns `false` if another group may
+    /// have the number by now.
+    pub(super) fn signal(&self, signals: &[Signal]) -> bool {
+        signals.iter().all(|signal| {
+            let is_pinned = self.is_pinned();
+            if is_pinned {
+                // An error needs no handling: a process that was not signalled is found alive later.
+                let _ = kill_process_group(self.id, *signal);
+            }
+            is_pinned
+        })
     }
 
-    /// Kills the whole group, at once and without waiting. Says the same as [`signal`](Self::signal).
+    /// Kills the whole group without waiting. Returns the same as [`signal`](Self::signal).
     pub(super) fn kill(&mut self) -> bool {
-        // Both ways: a guardian that is stopped reads nothing, and a number that somebody else has
-        // freed can only be used by the guardian.
-        let pinned = self.signal(Signal::KILL);
-        if let Some(guardian) = &mut self.guardian {
-            guardian.release();
+        // In both ways: a watchdog that is suspended does not read its lifeline, and if other code has
+        // reaped the leader, only the watchdog can signal the group.
+        let reached = self.signal(&[Signal::KILL]);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.release();
         }
-        pinned
+        reached
     }
 
-    /// Waits for the leader, and reaps it unless its number is the group's. Cancel safe.
+    /// Waits for the service and reaps it, unless it leads the group. Cancel safe.
     async fn reap_follower(&mut self) {
         if self.id == self.leader_pid {
             return;
         }
         if let Some(leader) = &mut self.leader {
-            // An error means that somebody else has reaped it.
+            // An error means that other code has reaped it.
             drop(leader.wait().await);
             self.leader = None;
         }
     }
 
-    /// Kills what is left and reaps leader and guardian; the one whose number is the group's last.
+    /// Kills what is left, and reaps the service and the watchdog; last the one that leads the group.
     /// Cancel safe.
     pub(super) async fn reap(&mut self) {
         self.kill();
         self.reap_follower().await;
-        if let Some(guardian) = &mut self.guardian {
-            guardian.reap().await;
-            self.guardian = None;
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.reap().await;
+            self.watchdog = None;
         }
         if let Some(leader) = &mut self.leader {
             drop(leader.wait().await);
@@ -137,7 +140,7 @@ impl Group {
         }
     }
 
-    /// Reaps what has ended, in the same order, and says whether that is all.
+    /// Reaps what has ended, in the same order. Returns whether nothing is left.
     pub(super) fn try_reap(&mut self) -> bool {
         if let Some(leader) = &mut self.leader
             && matches!(leader.try_wait(), Ok(None))
@@ -145,31 +148,31 @@ impl Group {
             return false;
         }
         self.leader = None;
-        if let Some(guardian) = &mut self.guardian
-            && !guardian.try_reap()
+        if let Some(watchdog) = &mut self.watchdog
+            && !watchdog.try_reap()
         {
             return false;
         }
-        self.guardian = None;
+        self.watchdog = None;
         true
     }
 
-    /// Whether the process with the group's number is still unreaped, so that no stranger can have
-    /// this number.
+    /// Whether the process that leads the group is not reaped yet, so that no other group can have its
+    /// number.
     fn is_pinned(&self) -> bool {
-        // Nobody but us should reap it; a host that ignores SIGCHLD, or waits for any child, does.
-        let ours = self.guardian.is_some() || (self.id == self.leader_pid && self.leader.is_some());
+        // Your program may have reaped it, if it ignores SIGCHLD or waits for any child.
+        let ours = self.watchdog.is_some() || (self.id == self.leader_pid && self.leader.is_some());
         ours && peek(self.id) != Peek::Lost
     }
 }
 
-/// How the leader fares when its guardian has just ended.
-fn without_guardian(leader: Pid) -> Exit {
+/// The exit of an instance whose watchdog has just ended.
+fn after_watchdog(leader: Pid) -> Exit {
     match peek(leader) {
-        // Something killed the whole group, or the leader was faster.
+        // Something killed the whole group, or the service ended first.
         Peek::Ended(exit) => exit,
         Peek::Running | Peek::Lost => Exit {
-            by_guardian: true,
+            watchdog_died: true,
             ..Exit::default()
         },
     }

@@ -1,27 +1,52 @@
-//! The process of a service, its group, its guardian and its output.
+//! Runs services as child processes.
+//!
+//! # Theory of operation
 //!
 //! ```text
-//!   host ──lifeline──▶ guardian (/bin/sh)          leader of the process group, started first
-//!     ▲                   │ same group
-//!     └──stdout, stderr── service (leader) ─▶ its children
+//!   your program ──lifeline──▶ watchdog (/bin/sh)       leads the process group, started first
+//!        ▲                        │ same group
+//!        └──── stdout, stderr ─── service ─▶ its children
 //! ```
 //!
-//! The guardian reads the lifeline, a pipe whose write end only the host holds. However the host
-//! ends, the pipe is closed, and the guardian kills its whole group. Nothing has to run for that:
-//! dropping a [`Process`] closes the pipe too.
+//! **The group.** Each instance has a process group of its own: the watchdog, which leads it, the
+//! service, and what the service starts. One signal to the group reaches them all ([`group`]). A
+//! descendant can leave the group; it still has the cookie that the service was given in its
+//! environment, and is found by that ([`detached`]).
 //!
-//! The number of a process group is safe to signal for as long as its leader is not reaped. So the
-//! guardian is reaped last, and every signal to the group asks first whether it is still there.
+//! **The lifeline.** The watchdog reads a pipe whose only write end is in your program. However your
+//! program ends (SIGKILL included), the kernel closes the pipe, and the watchdog kills its own group. No
+//! code of this crate has to run for that. Dropping a [`Process`] closes the pipe, too ([`watchdog`]).
+//!
+//! **Who is reaped last.** The number of a process group can be given to another group as soon as no
+//! process has it, and a zombie has it until it is reaped. So the watchdog is reaped last: while it is
+//! not, a signal to the group can reach no other group. Other code in your program may reap it all the
+//! same (a program that waits for any child does), so each signal first checks that it is still there.
+//! Where there is no `/bin/sh`, the service leads its group itself, and is then what is reaped last.
+//!
+//! **Start.** The watchdog is started first and the service into its group. If anything fails in
+//! between, dropping the watchdog ends what was started ([`spawn`]).
+//!
+//! **End.** A stop signals the group and the detached descendants, and [`gone`](Running::gone) resolves
+//! once each of them is reaped or a zombie ([`stop`]). An instance whose watchdog was killed is killed,
+//! too, as nothing would end it together with your program.
+//!
+//! **Output.** Two tasks read what the service writes, until no process holds the pipes any more. They
+//! belong to no handle: a service whose output is not read would block or die ([`output`]).
+//!
+//! What only Linux tells is in [`os`]; elsewhere `portable.rs` gives the answers that are always safe.
 
 mod blocking;
+mod cookie;
+mod detached;
 mod exit;
 mod group;
-mod guardian;
 mod output;
+mod pid;
 mod spawn;
 mod stop;
-mod strays;
+mod taken_port;
 mod text;
+mod watchdog;
 
 #[cfg(target_os = "linux")]
 #[path = "linux/mod.rs"]
@@ -33,157 +58,134 @@ mod os;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
-#[cfg(feature = "retry")]
-use rustix::process::Pid;
 use tokio::time::{self, Instant};
 
 #[cfg(fuzzing)]
 pub(crate) use self::output::tail_of;
-pub(crate) use self::{
-    exit::Exit,
-    output::{Output, Tail},
-    spawn::{Care, SpawnError, spawn},
-    text::port_taken,
+use self::{
+    detached::Sweep,
+    group::Group,
+    output::{Pipes, Tail},
+    stop::{KILL, Survivors, TERM},
 };
-use self::{group::Group, output::Pipes, stop::Search, strays::Strays};
+pub(crate) use self::{spawn::Processes, taken_port::mentions_taken_port};
+use super::{Exit, Listener, Running};
+use crate::config::Settings;
 
-/// How long [`Process::settle_output`] waits for pipes that somebody else still holds.
-const SETTLE: Duration = Duration::from_millis(50);
+/// How long the rest of the output is waited for while another process holds the pipes.
+const FLUSH_LIMIT: Duration = Duration::from_millis(50);
 
-/// How long the killed processes of a dropped [`Process`] are waited for, and how often looked at.
-const REAPED_WITHIN: Duration = Duration::from_secs(5);
+/// How long the killed processes of a dropped [`Process`] are waited for, and how often they are
+/// looked at.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
 const REAP_PAUSE: Duration = Duration::from_millis(2);
 
-/// One run: the service's process, whatever it started, and the guardian of both.
+/// One instance: the service's process, its descendants, and their watchdog.
 ///
-/// Dropping it, anywhere and at any time, kills the whole group at once.
+/// It can be dropped on any thread and at any time.
 pub(crate) struct Process {
     group: Group,
-    strays: Arc<Strays>,
-    search: Search,
+    sweep: Sweep,
+    survivors: Survivors,
     tail: Arc<Tail>,
     pipes: Pipes,
-    // Until when somebody else's hold on the pipes is waited for.
-    settled_by: Option<Instant>,
+    flushed_by: Option<Instant>,
 }
 
-/// Who listens on a port.
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "only Linux lets us see who listens")
-)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listener {
-    /// A process of this run.
-    Ours,
-    /// Another program of this user.
-    Other {
-        /// The process that holds the socket.
-        pid: u32,
-    },
-    /// Nobody, or somebody whom this user may not see.
-    Unseen,
-}
-
-/// Whether the process of a service runs, asked of the system now: [`Process::is_alive`] for who has
-/// its number only.
+/// Whether the process of a service runs, asked of the system now: [`Process::is_alive`] for a caller
+/// that has only the number of the process.
 #[cfg(feature = "retry")]
 pub(crate) fn is_running(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(exit::is_running)
+    pid::from_number(pid).is_some_and(exit::is_running)
 }
 
-impl Process {
-    /// The service's own process, as the system numbers it.
-    pub(crate) fn pid(&self) -> u32 {
+impl Running for Process {
+    fn pid(&self) -> u32 {
         self.group.leader_pid()
     }
 
-    /// Resolves when the service's process or its guardian has ended, whoever holds its pipes.
-    ///
-    /// May be called again and then says the same. When the guardian went first, the group has been
-    /// killed by the time this resolves.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when it is dropped before it resolves.
-    pub(crate) async fn ended(&mut self) -> Exit {
+    async fn ended(&mut self) -> Exit {
+        let exit = self.exited().await;
+        self.flush_output().await;
+        exit
+    }
+
+    async fn gone(&mut self) {
+        self.exited().await;
+        self.all_ended().await;
+        self.group.reap().await;
+    }
+
+    /// On Linux a process that is being torn down counts as ended: it serves no request any more, but
+    /// its exit is reported only when its memory is free.
+    fn is_alive(&mut self) -> bool {
+        self.group.is_alive()
+    }
+
+    fn terminate(&mut self) {
+        let reached = self.group.signal(TERM);
+        self.signal_the_rest(TERM, reached);
+    }
+
+    fn kill(&mut self) {
+        let reached = self.group.kill();
+        self.signal_the_rest(KILL, reached);
+    }
+
+    fn listener(&self, port: u16) -> impl Future<Output = Listener> + Send + use<> {
+        let (leader, group) = (self.group.leader_pid(), self.group.id());
+        let cookie = Arc::clone(self.sweep.cookie());
+        async move {
+            let look = move || os::listener(port, leader, group, &cookie);
+            let found = blocking::begin_or_do(look).await;
+            found.unwrap_or(Listener::Unseen)
+        }
+    }
+
+    fn output(&self, settings: &Settings) -> String {
+        self.tail.text(&settings.secrets)
+    }
+}
+
+impl Process {
+    /// Resolves when the service or its watchdog has ended. If the watchdog ended first, everything has
+    /// been killed by then. Cancel safe.
+    async fn exited(&mut self) -> Exit {
         let exit = self.group.ended().await;
-        if exit.by_guardian {
-            // Nothing would end the group if the host died now. The guardian is not reaped yet, so
-            // the number of the group is still its own.
-            self.kill_once();
+        if exit.watchdog_died && !self.is_killed() {
+            // From here on nothing would end the group together with your program. The watchdog is
+            // not reaped yet, so the number of the group is still its own.
+            self.kill();
         }
         exit
     }
 
-    /// Whether the service and its guardian run, asked of the system now.
-    ///
-    /// On Linux a process that is being torn down counts as ended: its exit is not reported before
-    /// its memory is freed, but it serves nobody any more.
-    pub(crate) fn is_alive(&mut self) -> bool {
-        self.group.is_alive()
-    }
-
-    /// The end of what the service wrote to its standard output and error.
-    pub(crate) fn output(&self) -> Arc<Tail> {
-        Arc::clone(&self.tail)
-    }
-
-    /// Waits until everything that was written is in [`output`](Self::output), or for 50 ms where a
-    /// process that outlives the service holds the pipes.
-    ///
-    /// # Cancel safety
-    ///
-    /// The 50 ms count from the first call, however often it is dropped and called again.
-    pub(crate) async fn settle_output(&mut self) {
+    /// Waits until the whole output has been read, or for 50 ms where another process holds the pipes.
+    /// The 50 ms count from the first call. Cancel safe.
+    async fn flush_output(&mut self) {
         let by = *self
-            .settled_by
-            .get_or_insert_with(|| Instant::now() + SETTLE);
+            .flushed_by
+            .get_or_insert_with(|| Instant::now() + FLUSH_LIMIT);
         drop(time::timeout_at(by, self.pipes.ended()).await);
-    }
-
-    /// Who listens on this port of the loopback addresses.
-    pub(crate) fn listener(&self, port: u16) -> Listener {
-        os::listener(
-            port,
-            self.group.leader_pid(),
-            self.group.id(),
-            self.strays.cookie(),
-        )
-    }
-
-    /// Where it listens on this port for other machines, too, as far as the system tells. Looked up on
-    /// a thread that may block.
-    pub(crate) fn beyond_loopback(
-        &self,
-        port: u16,
-    ) -> impl Future<Output = Option<SocketAddr>> + Send + use<> {
-        let (leader, group) = (self.group.leader_pid(), self.group.id());
-        let strays = Arc::clone(&self.strays);
-        async move {
-            let look = move || os::beyond_loopback(port, leader, group, strays.cookie());
-            blocking::begin(look).ok()?.await.ok()?
-        }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // May run on any thread, outside a runtime, or while unwinding: never block or panic here.
+        // May run on any thread, outside a runtime, or while unwinding: must not block or panic.
         if self.group.is_reaped() {
             return;
         }
-        let pinned = self.group.kill();
-        let mut rest = self.group.take();
-        let sweep = self.search.last_sweep(&self.strays, pinned);
-        // All that follows may take a moment, and the runtime may be gone. Without a thread it is
-        // left undone: tokio reaps the children of dropped handles when it can.
+        let reached = self.group.kill();
+        self.sweep.order(KILL, reached);
+        let (mut rest, sweep) = (self.group.take(), self.sweep.clone());
+        // The rest takes some time, and the runtime may be gone, so it needs a thread. If there is none
+        // left, tokio reaps the children of dropped handles when it can.
         let reaper = move || {
-            drop(sweep.make());
-            for _ in 0..REAPED_WITHIN.as_millis() / REAP_PAUSE.as_millis() {
+            drop(sweep.run());
+            for _ in 0..REAP_LIMIT.as_millis() / REAP_PAUSE.as_millis() {
                 if rest.try_reap() {
                     break;
                 }

@@ -1,4 +1,4 @@
-//! Drains what a process writes: always, to the end, into little memory.
+//! Reads what a service writes: always, to the end, into bounded memory.
 
 use std::{
     collections::VecDeque,
@@ -20,19 +20,20 @@ use tracing::{Dispatch, Level, instrument::WithSubscriber};
 use super::text::{show, show_end};
 use crate::config::Secrets;
 
-/// How much is kept.
+/// How many bytes are kept.
 const KEPT: usize = 64 * 1024;
-/// How much is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 16 * 1024;
-/// A longer line is taken for several.
+/// A longer line counts as several lines.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// Whose output it is, and what in it must not be shown.
+/// What an event needs besides the line itself.
 #[derive(Clone)]
-pub(crate) struct Output {
+pub(super) struct LogContext {
     /// The service's name.
-    pub(crate) service: String,
-    pub(crate) secrets: Secrets,
+    pub(super) service: String,
+    /// What must not be shown.
+    pub(super) secrets: Arc<Secrets>,
 }
 
 /// The two streams of a process.
@@ -53,23 +54,23 @@ impl Stream {
 
 /// The last 64 KiB that a process wrote.
 #[derive(Default)]
-pub(crate) struct Tail {
+pub(super) struct Tail {
     kept: Mutex<Kept>,
 }
 
 #[derive(Default)]
 struct Kept {
     whole: VecDeque<u8>,
-    // Something went out at the front.
+    // Bytes at the front have been dropped.
     cut: bool,
-    // The line that each stream has begun. Lines go in whole, so that the one stream does not tear
-    // a secret of the other.
+    // The line that each stream has begun. Lines are added whole, so that a line of one stream cannot
+    // divide a secret in the other.
     begun: [Vec<u8>; 2],
 }
 
 impl Tail {
-    /// What was kept, without any secret, and with control characters made visible.
-    pub(crate) fn text(&self, secrets: &Secrets) -> String {
+    /// The text that was kept, without secrets, and with control characters escaped.
+    pub(super) fn text(&self, secrets: &Secrets) -> String {
         let (mut bytes, mut cut) = {
             let kept = self.lock();
             let mut bytes: Vec<u8> = kept.whole.iter().copied().collect();
@@ -89,7 +90,7 @@ impl Tail {
         show(&bytes, secrets)
     }
 
-    /// Takes what was read, and returns the lines that are complete by it.
+    /// Adds what was read, and returns the lines that it completes.
     fn push(&self, stream: Stream, chunk: &[u8]) -> Vec<u8> {
         let mut kept = self.lock();
         let begun = &mut kept.begun[stream as usize];
@@ -100,7 +101,7 @@ impl Tail {
         lines
     }
 
-    /// Takes the end of a stream, and returns the line that it left open.
+    /// Ends a stream, and returns its last line if that has no line end.
     fn end(&self, stream: Stream) -> Vec<u8> {
         let mut kept = self.lock();
         let line = mem::take(&mut kept.begun[stream as usize]);
@@ -122,7 +123,7 @@ impl Kept {
     }
 }
 
-/// Where the last complete line ends; somewhere before that if it is too long.
+/// Where the last complete line ends. A line that is too long is divided.
 fn end_of_lines(bytes: &[u8]) -> usize {
     let after = |at: usize| at + 1;
     if let Some(newline) = memrchr(b'\n', bytes) {
@@ -131,12 +132,12 @@ fn end_of_lines(bytes: &[u8]) -> usize {
     if bytes.len() < LONGEST_LINE {
         return 0;
     }
-    // Secrets have no spaces, so none is torn where there is one.
+    // Secrets contain no spaces, so dividing at a space divides no secret.
     let space = memrchr3(b' ', b'\t', b'\r', bytes);
     space.map_or(bytes.len(), after)
 }
 
-/// What is shown of what was written to stderr or stdout, piece by piece.
+/// The text that is shown of chunks that were written to stderr (`true`) or stdout.
 #[cfg(fuzzing)]
 pub(crate) fn tail_of(chunks: &[(bool, Vec<u8>)], secret: &str) -> String {
     let tail = Tail::default();
@@ -152,36 +153,36 @@ pub(crate) fn tail_of(chunks: &[(bool, Vec<u8>)], secret: &str) -> String {
     tail.text(&Secrets { values })
 }
 
-/// Knows when both streams are at their end.
+/// Tells when both streams have ended.
 pub(super) struct Pipes {
     open: mpsc::Receiver<Infallible>,
 }
 
 impl Pipes {
-    /// Resolves when nobody can write any more, and all is read. Cancel safe.
+    /// Resolves when no process can write any more, and everything has been read. Cancel safe.
     pub(super) async fn ended(&mut self) {
-        // Nothing is ever sent: this is the end of the last sender.
+        // Nothing is ever sent: this resolves when the last sender is dropped.
         self.open.recv().await;
     }
 }
 
-/// Starts to drain a process. It goes on until the end of both streams, whoever forgets about it:
-/// a reader that left would end the process by SIGPIPE.
-pub(super) fn drain(
+/// Starts to read both streams of a process. The tasks continue to the end of the streams even if the
+/// [`Process`](super::Process) is dropped: without a reader, SIGPIPE would end the process.
+pub(super) fn read(
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    output: Output,
+    context: LogContext,
     dispatch: &Dispatch,
     runtime: &Handle,
 ) -> (Arc<Tail>, Pipes) {
     let tail = Arc::<Tail>::default();
-    let output = Arc::new(output);
+    let context = Arc::new(context);
     let (sender, open) = mpsc::channel(1);
     let reader = |stream| Reader {
         stream,
         tail: Arc::clone(&tail),
-        output: Arc::clone(&output),
-        heard: true,
+        context: Arc::clone(&context),
+        may_log: true,
         _open: sender.clone(),
     };
     if let Some(stdout) = stdout {
@@ -198,9 +199,9 @@ pub(super) fn drain(
 struct Reader {
     stream: Stream,
     tail: Arc<Tail>,
-    output: Arc<Output>,
-    // Whether the subscriber can still be told anything.
-    heard: bool,
+    context: Arc<LogContext>,
+    // Whether the subscriber has not panicked yet.
+    may_log: bool,
     _open: mpsc::Sender<Infallible>,
 }
 
@@ -212,36 +213,36 @@ impl Reader {
                 Ok(0) => break,
                 Ok(length) => {
                     let lines = self.tail.push(self.stream, &chunk[..length]);
-                    self.tell(&lines);
+                    self.log(&lines);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         let line = self.tail.end(self.stream);
-        self.tell(&line);
+        self.log(&line);
     }
 
-    fn tell(&mut self, lines: &[u8]) {
+    fn log(&mut self, lines: &[u8]) {
         let enabled = tracing::enabled!(target: "tower_local_service::output", Level::DEBUG);
-        if !enabled || lines.is_empty() || !self.heard {
+        if !enabled || lines.is_empty() || !self.may_log {
             return;
         }
-        // A subscriber that panics must not end the reader, and with it the process.
-        let told = panic::catch_unwind(AssertUnwindSafe(|| {
+        // A panic of a subscriber must not end the reader, and with it the service.
+        let logged = panic::catch_unwind(AssertUnwindSafe(|| {
             let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
             for line in lines.split(|byte| *byte == b'\n') {
-                self.tell_line(&show(line, &self.output.secrets));
+                self.log_line(&show(line, &self.context.secrets));
             }
         }));
-        self.heard = told.is_ok();
+        self.may_log = logged.is_ok();
     }
 
-    fn tell_line(&self, line: &str) {
+    fn log_line(&self, line: &str) {
         for piece in pieces(line) {
             tracing::debug!(
                 target: "tower_local_service::output",
-                service = self.output.service,
+                service = self.context.service,
                 stream = self.stream.name(),
                 "{piece}"
             );
@@ -249,7 +250,7 @@ impl Reader {
     }
 }
 
-/// The line, in pieces that are short enough; one at least.
+/// The line in pieces that are short enough; at least one piece.
 fn pieces(mut line: &str) -> Vec<&str> {
     let mut pieces = Vec::with_capacity(1);
     while line.len() > LONGEST_LINE {
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_end_is_kept_and_its_memory_is_bounded() {
+    fn only_the_end_is_kept_in_bounded_memory() {
         let tail = Tail::default();
         for _ in 0..100 {
             drop(tail.push(Stream::Stdout, &[b'x'; CHUNK]));

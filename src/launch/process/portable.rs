@@ -1,15 +1,12 @@
-//! What the system does not tell. [`linux`](super::os) has the same functions and answers.
+//! For systems that do not tell what `linux` asks: the same functions, with answers that are safe.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::time;
 
-use super::{
-    Listener,
-    strays::{Carrier, Cookie},
-};
-use crate::config::OomScoreAdj;
+use super::cookie::{Cookie, Descendant};
+use crate::{config::OomScoreAdj, launch::Listener};
 
 pub(super) fn members(_group: u32) -> Option<Vec<u32>> {
     None
@@ -23,7 +20,7 @@ pub(super) fn exiting(_pid: u32) -> bool {
     false
 }
 
-pub(super) fn deaf_to_term(_name: &str) -> bool {
+pub(super) fn ignores_term(_name: &str) -> bool {
     false
 }
 
@@ -31,30 +28,21 @@ pub(super) async fn until_exit(_pid: Pid) {
     time::sleep(Duration::from_millis(20)).await;
 }
 
-pub(super) fn carriers(_cookie: &Cookie) -> Vec<Carrier> {
+pub(super) fn descendants(_cookie: &Cookie) -> Vec<Descendant> {
     Vec::new()
 }
 
-pub(super) fn lives(_carrier: Carrier) -> bool {
+pub(super) fn lives(_descendant: Descendant) -> bool {
     false
 }
 
-pub(super) fn signal(_carrier: Carrier, _cookie: &Cookie, _signals: &[Signal]) {}
+pub(super) fn signal(_descendant: Descendant, _cookie: &Cookie, _signals: &[Signal]) {}
 
 pub(super) fn adjust_oom_score(_pid: u32, _adjust: OomScoreAdj) -> bool {
     false
 }
 
 pub(super) fn adjust_oom_scores(_group: u32, _adjust: OomScoreAdj) {}
-
-pub(super) fn beyond_loopback(
-    _port: u16,
-    _leader: u32,
-    _group: u32,
-    _cookie: &Cookie,
-) -> Option<SocketAddr> {
-    None
-}
 
 pub(super) fn listener(_port: u16, _leader: u32, _group: u32, _cookie: &Cookie) -> Listener {
     Listener::Unseen

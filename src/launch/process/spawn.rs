@@ -1,12 +1,10 @@
-//! Starts a run: the guardian first, then the service into its group.
+//! Starts an instance: the watchdog first, then the service into its group.
 
 use std::{
+    future::Future,
     io,
     process::Stdio,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -20,63 +18,80 @@ use tracing::{Dispatch, dispatcher};
 
 use super::{
     Process, blocking,
+    cookie::Cookie,
+    detached::Sweep,
     group::Group,
-    guardian::{Guardian, pid_of},
     os,
-    output::{self, Output},
-    stop::Search,
-    strays::{Cookie, Strays},
+    output::{self, LogContext},
+    pid,
+    stop::Survivors,
+    watchdog::Watchdog,
 };
-use crate::config::{InheritEnv, Launch, OomScoreAdj};
+use crate::{
+    config::{InheritEnv, Launch, OomScoreAdj, Settings, file_problems},
+    error::Problem,
+    launch::{LaunchError, Launcher},
+    log::warn_once,
+};
 
-/// The shell that every Unix has, but for a few containers.
+/// The shell that every Unix has, except in a few containers.
 const SHELL: &str = "/bin/sh";
 
-/// How a run is looked after, whatever it runs.
+/// Starts services as child processes of your program.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Care {
-    /// A stop also ends what has left the group.
-    pub(crate) stop_detached: bool,
-    pub(crate) oom_score_adj: OomScoreAdj,
+pub(crate) struct Processes;
+
+impl Launcher for Processes {
+    type Running = Process;
+
+    fn problems(&self, settings: &Settings, service: &str) -> Vec<Problem> {
+        file_problems(&settings.launch, service)
+    }
+
+    fn launch(
+        &self,
+        settings: &Settings,
+        service: &str,
+    ) -> impl Future<Output = Result<Process, LaunchError>> + Send + use<> {
+        let launch = Arc::clone(&settings.launch);
+        let context = LogContext {
+            service: service.to_owned(),
+            secrets: Arc::clone(&settings.secrets),
+        };
+        let options = SpawnOptions {
+            stop_detached: settings.stop_detached,
+            oom_score_adj: settings.oom_score_adj,
+        };
+        spawn(SHELL, launch, context, options)
+    }
 }
 
-/// Why nothing runs.
-#[derive(Debug)]
-pub(crate) enum SpawnError {
-    /// The system refused.
-    Os {
-        /// What was to be started: `guardian` or `service`, or the `thread` that starts them.
-        what: &'static str,
-        error: io::Error,
-    },
+/// What does not depend on the command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SpawnOptions {
+    /// Whether a stop ends descendants that have left the group, too.
+    pub(super) stop_detached: bool,
+    pub(super) oom_score_adj: OomScoreAdj,
 }
 
-/// Starts the service. It belongs to the caller and to no thread or task: a caller that is dropped
-/// meanwhile leaves nothing behind.
+/// Starts the service. The process belongs to the caller and to no thread or task: if the future is
+/// dropped, nothing is left running.
 ///
 /// # Errors
 ///
-/// The system refused, or the current runtime has no I/O driver. Nothing is left running then.
-pub(crate) async fn spawn(
-    launch: Arc<Launch>,
-    output: Output,
-    care: Care,
-) -> Result<Process, SpawnError> {
-    spawn_guarded_by(SHELL, launch, output, care).await
-}
-
-pub(super) async fn spawn_guarded_by(
+/// The system refused, or the current runtime has no I/O driver. Nothing is left running.
+pub(super) async fn spawn(
     shell: &'static str,
     launch: Arc<Launch>,
-    output: Output,
-    care: Care,
-) -> Result<Process, SpawnError> {
+    context: LogContext,
+    options: SpawnOptions,
+) -> Result<Process, LaunchError> {
     let no_runtime = |error| failed("service")(io::Error::other(error));
     let runtime = Handle::try_current().map_err(no_runtime)?;
     let start = Start {
         launch,
-        output,
-        care,
+        context,
+        options,
         runtime,
         dispatch: dispatcher::get_default(Clone::clone),
     };
@@ -87,46 +102,46 @@ pub(super) async fn spawn_guarded_by(
         .unwrap_or_else(|error| Err(failed("service")(io::Error::other(error))))
 }
 
-fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SpawnError {
-    move |error| SpawnError::Os { what, error }
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
+    move |error| LaunchError { what, error }
 }
 
 struct Start {
     launch: Arc<Launch>,
-    output: Output,
-    care: Care,
+    context: LogContext,
+    options: SpawnOptions,
     runtime: Handle,
     dispatch: Dispatch,
 }
 
 impl Start {
-    fn run(self, shell: &str) -> Result<Process, SpawnError> {
+    fn run(self, shell: &str) -> Result<Process, LaunchError> {
         let (dispatch, runtime) = (self.dispatch.clone(), self.runtime.clone());
         let _entered = runtime.enter();
         dispatcher::with_default(&dispatch, || self.start(shell))
     }
 
-    fn start(self, shell: &str) -> Result<Process, SpawnError> {
+    fn start(self, shell: &str) -> Result<Process, LaunchError> {
         let _alone = alone();
-        // First, and owned before there is a service: whatever fails from here on, dropping it kills
-        // what was started.
-        let guardian = Guardian::start(shell).map_err(failed("guardian"))?;
+        // Started before the service: whatever fails from here on, dropping the watchdog kills what was
+        // started.
+        let watchdog = Watchdog::start(shell).map_err(failed("watchdog"))?;
         let cookie = Cookie::new();
-        let group = guardian
+        let group = watchdog
             .as_ref()
             .map_or(0, |one| one.pid().as_raw_nonzero().get());
         let mut command = command(&self.launch, &cookie);
         let spawned = spawn_unless_busy(command.process_group(group)).and_then(with_pid);
         match spawned {
             Ok((leader, pid)) => {
-                if let Some(guardian) = &guardian {
-                    guardian.wait_until_up();
+                if let Some(watchdog) = &watchdog {
+                    watchdog.wait_until_armed();
                 }
-                Ok(self.process(leader, pid, guardian, cookie))
+                Ok(self.process(leader, pid, watchdog, cookie))
             }
             Err(error) => {
-                if let Some(guardian) = guardian {
-                    clean_up(guardian);
+                if let Some(watchdog) = watchdog {
+                    clean_up(watchdog);
                 }
                 Err(failed("service")(error))
             }
@@ -137,28 +152,29 @@ impl Start {
         self,
         mut leader: Child,
         pid: Pid,
-        guardian: Option<Guardian>,
+        watchdog: Option<Watchdog>,
         cookie: Cookie,
     ) -> Process {
         let (stdout, stderr) = (leader.stdout.take(), leader.stderr.take());
-        let group = Group::new(leader, pid, guardian);
-        // Nothing of ours runs between fork and exec: it may have started others before this.
-        let (group_id, adjust) = (group.id(), self.care.oom_score_adj);
+        let group = Group::new(leader, pid, watchdog);
+        // Set only now, since no code of this crate runs between fork and exec. So the service may have
+        // started other processes before this.
+        let (group_id, adjust) = (group.id(), self.options.oom_score_adj);
         if os::adjust_oom_score(group.leader_pid(), adjust) {
             drop(blocking::begin(move || {
                 os::adjust_oom_scores(group_id, adjust);
             }));
         }
-        warn_if_deaf();
+        warn_if_term_is_ignored();
         let (tail, pipes) =
-            output::drain(stdout, stderr, self.output, &self.dispatch, &self.runtime);
+            output::read(stdout, stderr, self.context, &self.dispatch, &self.runtime);
         Process {
-            search: Search::new(group.id(), self.care.stop_detached),
+            sweep: Sweep::new(cookie, group.id(), self.options.stop_detached),
+            survivors: Survivors::default(),
             group,
-            strays: Arc::new(Strays::new(cookie)),
             tail,
             pipes,
-            settled_by: None,
+            flushed_by: None,
         }
     }
 }
@@ -174,16 +190,16 @@ fn command(launch: &Launch, cookie: &Cookie) -> Command {
         command.current_dir(cwd);
     }
     if let InheritEnv::Only(names) = &launch.inherit_env {
-        let host = |name: &String| Some((name.clone(), std::env::var_os(name)?));
-        command.env_clear().envs(names.iter().filter_map(host));
+        let inherited = |name: &String| Some((name.clone(), std::env::var_os(name)?));
+        command.env_clear().envs(names.iter().filter_map(inherited));
     }
     let (name, value) = cookie.variable();
     command.envs(&launch.env).env(name, value);
     command
 }
 
-/// A program that somebody is still writing cannot be run: an installer, or another thread's child
-/// that has inherited the file for a moment.
+/// A program whose file is open for writing cannot be run. That is often soon over: an installer is
+/// writing it, or a child that another thread has just started inherited the file.
 fn spawn_unless_busy(command: &mut Command) -> io::Result<Child> {
     for pause in [1, 5, 20, 50, 100].map(Duration::from_millis) {
         match command.spawn() {
@@ -197,24 +213,24 @@ fn spawn_unless_busy(command: &mut Command) -> io::Result<Child> {
 }
 
 fn with_pid(leader: Child) -> io::Result<(Child, Pid)> {
-    let pid = leader.id().and_then(pid_of);
+    let pid = leader.id().and_then(pid::from_number);
     let pid = pid.ok_or_else(|| io::Error::other("the process has no number"))?;
     Ok((leader, pid))
 }
 
-/// Ends a guardian that has nothing to guard, or a service that runs although spawning it failed
-/// (its pipes could not be registered). May block for a moment.
-fn clean_up(mut guardian: Guardian) {
-    guardian.release();
+/// Ends the watchdog of a service that could not be started; and the service, if it runs although
+/// starting it failed (its pipes could not be registered). Blocks for milliseconds.
+fn clean_up(mut watchdog: Watchdog) {
+    watchdog.release();
     for _ in 0..100 {
-        if guardian.try_reap() {
+        if watchdog.try_reap() {
             break;
         }
         thread::sleep(Duration::from_millis(2));
     }
-    // Nobody else knows of the service.
+    // No other code knows of the service, so it is reaped here.
     for _ in 0..100 {
-        match waitpgid(guardian.pid(), WaitOptions::NOHANG) {
+        match waitpgid(watchdog.pid(), WaitOptions::NOHANG) {
             Ok(Some(_)) => {}
             Ok(None) => thread::sleep(Duration::from_millis(2)),
             Err(_) => break,
@@ -222,22 +238,21 @@ fn clean_up(mut guardian: Guardian) {
     }
 }
 
-/// Where a pipe cannot be made close-on-exec in one step, a process that is started meanwhile
-/// inherits the lifeline of another. At least none of ours does.
+/// Where a pipe cannot be created with close-on-exec in one step, a child that is started at that
+/// moment inherits the lifeline of another instance. This lock keeps the crate's own children from that.
 fn alone() -> Option<std::sync::MutexGuard<'static, ()>> {
     static SPAWNING: Mutex<()> = Mutex::new(());
     (!cfg!(target_os = "linux")).then(|| SPAWNING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// What a service inherits of the thread that starts it. It is not looked at itself: while it starts a
-/// thread, it blocks all signals for an instant.
-fn warn_if_deaf() {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if os::deaf_to_term("thread-self") && !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            target: "tower_local_service",
-            "SIGTERM is blocked or ignored in local services, as in this program when it started \
-             them: they will be killed after `stopTimeoutMs` instead of ending in peace"
+/// Warns once if this thread blocks or ignores SIGTERM, which the service inherits. The thread is
+/// inspected and not the service, because a process that creates a thread blocks all signals for a
+/// moment.
+fn warn_if_term_is_ignored() {
+    if os::ignores_term("thread-self") {
+        warn_once!(
+            "SIGTERM is blocked or ignored in local services, as in this program when it started them: \
+             they do not end when they are asked to, and are killed after `stopTimeoutMs`"
         );
     }
 }

@@ -1,148 +1,72 @@
-//! Ends a run: asks, forces, and waits until nothing of it is left.
+//! Ends an instance: signals its processes, and waits until none of them is left.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::{
-    sync::oneshot,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
-use super::{
-    Process, blocking, os,
-    strays::{Carrier, Order, Scope, Strays},
-};
+use super::{Process, cookie::Descendant, detached::Sweep, os};
 
-/// The pauses between two looks at who is left.
+/// The pauses between two looks at the processes that are left.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Reading the environment of all processes costs milliseconds.
+/// A sweep reads the environment of all processes, which takes milliseconds.
 const BETWEEN_SWEEPS: Duration = Duration::from_millis(100);
 
-/// A stopped process takes no other signal than KILL until it is continued.
-const TERM: &[Signal] = &[Signal::TERM, Signal::CONT];
-const KILL: &[Signal] = &[Signal::KILL];
+/// With CONT, since a stopped process handles no signal but KILL until it continues.
+pub(super) const TERM: &[Signal] = &[Signal::TERM, Signal::CONT];
+pub(super) const KILL: &[Signal] = &[Signal::KILL];
 
 impl Process {
-    /// Asks the whole group to end, and everything that left it. Asked again, it asks all again.
-    pub(crate) fn terminate(&mut self) {
-        let mut pinned = true;
-        for signal in TERM {
-            pinned = self.group.signal(*signal);
-        }
-        self.order(TERM, pinned);
+    /// Signals the detached descendants as the group has been signalled; and the members of the group,
+    /// if the signals did not reach it.
+    pub(super) fn signal_the_rest(&mut self, signals: &'static [Signal], reached_group: bool) {
+        self.sweep.order(signals, reached_group);
+        drop(self.sweep.begin());
     }
 
-    /// Kills the whole group, and everything that left it.
-    pub(crate) fn kill(&mut self) {
-        let pinned = self.group.kill();
-        self.order(KILL, pinned);
+    /// Whether everything has been killed.
+    pub(super) fn is_killed(&self) -> bool {
+        self.sweep.signals() == KILL
     }
 
-    /// Kills unless that has been done.
-    pub(super) fn kill_once(&mut self) {
-        if !self.search.killed() {
-            self.kill();
-        }
-    }
-
-    /// Resolves when nothing of the run is left: leader and guardian are reaped, and neither a member
-    /// of the group nor a stray is more than a zombie.
-    ///
-    /// It ends nothing that runs: that is for [`terminate`](Self::terminate) and
-    /// [`kill`](Self::kill). A process that survives even the latter keeps it waiting.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped and called again.
-    pub(crate) async fn gone(&mut self) {
-        self.ended().await;
+    /// Resolves when neither a member of the group nor a detached descendant is more than a zombie.
+    /// Ends nothing by itself. Cancel safe.
+    pub(super) async fn all_ended(&mut self) {
         let mut pause = SHORTEST_PAUSE;
-        while !self.nobody_left().await {
+        while !self.none_left().await {
             time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        self.group.reap().await;
     }
 
-    async fn nobody_left(&mut self) -> bool {
-        match self.search.group_is_empty() {
-            Some(false) if self.search.pinned => return false,
-            // Where signals to the group did not reach it, its members are told one by one below.
+    async fn none_left(&mut self) -> bool {
+        match self.survivors.group_is_empty(self.group.id()) {
+            Some(false) if self.sweep.reaches_group() => return false,
+            // Members that signals to the group do not reach are found by the sweep.
             Some(_) => {}
-            // Nobody tells who is in the group. What still runs most likely holds the pipes; what
-            // does not is killed with the guardian.
-            None if self.search.killed() => {}
+            // The system does not tell who is in the group. A member that still runs most likely holds
+            // the pipes; a member that does not is killed together with the watchdog.
+            None if self.is_killed() => {}
             None => self.pipes.ended().await,
         }
-        self.search.nobody_found(&self.strays).await
-    }
-
-    fn order(&mut self, signals: &'static [Signal], pinned: bool) {
-        let sweep = self.search.order(&self.strays, signals, pinned);
-        drop(sweep.start());
+        self.survivors.none_detached(&self.sweep).await
     }
 }
 
-/// What a stop knows about who is left.
-pub(super) struct Search {
-    group: u32,
-    strays_too: bool,
-    order: Option<Order>,
-    /// Whether signals to the group reach it.
-    pinned: bool,
-    // Those found by the last look at all processes. While one of them lives, another such look
-    // would tell nothing.
+/// The processes of an instance that the last look found alive. While one of them lives, another look
+/// at all processes would tell nothing new.
+#[derive(Default)]
+pub(super) struct Survivors {
     members: Vec<u32>,
-    strays: Vec<Carrier>,
+    detached: Vec<Descendant>,
     swept: Option<Instant>,
 }
 
-impl Search {
-    pub(super) fn new(group: u32, strays_too: bool) -> Self {
-        Self {
-            group,
-            strays_too,
-            order: None,
-            pinned: true,
-            members: Vec::new(),
-            strays: Vec::new(),
-            swept: None,
-        }
-    }
-
-    /// The sweep of a process that is dropped.
-    pub(super) fn last_sweep(&mut self, strays: &Arc<Strays>, pinned: bool) -> Sweep {
-        self.order(strays, KILL, pinned)
-    }
-
-    fn killed(&self) -> bool {
-        self.order.is_some_and(|order| order.signals == KILL)
-    }
-
-    fn order(&mut self, strays: &Arc<Strays>, signals: &'static [Signal], pinned: bool) -> Sweep {
-        let round = self.order.map_or(0, |order| order.round) + 1;
-        self.order = Some(Order { signals, round });
-        self.pinned = pinned;
-        self.sweep(strays)
-    }
-
-    fn sweep(&self, strays: &Arc<Strays>) -> Sweep {
-        Sweep {
-            strays: Arc::clone(strays),
-            scope: Scope {
-                group: self.group,
-                inside: !self.pinned,
-                outside: self.strays_too,
-            },
-            order: self.order,
-        }
-    }
-
-    /// Whether the group has no member but the guardian; `None` where the system does not tell.
-    fn group_is_empty(&mut self) -> Option<bool> {
-        let group = self.group;
+impl Survivors {
+    /// Whether the group has no member but the watchdog; `None` where the system does not tell.
+    fn group_is_empty(&mut self, group: u32) -> Option<bool> {
         self.members.retain(|pid| os::is_member(*pid, group));
         if self.members.is_empty() {
             self.members = os::members(group)?;
@@ -150,62 +74,19 @@ impl Search {
         Some(self.members.is_empty())
     }
 
-    async fn nobody_found(&mut self, strays: &Arc<Strays>) -> bool {
-        self.strays.retain(|stray| os::lives(*stray));
-        if !self.strays.is_empty() {
+    async fn none_detached(&mut self, sweep: &Sweep) -> bool {
+        self.detached.retain(|descendant| os::lives(*descendant));
+        if !self.detached.is_empty() {
             return false;
         }
         if let Some(swept) = self.swept {
             time::sleep_until(swept + BETWEEN_SWEEPS).await;
         }
-        self.strays = self.sweep(strays).run().await;
+        if let Some(found) = sweep.begin() {
+            self.detached = found.await.unwrap_or_default();
+        }
         self.swept = Some(Instant::now());
-        // A process can leave the group while the strays are looked for.
-        self.strays.is_empty() && self.group_is_empty() != Some(false)
-    }
-}
-
-/// One look for strays, ready to be made where blocking is allowed.
-#[derive(Clone)]
-pub(super) struct Sweep {
-    strays: Arc<Strays>,
-    scope: Scope,
-    order: Option<Order>,
-}
-
-impl Sweep {
-    /// Makes it, and says who was found. May block.
-    pub(super) fn make(self) -> Vec<Carrier> {
-        if self.is_needless() {
-            return Vec::new();
-        }
-        self.strays.sweep(self.scope, self.order)
-    }
-
-    /// Makes it, and says who was found.
-    async fn run(self) -> Vec<Carrier> {
-        match self.start() {
-            Some(found) => found.await.unwrap_or_default(),
-            None => Vec::new(),
-        }
-    }
-
-    /// Has it made, whoever waits; `None` if there is nobody to be found.
-    fn start(self) -> Option<oneshot::Receiver<Vec<Carrier>>> {
-        if self.is_needless() {
-            return None;
-        }
-        let sweep = self.clone();
-        let found = blocking::begin(|| sweep.make()).unwrap_or_else(|_| {
-            // No thread is left. Some milliseconds on this one are better than a stray.
-            let (done, found) = oneshot::channel();
-            drop(done.send(self.make()));
-            found
-        });
-        Some(found)
-    }
-
-    fn is_needless(&self) -> bool {
-        !self.scope.inside && !self.scope.outside
+        // A process may have left the group during the sweep.
+        self.detached.is_empty() && self.group_is_empty(sweep.group()) != Some(false)
     }
 }

@@ -60,7 +60,10 @@ pub(crate) use self::{
     bell::{Bell, Ring},
     folder::ours as folder,
 };
-use crate::config::{Endpoint, Identity};
+use crate::{
+    config::{Endpoint, Identity},
+    log,
+};
 
 /// The longest pause between two tries of who waits to begin: as for probes.
 pub(crate) const EAGERLY: Duration = Duration::from_millis(50);
@@ -229,14 +232,10 @@ pub(crate) fn pace(waited: Duration, longest: Duration) -> Duration {
 }
 
 fn warn_once(error: &io::Error) {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if !WARNED.swap(true, Relaxed) {
-        tracing::warn!(
-            target: "tower_local_service",
-            %error,
-            "the files by which programs agree on local services cannot be used: several programs \
-             on one port may get in each other's way; make XDG_RUNTIME_DIR a folder of your own, on \
-             a file system with locks"
-        );
-    }
+    log::warn_once!(
+        %error,
+        "the files by which programs agree on local services cannot be used: several programs \
+         on one port may get in each other's way; make XDG_RUNTIME_DIR a folder of your own, on \
+         a file system with locks"
+    );
 }

@@ -1,10 +1,8 @@
 //! What the owner of an endpoint says of itself, in one line.
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use siphasher::sip::SipHasher24;
 
-use crate::config::Identity;
+use crate::{config::Identity, random};
 
 /// So many characters of a name are kept.
 const LONGEST_NAME: usize = 60;
@@ -26,9 +24,7 @@ impl Record {
     pub(super) const LONGEST: usize = 512;
 
     pub(super) fn new(identity: &Identity, name: &str, is_open: bool) -> Self {
-        // Each `RandomState` has keys that the system's source of randomness gave.
-        let half = || u128::from(RandomState::new().hash_one(0));
-        let key = half() << 64 | half();
+        let key = random::bits();
         // The name may be any text, and the line must not end early.
         let printable = |it: char| if it.is_control() { ' ' } else { it };
         Self {

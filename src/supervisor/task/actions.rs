@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Supervisor;
 use crate::{
     error::{Error, ErrorKind},
-    launch::{Backend, Process},
+    launch::{Listener, Running},
     leases::word::Word,
-    machine::{Action, End, Event, Failure, Leases, Ownership, Phase, Reason, Want},
+    machine::{Action, End, Event, Failure, Leases, Ownership, Phase, Reason, Sight, Want},
     resources::Ticket,
     supervisor::{
+        Backend,
         shared::{Attached, Grant},
         trace::Trace,
     },
@@ -86,11 +87,25 @@ impl<B: Backend> Supervisor<B> {
             self.trace.probing(&target);
         }
         let (backend, look) = (self.backend.clone(), self.other_hosts_look());
+        let process = self.process.as_ref();
+        let listener = process
+            .filter(|_| self.state.wants_own_listener())
+            .map(|process| process.listener(self.last.settings.target.port));
         self.probe = Some(Box::pin(async move {
             if !after.is_zero() {
                 sleep(after).await;
             }
-            look.take(|| backend.probe(target.clone())).await
+            let (sight, took) = look.take(|| backend.probe(target.clone())).await;
+            let Some(listener) = listener.filter(|_| sight == Sight::Wanted) else {
+                return (sight, took);
+            };
+            // To look for a stranger takes time too, which the next probe has to keep away from.
+            let looked = Instant::now();
+            let sight = match listener.await {
+                Listener::Other { pid } => Sight::Stranger(pid),
+                Listener::Ours { .. } | Listener::Unseen => Sight::Wanted,
+            };
+            (sight, took + looked.elapsed())
         }));
     }
 
@@ -105,7 +120,7 @@ impl<B: Backend> Supervisor<B> {
             return Some(Event::SpawnFailed { invalid: true });
         }
         self.trace.starting(&settings.launch);
-        self.spawn = Some(Box::pin(self.backend.spawn(&settings, &name)));
+        self.spawn = Some(Box::pin(self.backend.launch(&settings, &name)));
         None
     }
 
@@ -142,10 +157,13 @@ impl<B: Backend> Supervisor<B> {
     /// Nobody waits for it: it is told beside the requests that are now served.
     fn look_beyond_loopback(&mut self) {
         let Some(process) = &self.process else { return };
-        let found = process.beyond_loopback(self.last.settings.target.port);
+        let found = process.listener(self.last.settings.target.port);
         let trace = self.trace.exposed();
         self.go_on_aside(async move {
-            if let Some(address) = found.await {
+            if let Listener::Ours {
+                exposed: Some(address),
+            } = found.await
+            {
                 trace(address);
             }
         });

@@ -26,6 +26,7 @@ use tracing::instrument::WithSubscriber;
 pub(crate) use self::command::Command;
 use self::command::{Answer, Stopped};
 use super::{
+    Backend,
     mailbox::Inbox,
     report::Facts,
     shared::{Attached, Ended, Shared},
@@ -34,10 +35,7 @@ use super::{
 use crate::{
     config::Identity,
     error::{Error, ErrorKind},
-    launch::{
-        Backend, Process,
-        process::{Exit, Listener, port_taken},
-    },
+    launch::{Exit, LaunchError, Running, process::mentions_taken_port},
     machine::{Ask, Claim, End, Event, Exited, Phase, Sight, State, Want},
     resources::{Claims, Ticket, peers::Hosts},
 };
@@ -61,8 +59,8 @@ pub(crate) struct Supervisor<B: Backend> {
     /// Who asks for a process that has ended, before we are told that it has.
     early: Vec<Command>,
     probe: Option<Pending<(Sight, Duration)>>,
-    spawn: Option<Pending<Result<B::Process, String>>>,
-    process: Option<B::Process>,
+    spawn: Option<Pending<Result<B::Running, LaunchError>>>,
+    process: Option<B::Running>,
     /// Given back after the process, where the task ends before its work.
     ticket: Option<Ticket>,
     /// Since when another host process has been seen to use our server while we do not.
@@ -89,7 +87,7 @@ enum Woken<P> {
     Gone,
     Claim(Claim),
     Probed(Sight, Duration),
-    Spawned(Result<P, String>),
+    Spawned(Result<P, LaunchError>),
     /// The last lease has ended, here or in another host process.
     Idle,
     BorrowedLongEnough,
@@ -141,7 +139,7 @@ impl<B: Backend> Supervisor<B> {
         }
     }
 
-    async fn wait(&mut self) -> Woken<B::Process> {
+    async fn wait(&mut self) -> Woken<B::Running> {
         let deadline = self
             .state
             .deadline()
@@ -161,7 +159,7 @@ impl<B: Backend> Supervisor<B> {
         }
     }
 
-    fn woken(&mut self, woken: Woken<B::Process>) {
+    fn woken(&mut self, woken: Woken<B::Running>) {
         match woken {
             Woken::Command(Some(command)) => self.commanded(command),
             Woken::Command(None) => {
@@ -267,14 +265,6 @@ impl<B: Backend> Supervisor<B> {
 
     fn probed(&mut self, sight: Sight, took: Duration) {
         self.probe = None;
-        let looked = Instant::now();
-        let sight = if sight == Sight::Wanted {
-            self.whose()
-        } else {
-            sight
-        };
-        // To look for a stranger takes time too, which the next probe has to keep away from.
-        let took = took + looked.elapsed();
         // Its end is told first, and decides what the answer was worth. To look for it costs a fifth of what
         // the probe does.
         if !self.state.only_probes_again(sight) && self.has_corpse() {
@@ -288,27 +278,12 @@ impl<B: Backend> Supervisor<B> {
         });
     }
 
-    /// Whether a wanted answer is that of our process.
-    fn whose(&self) -> Sight {
-        let Some(process) = self
-            .process
-            .as_ref()
-            .filter(|_| self.state.wants_own_listener())
-        else {
-            return Sight::Wanted;
-        };
-        match process.listener(self.last.settings.target.port) {
-            Listener::Other { pid } => Sight::Stranger(pid),
-            Listener::Ours | Listener::Unseen => Sight::Wanted,
-        }
-    }
-
     /// Whether the process has ended, and we are not told yet.
     fn has_corpse(&mut self) -> bool {
         !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive())
     }
 
-    fn spawned(&mut self, spawned: Result<B::Process, String>) {
+    fn spawned(&mut self, spawned: Result<B::Running, LaunchError>) {
         self.spawn = None;
         match spawned {
             Ok(process) => {
@@ -318,7 +293,8 @@ impl<B: Backend> Supervisor<B> {
                 self.trace.started(pid);
                 self.take(Event::Spawned);
             }
-            Err(reason) => {
+            Err(error) => {
+                let reason = error.to_string();
                 self.facts
                     .spawn_failed(Error::new(&self.last.name, ErrorKind::Spawn { reason }));
                 self.take(Event::SpawnFailed { invalid: false });
@@ -333,7 +309,7 @@ impl<B: Backend> Supervisor<B> {
             code: exit.code,
             signal: exit.signal,
             served: self.shared.leases.word().has_served(),
-            port_taken: port_taken(&output),
+            port_taken: mentions_taken_port(&output),
         };
         let phase = self.state.phase();
         let after = self.facts.age(self.shared.now());
@@ -350,7 +326,7 @@ impl<B: Backend> Supervisor<B> {
 
     fn confirm(&mut self, run: u64, reply: oneshot::Sender<bool>) {
         let current = self.shared.leases.word().run() == run;
-        let alive = self.process.as_mut().map(Process::is_alive);
+        let alive = self.process.as_mut().map(Running::is_alive);
         match alive {
             _ if !current => _ = reply.send(false),
             // Its end is told soon, and then it is known of what it died.
@@ -400,7 +376,7 @@ impl<B: Backend> Supervisor<B> {
             snapshot.phase = phase;
             snapshot.ownership = ownership;
             snapshot.waiters = self.state.waiters();
-            snapshot.pid = self.process.as_ref().map(Process::pid);
+            snapshot.pid = self.process.as_ref().map(Running::pid);
             self.facts.fill(snapshot);
             news
         });

@@ -10,11 +10,10 @@ use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::{
-    launch::Backend,
     leases::word::Word,
     machine::{End, Ownership, Phase, Sight, Time},
     resources::peers::Hosts,
-    supervisor::shared::Shared,
+    supervisor::{Backend, shared::Shared},
 };
 
 /// How long leases on another host's server are taken without a look at it. No shorter than the pause

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Pending, Woken};
 use crate::{
-    launch::Process,
+    launch::Running,
     machine::Claim,
     resources::{
         Ticket,
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-pub(super) async fn next_of_process<P: Process>(
+pub(super) async fn next_of_process<P: Running>(
     process: Option<&mut P>,
     exit_told: bool,
 ) -> Woken<P> {

@@ -1,8 +1,8 @@
 //! A machine without processes and sockets: what happens on it is written down by the test.
 
 use std::{
-    future::{Future, ready},
-    net::SocketAddr,
+    future::Future,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,11 +16,9 @@ use tokio::{
 use crate::{
     config::{Settings, Target},
     error::Problem,
-    launch::{
-        Backend, Process,
-        process::{Exit, Listener},
-    },
+    launch::{Exit, LaunchError, Launcher, Listener, Running},
     machine::Sight,
+    supervisor::Backend,
 };
 
 /// The backend of a service under test; all clones are one machine.
@@ -56,12 +54,12 @@ pub(super) struct Script {
     pub(super) listener: Listener,
     pub(super) output: String,
     /// The process that runs, or whose group is not gone.
-    process: Option<Running>,
+    process: Option<FakeState>,
     log: Vec<(Instant, What)>,
     next_pid: u32,
 }
 
-struct Running {
+struct FakeState {
     pid: u32,
     since: Instant,
     terms: usize,
@@ -98,7 +96,7 @@ impl Fake {
             heeds_term: Some((1, Duration::ZERO)),
             heeds_kill: true,
             leaves_others: false,
-            listener: Listener::Ours,
+            listener: Listener::Ours { exposed: None },
             output: String::new(),
             process: None,
             log: Vec::new(),
@@ -187,18 +185,18 @@ impl Fake {
     }
 }
 
-impl Backend for Fake {
-    type Process = FakeProcess;
+impl Launcher for Fake {
+    type Running = FakeProcess;
 
     fn problems(&self, _: &Settings, _: &str) -> Vec<Problem> {
         self.script().problems.clone()
     }
 
-    fn spawn(
+    fn launch(
         &self,
         _: &Settings,
         _: &str,
-    ) -> impl Future<Output = Result<FakeProcess, String>> + Send + use<> {
+    ) -> impl Future<Output = Result<FakeProcess, LaunchError>> + Send + use<> {
         let fake = self.clone();
         async move {
             let (takes, error) = {
@@ -207,7 +205,10 @@ impl Backend for Fake {
             };
             sleep(takes).await;
             if let Some(error) = error {
-                return Err(error.to_owned());
+                return Err(LaunchError {
+                    what: "service",
+                    error: io::Error::other(error),
+                });
             }
             fake.note(What::Spawned);
             let mut script = fake.script();
@@ -215,7 +216,7 @@ impl Backend for Fake {
             assert!(free, "two processes at once");
             let pid = script.next_pid;
             script.next_pid += 1;
-            script.process = Some(Running {
+            script.process = Some(FakeState {
                 pid,
                 since: Instant::now(),
                 terms: 0,
@@ -228,7 +229,9 @@ impl Backend for Fake {
             Ok(FakeProcess { fake, pid })
         }
     }
+}
 
+impl Backend for Fake {
     fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<> {
         let fake = self.clone();
         async move {
@@ -253,7 +256,7 @@ pub(super) struct FakeProcess {
 
 impl FakeProcess {
     /// Waits for something of the process.
-    async fn until<T>(&self, holds: impl Fn(&Running) -> Option<T>) -> T {
+    async fn until<T>(&self, holds: impl Fn(&FakeState) -> Option<T>) -> T {
         loop {
             // Made before the look, so that no change between the two is missed.
             let changed = self.fake.machine.changed.notified();
@@ -280,7 +283,7 @@ fn with_signal(signal: i32) -> Exit {
     }
 }
 
-impl Process for FakeProcess {
+impl Running for FakeProcess {
     fn pid(&self) -> u32 {
         self.pid
     }
@@ -331,12 +334,9 @@ impl Process for FakeProcess {
         self.fake.end(Some(self.pid), with_signal(9));
     }
 
-    fn listener(&self, _: u16) -> Listener {
-        self.fake.script().listener
-    }
-
-    fn beyond_loopback(&self, _: u16) -> impl Future<Output = Option<SocketAddr>> + Send + use<> {
-        ready(None)
+    fn listener(&self, _: u16) -> impl Future<Output = Listener> + Send + use<> {
+        let fake = self.fake.clone();
+        async move { fake.script().listener }
     }
 
     fn output(&self, _: &Settings) -> String {

@@ -1,7 +1,7 @@
 //! From the first request to ready.
 
 use super::*;
-use crate::launch::process::Listener;
+use crate::launch::Listener;
 
 /// A server that takes so long to load.
 fn slow(load_time: Duration) -> Fake {
@@ -158,7 +158,7 @@ async fn a_wanted_answer_of_another_program_is_not_ready() {
     let waiter = asks(&service);
     sleep(60 * SEC).await;
     assert!(!waiter.is_finished());
-    fake.script().listener = Listener::Ours;
+    fake.script().listener = Listener::Ours { exposed: None };
     waiter.await.unwrap().unwrap();
 }
 

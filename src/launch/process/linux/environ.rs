@@ -1,4 +1,4 @@
-//! Processes by what their environment has.
+//! Finds processes by the cookie in their environment.
 
 use std::{fs, os::unix::fs::MetadataExt};
 
@@ -6,12 +6,12 @@ use rustix::process::{PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal
 
 use super::{processes, stat::Stat};
 use crate::launch::process::{
-    guardian::pid_of,
-    strays::{Carrier, Cookie},
+    cookie::{Cookie, Descendant},
+    pid,
 };
 
-/// Who of this user's processes carries the cookie.
-pub(crate) fn carriers(cookie: &Cookie) -> Vec<Carrier> {
+/// This user's processes that have the cookie. Blocks for milliseconds.
+pub(crate) fn descendants(cookie: &Cookie) -> Vec<Descendant> {
     let mut found = Vec::new();
     let mut empty = Vec::new();
     for pid in processes()
@@ -25,23 +25,23 @@ pub(crate) fn carriers(cookie: &Cookie) -> Vec<Carrier> {
             _ => {}
         }
     }
-    // For a moment, a process that loads another program shows no environment.
+    // For a moment, a process that loads another program shows no environment: look again.
     found.extend(empty.into_iter().filter(|pid| has_cookie(*pid, cookie)));
-    found.into_iter().filter_map(carrier).collect()
+    found.into_iter().filter_map(descendant).collect()
 }
 
-/// Whether it has not ended since it was found.
-pub(crate) fn lives(carrier: Carrier) -> bool {
-    Stat::of(carrier.pid).is_some_and(|stat| stat.lives() && stat.started == carrier.started)
+/// Whether the process has not ended since it was found.
+pub(crate) fn lives(descendant: Descendant) -> bool {
+    Stat::of(descendant.pid).is_some_and(|stat| stat.lives() && stat.started == descendant.started)
 }
 
-/// Signals a carrier, and nobody else who might have its number by now. On a kernel before 5.3 it
-/// cannot be held on to, and is left alone.
-pub(crate) fn signal(carrier: Carrier, cookie: &Cookie, signals: &[Signal]) {
-    let held = pid_of(carrier.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+/// Signals a descendant, and no other process that has its number by now. A kernel before 5.3 has no
+/// safe way to do this, and then nothing is sent.
+pub(crate) fn signal(descendant: Descendant, cookie: &Cookie, signals: &[Signal]) {
+    let held = pid::from_number(descendant.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
     let Some(Ok(held)) = held else { return };
-    // Only now is it sure that what is held is what is read.
-    if has_cookie(carrier.pid, cookie) {
+    // Read after the pidfd was opened, so it is the environment of the process that is signalled.
+    if has_cookie(descendant.pid, cookie) {
         for signal in signals {
             let _ = pidfd_send_signal(&held, *signal);
         }
@@ -61,9 +61,9 @@ fn environ(pid: u32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
-fn carrier(pid: u32) -> Option<Carrier> {
+fn descendant(pid: u32) -> Option<Descendant> {
     let stat = Stat::of(pid).filter(Stat::lives)?;
-    Some(Carrier {
+    Some(Descendant {
         pid,
         started: stat.started,
         group: stat.group,

@@ -1,53 +1,32 @@
-//! Who holds a listening socket: the kernel tells its inode, `/proc/<pid>/fd` who has it open.
+//! Who listens on a port: the kernel tells the inodes of the sockets, `/proc/<pid>/fd` the processes
+//! that have them open.
 
 use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 
 use super::{
-    carriers, members, processes,
+    descendants, members, processes,
     sockets::{Socket, listening_on},
 };
-use crate::launch::process::{Listener, strays::Cookie};
+use crate::launch::{Listener, process::cookie::Cookie};
 
-/// Who listens on a port.
+/// Who listens on a port. Blocks for milliseconds.
 pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> Listener {
-    let mut sockets = listening_on(port);
-    sockets.retain(Socket::is_near);
-    if sockets.is_empty() {
+    let sockets = listening_on(port);
+    let ours = Known::holders(&sockets, leader, group, cookie);
+    if let Some(pid) = ours.rival(&sockets) {
+        return Listener::Other { pid };
+    }
+    if !sockets.iter().any(|socket| ours.has(socket)) {
         return Listener::Unseen;
     }
-    let mut ours = Known::default();
-    if ours.look_for(&sockets, leader, group, cookie) {
-        return Listener::Ours;
-    }
-    match stranger(&sockets, &ours) {
-        Some(pid) => Listener::Other { pid },
-        None if ours.inodes.is_empty() => Listener::Unseen,
-        None => Listener::Ours,
+    let exposed = |socket: &&Socket| socket.is_far() && ours.has(socket);
+    let exposed = sockets.iter().find(exposed);
+    Listener::Ours {
+        exposed: exposed.map(|socket| SocketAddr::new(socket.address.to_canonical(), port)),
     }
 }
 
-/// Where a run listens on this port for other machines, too; `None` if nowhere, or if this user may
-/// not see it.
-pub(crate) fn beyond_loopback(
-    port: u16,
-    leader: u32,
-    group: u32,
-    cookie: &Cookie,
-) -> Option<SocketAddr> {
-    let mut sockets = listening_on(port);
-    sockets.retain(Socket::is_far);
-    if sockets.is_empty() {
-        return None;
-    }
-    let mut ours = Known::default();
-    ours.look_for(&sockets, leader, group, cookie);
-    let far = sockets
-        .iter()
-        .find(|socket| ours.inodes.contains(&socket.inode))?;
-    Some(SocketAddr::new(far.address.to_canonical(), port))
-}
-
-/// The processes of a run that were looked at, and the sockets that they hold.
+/// The processes of an instance that were looked at, and the sockets that they hold.
 #[derive(Default)]
 struct Known {
     pids: HashSet<u32>,
@@ -55,49 +34,52 @@ struct Known {
 }
 
 impl Known {
-    /// Looks first where the answer most likely is, and says whether all of the sockets are
-    /// accounted for.
-    fn look_for(&mut self, sockets: &[Socket], leader: u32, group: u32, cookie: &Cookie) -> bool {
-        self.look_at([leader], sockets)
-            || self.look_at(members(group).into_iter().flatten(), sockets)
-            || self.look_at(carriers(cookie).into_iter().map(|one| one.pid), sockets)
+    /// Looks for the holders of the sockets among the processes of the instance, the likely ones first,
+    /// until each socket has one.
+    fn holders(sockets: &[Socket], leader: u32, group: u32, cookie: &Cookie) -> Self {
+        let mut known = Self::default();
+        // The last of the three reads the environment of every process.
+        let _ = known.look_at([leader], sockets)
+            || known.look_at(members(group).into_iter().flatten(), sockets)
+            || known.look_at(descendants(cookie).into_iter().map(|it| it.pid), sockets);
+        known
     }
 
-    /// Says whether all of the sockets are accounted for.
+    /// Returns whether each socket has a holder by now.
     fn look_at(&mut self, pids: impl IntoIterator<Item = u32>, sockets: &[Socket]) -> bool {
         for pid in pids {
             if self.pids.insert(pid) {
                 self.inodes.extend(open_sockets(pid));
             }
         }
-        sockets
-            .iter()
-            .all(|socket| self.inodes.contains(&socket.inode))
+        sockets.iter().all(|socket| self.has(socket))
     }
-}
 
-/// A foreign process that gets connections which should be ours.
-fn stranger(sockets: &[Socket], ours: &Known) -> Option<u32> {
-    let is_ours = |socket: &&Socket| ours.inodes.contains(&socket.inode);
-    let our_addresses: HashSet<_> = sockets
-        .iter()
-        .filter(is_ours)
-        .map(|socket| socket.address)
-        .collect();
-    // Where we listen too, only the same address matters: two programs can share it, and then share
-    // the connections.
-    let theirs: HashSet<u64> = sockets
-        .iter()
-        .filter(|socket| !is_ours(socket))
-        .filter(|socket| our_addresses.is_empty() || our_addresses.contains(&socket.address))
-        .map(|socket| socket.inode)
-        .collect();
-    if theirs.is_empty() {
-        return None;
+    fn has(&self, socket: &Socket) -> bool {
+        self.inodes.contains(&socket.inode)
     }
-    processes()?
-        .filter(|pid| !ours.pids.contains(pid))
-        .find(|pid| open_sockets(*pid).any(|inode| theirs.contains(&inode)))
+
+    /// Another program that receives connections which are meant for the instance.
+    fn rival(&self, sockets: &[Socket]) -> Option<u32> {
+        let (ours, others): (Vec<_>, Vec<_>) = sockets
+            .iter()
+            .filter(|socket| socket.is_near())
+            .partition(|socket| self.has(socket));
+        let addresses: HashSet<_> = ours.iter().map(|socket| socket.address).collect();
+        // If the instance listens too, another program takes its connections only where both share an
+        // address.
+        let rivals: HashSet<u64> = others
+            .iter()
+            .filter(|socket| addresses.is_empty() || addresses.contains(&socket.address))
+            .map(|socket| socket.inode)
+            .collect();
+        if rivals.is_empty() {
+            return None;
+        }
+        processes()?
+            .filter(|pid| !self.pids.contains(pid))
+            .find(|pid| open_sockets(*pid).any(|inode| rivals.contains(&inode)))
+    }
 }
 
 /// The inodes of the sockets that a process has open; none if this user may not see them.

@@ -1,5 +1,5 @@
-//! What only Linux tells: who is in a group, who carries a cookie, who holds a port, and
-//! whom it ends first.
+//! What only Linux tells: the members of a group, the processes with a cookie, the listener of a port;
+//! and how to set which process the kernel ends first when memory is short.
 
 mod environ;
 mod listener;
@@ -14,25 +14,25 @@ use tokio::{io::unix::AsyncFd, time};
 
 use self::stat::Stat;
 pub(super) use self::{
-    environ::{carriers, lives, signal},
-    listener::{beyond_loopback, listener},
+    environ::{descendants, lives, signal},
+    listener::listener,
     oom::{adjust_oom_score, adjust_oom_scores},
 };
 
-/// Who is in a process group, its leader and the dead not counted; `None` if `/proc` does not tell.
+/// The living members of a process group, without its leader; `None` if `/proc` does not tell.
 pub(super) fn members(group: u32) -> Option<Vec<u32>> {
     let members = processes()?.filter(|pid| is_member(*pid, group));
     Some(members.collect())
 }
 
-/// Whether a process lives in a group that another one leads.
+/// Whether a process is a living member of a group that another process leads.
 pub(super) fn is_member(pid: u32, group: u32) -> bool {
     pid != group && Stat::of(pid).is_some_and(|stat| stat.group == group && stat.lives())
 }
 
 /// Whether a process is being torn down, all threads of it.
 pub(super) fn exiting(pid: u32) -> bool {
-    // The first thread may end before the others, and then means nothing.
+    // The first thread may end before the others, so all threads are looked at.
     let first = Stat::of(pid).is_some_and(|stat| stat.exiting);
     first
         && fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| {
@@ -42,21 +42,21 @@ pub(super) fn exiting(pid: u32) -> bool {
         })
 }
 
-/// Whether SIGTERM is blocked or ignored in a process or thread, as `/proc` names it.
-pub(super) fn deaf_to_term(name: &str) -> bool {
+/// Whether a process or thread blocks or ignores SIGTERM. `name` is its name in `/proc`.
+pub(super) fn ignores_term(name: &str) -> bool {
     fs::read_to_string(format!("/proc/{name}/status")).is_ok_and(|status| masks_term(&status))
 }
 
-/// Waits until a child may have ended, and does not reap it.
+/// Waits until a child may have ended; does not reap it.
 #[allow(
     deprecated,
-    reason = "what replaces `AsyncFd::new` is newer than the oldest tokio that we accept"
+    reason = "the successor of `AsyncFd::new` is newer than the oldest tokio that this crate accepts"
 )]
 pub(super) async fn until_exit(pid: Pid) {
     let watched = pidfd_open(pid, PidfdFlags::NONBLOCK).map(AsyncFd::new);
     match watched {
         Ok(Ok(watched)) => drop(watched.readable().await),
-        // An old kernel, or no file descriptor left.
+        // An old kernel, or no descriptor left.
         _ => time::sleep(Duration::from_millis(20)).await,
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_blocked_or_ignored_term_is_seen() {
+    fn a_blocked_or_ignored_term_is_detected() {
         let status = |blocked: &str, ignored: &str| {
             format!("Name:\tx\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n")
         };

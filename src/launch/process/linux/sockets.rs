@@ -1,8 +1,11 @@
-//! The listening sockets of a port: asked of the kernel, or else read from its tables.
+//! The listening sockets of a port, from `sock_diag(7)`.
 //!
-//! The tables list every connection of the machine too; the kernel takes milliseconds to walk them.
+//! Some systems do not have it: a kernel without `CONFIG_INET_DIAG` or without a way to load that module,
+//! gVisor, Android, or a sandbox that allows no netlink sockets (systemd's `RestrictAddressFamilies=`).
+//! There no listener is seen. `/proc/net/tcp` would tell it too, but it lists every connection of the
+//! machine, which takes the kernel many milliseconds.
 
-use std::{fs, net::Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use rustix::{
     io,
@@ -18,40 +21,37 @@ const LISTENING: u8 = 10;
 /// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
-    /// The IPv4 ones mapped.
+    /// An IPv4 address is mapped to IPv6.
     pub(super) address: Ipv6Addr,
     pub(super) inode: u64,
 }
 
 impl Socket {
-    /// Whether a request to the loopback could reach it.
+    /// Whether a connection to the loopback can reach it.
     pub(super) fn is_near(&self) -> bool {
         let address = self.address.to_canonical();
         address.is_loopback() || address.is_unspecified()
     }
 
-    /// Whether a request of another machine could reach it.
+    /// Whether a connection from another machine can reach it.
     pub(super) fn is_far(&self) -> bool {
         !self.address.to_canonical().is_loopback()
     }
 }
 
-/// Who listens on this port, of whatever address.
+/// The sockets that listen on this port, on any address; none where the system does not tell.
 pub(super) fn listening_on(port: u16) -> Vec<Socket> {
-    let all = asked().unwrap_or_else(|_| tables());
-    let on_port = all.into_iter().filter(|(local, _)| *local == port);
-    on_port.map(|(_, socket)| socket).collect()
+    // Each family by itself: a machine may lack IPv6.
+    [AddressFamily::INET, AddressFamily::INET6]
+        .into_iter()
+        .flat_map(|family| listening(family).unwrap_or_default())
+        .filter(|(local, _)| *local == port)
+        .map(|(_, socket)| socket)
+        .collect()
 }
 
-/// All listening sockets, from `sock_diag(7)`.
-fn asked() -> io::Result<Vec<(u16, Socket)>> {
-    let mut all = ask(AddressFamily::INET)?;
-    // A machine without IPv6 refuses this.
-    all.extend(ask(AddressFamily::INET6).unwrap_or_default());
-    Ok(all)
-}
-
-fn ask(family: AddressFamily) -> io::Result<Vec<(u16, Socket)>> {
+/// All listening sockets, with their ports.
+fn listening(family: AddressFamily) -> io::Result<Vec<(u16, Socket)>> {
     let kernel = socket_with(
         AddressFamily::NETLINK,
         SocketType::DGRAM,
@@ -69,7 +69,7 @@ fn ask(family: AddressFamily) -> io::Result<Vec<(u16, Socket)>> {
     }
 }
 
-/// `nlmsghdr` and `inet_diag_req_v2`: list what listens for TCP.
+/// `nlmsghdr` and `inet_diag_req_v2`: a request to list the listening TCP sockets.
 fn question(family: AddressFamily) -> Vec<u8> {
     const LENGTH: usize = 16 + 56;
     const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -87,7 +87,7 @@ fn question(family: AddressFamily) -> Vec<u8> {
     question
 }
 
-/// Reads some messages, and says whether more follow.
+/// Reads some messages. Returns whether more follow.
 fn read_answer(
     mut answer: &[u8],
     family: AddressFamily,
@@ -115,7 +115,7 @@ fn read_answer(
 fn read_socket(message: &[u8], family: AddressFamily) -> Option<(u16, Socket)> {
     let port = u16::from_be_bytes(array(message, 16 + 4)?);
     let address = if family == AddressFamily::INET {
-        std::net::Ipv4Addr::from(array::<4>(message, 16 + 8)?).to_ipv6_mapped()
+        Ipv4Addr::from(array::<4>(message, 16 + 8)?).to_ipv6_mapped()
     } else {
         Ipv6Addr::from(array::<16>(message, 16 + 8)?)
     };
@@ -127,80 +127,46 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// All listening sockets, from `/proc/net`.
-fn tables() -> Vec<(u16, Socket)> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| table.lines().filter_map(read_line).collect::<Vec<_>>())
-        .collect()
-}
-
-fn read_line(line: &str) -> Option<(u16, Socket)> {
-    let fields: Vec<_> = line.split_ascii_whitespace().collect();
-    let (address, port) = fields.get(1)?.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let state = u8::from_str_radix(fields.get(3)?, 16).ok()?;
-    let socket = Socket {
-        address: read_address(address)?,
-        inode: fields.get(9)?.parse().ok()?,
-    };
-    (state == LISTENING).then_some((port, socket))
-}
-
-/// An address as words of memory.
-fn read_address(text: &str) -> Option<Ipv6Addr> {
-    let words = (0..text.len() / 8)
-        .map(|word| u32::from_str_radix(text.get(word * 8..word * 8 + 8)?, 16).ok());
-    let bytes: Vec<u8> = words
-        .map(|word| word.map(u32::to_ne_bytes))
-        .collect::<Option<Vec<_>>>()?
-        .concat();
-    match bytes.len() {
-        4 => Some(std::net::Ipv4Addr::from(array::<4>(&bytes, 0)?).to_ipv6_mapped()),
-        16 => Some(Ipv6Addr::from(array::<16>(&bytes, 0)?)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::{
+        net::{TcpListener, TcpStream},
+        os::fd::AsFd,
+    };
+
+    use rustix::fs::fstat;
 
     use super::*;
 
+    fn inode_of(socket: &impl AsFd) -> u64 {
+        fstat(socket).unwrap().st_ino
+    }
+
     #[test]
-    fn both_ways_know_the_listener_and_not_its_connections() {
+    fn a_listener_is_seen_and_its_connections_are_not() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let _connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        let on_port = |all: Vec<(u16, Socket)>| -> Vec<Socket> {
-            let ours = all.into_iter().filter(|(local, _)| *local == port);
-            ours.map(|(_, socket)| socket).collect()
-        };
-        let listed = on_port(tables());
-        assert_eq!(listed.len(), 1);
-        assert_eq!(listed[0].address, Ipv4Addr::LOCALHOST.to_ipv6_mapped());
-        assert_eq!(listening_on(port), listed);
-        // A kernel without `sock_diag` has only the tables.
-        if let Ok(all) = asked() {
-            assert_eq!(on_port(all), listed);
-        }
+        let seen = listening_on(port);
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].address, Ipv4Addr::LOCALHOST.to_ipv6_mapped());
+        assert_eq!(seen[0].inode, inode_of(&listener));
     }
 
     #[test]
-    fn an_ipv6_listener_is_known_both_ways() {
+    fn an_ipv6_listener_is_seen() {
         // A machine without IPv6 has none.
         if let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
             let port = listener.local_addr().unwrap().port();
-            let socket = listening_on(port).remove(0);
-            assert_eq!(socket.address, Ipv6Addr::LOCALHOST);
-            assert!(tables().contains(&(port, socket)));
+            let seen = listening_on(port);
+            assert_eq!(seen.len(), 1);
+            assert_eq!(seen[0].address, Ipv6Addr::LOCALHOST);
+            assert_eq!(seen[0].inode, inode_of(&listener));
         }
     }
 
     #[test]
-    fn who_can_reach_a_socket_depends_on_its_address() {
+    fn a_socket_can_be_reached_according_to_its_address() {
         for (address, is_near, is_far) in [
             ("::1", true, false),
             ("::ffff:127.0.0.5", true, false),
@@ -220,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_answer_is_an_error_or_nothing() {
+    fn a_broken_answer_is_an_error_or_empty() {
         let mut all = Vec::new();
         assert_eq!(read_answer(&[], AddressFamily::INET, &mut all), Ok(true));
         assert!(read_answer(&[0; 6], AddressFamily::INET, &mut all).is_ok());

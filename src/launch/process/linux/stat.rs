@@ -5,7 +5,7 @@ use std::fs;
 /// `PF_EXITING`: the thread has begun to end.
 const EXITING: u64 = 0x4;
 
-/// What the kernel says of a process in one line.
+/// One process, as its line in `/proc` shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) group: u32,
@@ -22,9 +22,9 @@ impl Stat {
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        // The name may contain anything, parentheses and spaces included.
+        // The name may contain any characters, also parentheses and spaces.
         let (_, rest) = text.rsplit_once(')')?;
-        // Field 3 of the manual page is the first here.
+        // The first field here is field 3 of the manual page.
         let fields: Vec<_> = rest.split_ascii_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Self {
@@ -36,8 +36,8 @@ impl Stat {
         })
     }
 
-    /// Whether the process is more than a zombie. One whose first thread has ended looks like a
-    /// zombie, but has more threads.
+    /// Whether the process is more than a zombie. A process whose first thread has ended looks like a
+    /// zombie, but has other threads.
     pub(super) fn lives(&self) -> bool {
         !self.ended || self.threads > 1
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_parentheses_and_spaces_hides_nothing() {
+    fn a_name_with_parentheses_and_spaces_is_skipped() {
         let text = "42 (a) Z 1 (b) S 7 1300 1300 0 -1 4194308 9 0 0 0 1 2 3 4 20 0 3 0 987654 1 2";
         let stat = Stat::parse(text).unwrap();
         assert_eq!(stat.group, 1300);
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zombie_is_dead_unless_it_has_other_threads() {
+    fn a_zombie_with_other_threads_lives() {
         let zombie = |threads: u32| {
             let text = format!("1 (x) Z 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 {threads} 0 5 0");
             Stat::parse(&text).unwrap()
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_nothing() {
+    fn text_that_is_no_stat_is_none() {
         assert_eq!(Stat::parse(""), None);
         assert_eq!(Stat::parse("1 (x) S 1"), None);
     }

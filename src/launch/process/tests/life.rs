@@ -1,4 +1,4 @@
-//! How a run begins, and the ways in which it ends without being stopped.
+//! How an instance begins, and how it ends without being stopped.
 
 use std::{io, panic, thread};
 
@@ -6,7 +6,6 @@ use rustix::process::{WaitOptions, waitpid};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
-use crate::launch::process::spawn::spawn_guarded_by;
 
 const TREE: &str = "sleep 1000 & echo up; sleep 1000 & wait";
 
@@ -15,7 +14,7 @@ fn runtime() -> Runtime {
 }
 
 #[tokio::test]
-async fn an_exit_code_is_told_again_and_again() {
+async fn an_exit_code_is_reported_to_each_call() {
     let mut process = start(sh("exit 7")).await;
     let trace = Trace::of(&process);
     let exit = Exit {
@@ -32,7 +31,7 @@ async fn an_exit_code_is_told_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_signal_is_told() {
+async fn a_signal_is_reported() {
     let mut process = start(sh("kill -9 $$")).await;
     let exit = within_limit(process.ended()).await;
     assert_eq!((exit.code, exit.signal), (None, Some(9)));
@@ -44,7 +43,6 @@ async fn an_exit_is_known_while_a_grandchild_holds_the_pipes() {
     let mut process = start(sh("sleep 1000 & exit 3")).await;
     let trace = Trace::of(&process);
     assert_eq!(within_limit(process.ended()).await.code, Some(3));
-    within_limit(process.settle_output()).await;
     process.kill();
     within_limit(process.gone()).await;
     trace.assert_gone();
@@ -64,11 +62,11 @@ async fn a_process_runs_until_it_ends() {
 }
 
 #[tokio::test]
-async fn the_group_does_not_outlive_its_guardian() {
+async fn the_group_ends_with_its_watchdog() {
     let mut process = up(TREE).await;
     let trace = Trace::of(&process);
     send(trace.group, Signal::KILL);
-    assert!(within_limit(process.ended()).await.by_guardian);
+    assert!(within_limit(process.ended()).await.watchdog_died);
     assert!(!process.is_alive());
     within_limit(process.gone()).await;
     trace.assert_gone();
@@ -76,21 +74,21 @@ async fn the_group_does_not_outlive_its_guardian() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_guardian_that_was_reaped_by_others_is_no_number_to_signal() {
+async fn a_watchdog_that_was_reaped_by_others_is_not_signalled() {
     let mut process = up(TREE).await;
     let trace = Trace::of(&process);
     send(trace.group, Signal::KILL);
-    waitpid(pid_of(trace.group), WaitOptions::empty()).unwrap();
-    assert!(!process.group.signal(Signal::KILL));
-    assert!(within_limit(process.ended()).await.by_guardian);
+    waitpid(pid::from_number(trace.group), WaitOptions::empty()).unwrap();
+    assert!(!process.group.signal(&[Signal::KILL]));
+    assert!(within_limit(process.ended()).await.watchdog_died);
     within_limit(process.gone()).await;
     trace.assert_gone();
 }
 
 #[tokio::test]
-async fn a_leader_that_was_reaped_by_others_has_ended_somehow() {
+async fn a_leader_that_was_reaped_by_others_has_an_unknown_exit() {
     let mut process = start(sh("exit 7")).await;
-    waitpid(pid_of(process.pid()), WaitOptions::empty()).unwrap();
+    waitpid(pid::from_number(process.pid()), WaitOptions::empty()).unwrap();
     assert!(!process.is_alive());
     assert_eq!(within_limit(process.ended()).await, Exit::default());
     within_limit(process.gone()).await;
@@ -105,7 +103,7 @@ async fn dropping_it_ends_all() {
 }
 
 #[tokio::test]
-async fn dropping_it_ends_all_though_the_guardian_is_stopped() {
+async fn dropping_it_ends_all_even_if_the_watchdog_is_suspended() {
     let process = up(TREE).await;
     let trace = Trace::of(&process);
     send(trace.group, Signal::STOP);
@@ -138,7 +136,7 @@ fn it_can_be_dropped_after_its_runtime_and_while_unwinding() {
 }
 
 #[test]
-fn a_start_that_nobody_waits_for_leaves_nothing() {
+fn a_start_that_is_dropped_leaves_nothing() {
     let mark = format!("{}-abandoned", std::process::id());
     let mut launch = sh("sleep 1000 & wait");
     launch.env.insert("TEST_MARK".into(), mark.clone());
@@ -146,12 +144,12 @@ fn a_start_that_nobody_waits_for_leaves_nothing() {
     let runtime = runtime();
     runtime.block_on(async {
         for delay in 0..20 {
-            let start = spawn(Arc::clone(&launch), settings(), CARE);
+            let start = spawn(SHELL, Arc::clone(&launch), context(), OPTIONS);
             let waited = time::timeout(Duration::from_micros(delay * 200), start);
             drop(waited.await);
         }
     });
-    // Starts that are still on their way go on, each on its thread.
+    // Starts that are still under way continue, each on its thread.
     drop(runtime);
     let entry = format!("TEST_MARK={mark}");
     let marked = || {
@@ -168,16 +166,16 @@ fn a_start_that_nobody_waits_for_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_the_services_fault() {
+async fn a_missing_program_is_an_error_of_the_service() {
     let launch = Arc::new(command("/nonexistent/server", &[]));
-    let SpawnError::Os { what, error } = spawn(launch, settings(), CARE).await.unwrap_err();
+    let LaunchError { what, error } = spawn(SHELL, launch, context(), OPTIONS).await.unwrap_err();
     assert_eq!((what, error.kind()), ("service", io::ErrorKind::NotFound));
 }
 
 #[test]
 fn a_runtime_without_io_is_an_error_and_no_panic() {
     let runtime = Builder::new_current_thread().build().unwrap();
-    let started = runtime.block_on(spawn(Arc::new(sh("exit 0")), settings(), CARE));
+    let started = runtime.block_on(spawn(SHELL, Arc::new(sh("exit 0")), context(), OPTIONS));
     assert!(started.is_err());
 }
 
@@ -213,9 +211,9 @@ async fn the_environment_is_what_was_asked_for() {
     said(&bare, "[][given][/]").await;
 }
 
-async fn unguarded(script: &str) -> Process {
+async fn without_shell(script: &str) -> Process {
     let launch = Arc::new(sh(script));
-    let process = spawn_guarded_by("/nonexistent/sh", launch, settings(), CARE).await;
+    let process = spawn("/nonexistent/sh", launch, context(), OPTIONS).await;
     let process = process.unwrap();
     said(&process, "up\n").await;
     process
@@ -223,11 +221,11 @@ async fn unguarded(script: &str) -> Process {
 
 #[tokio::test]
 async fn without_a_shell_the_service_leads_its_group_and_is_reaped_last() {
-    let mut process = unguarded("sleep 1000 & echo up; exit 4").await;
+    let mut process = without_shell("sleep 1000 & echo up; exit 4").await;
     let trace = Trace::of(&process);
     assert_eq!(trace.group, trace.leader);
     assert_eq!(within_limit(process.ended()).await.code, Some(4));
-    // The number of the group still is its own: the grandchild can be reached.
+    // No other group can have the number yet: a signal reaches the grandchild.
     process.terminate();
     within_limit(process.gone()).await;
     trace.assert_gone();
@@ -235,7 +233,7 @@ async fn without_a_shell_the_service_leads_its_group_and_is_reaped_last() {
 
 #[tokio::test]
 async fn without_a_shell_dropping_it_ends_all() {
-    let process = unguarded(TREE).await;
+    let process = without_shell(TREE).await;
     let trace = Trace::of(&process);
     drop(process);
     trace.vanishes().await;
@@ -243,12 +241,12 @@ async fn without_a_shell_dropping_it_ends_all() {
 
 /// A program that starts a service, and then does nothing.
 #[test]
-#[ignore = "a fixture of `nothing_outlives_a_host_that_is_killed`"]
-fn host() {
+#[ignore = "a fixture of `nothing_outlives_a_program_that_is_killed`"]
+fn program() {
     if is_fixture() {
         let process = runtime().block_on(up(TREE));
         let group = process.group.id();
-        // The test reads it from here.
+        // The test reads the number from the output.
         drop(io::Write::write_all(
             &mut io::stdout(),
             format!("group {group}.\n").as_bytes(),
@@ -260,12 +258,14 @@ fn host() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn nothing_outlives_a_host_that_is_killed() {
-    // Strays are left alone, so that only the guardian can end the service of the host.
-    let launch = Arc::new(fixture("launch::process::tests::life::host"));
-    let host = spawn(launch, settings(), ONLY_THE_GROUP).await.unwrap();
-    said(&host, ".\n").await;
-    let text = host.output().text(&Secrets::default());
+async fn nothing_outlives_a_program_that_is_killed() {
+    // Detached descendants are left alone, so that only the watchdog can end the program's service.
+    let launch = Arc::new(fixture("launch::process::tests::life::program"));
+    let program = spawn(SHELL, launch, context(), ONLY_THE_GROUP)
+        .await
+        .unwrap();
+    said(&program, ".\n").await;
+    let text = text(&program);
     let number = text
         .split_once("group ")
         .unwrap()
@@ -276,8 +276,8 @@ async fn nothing_outlives_a_host_that_is_killed() {
     let group: u32 = number.parse().unwrap();
     assert!(os::members(group).unwrap().len() >= 3);
 
-    send(host.pid(), Signal::KILL);
+    send(program.pid(), Signal::KILL);
     let ended = || os::members(group).unwrap().is_empty();
-    eventually("the service ends with its host", ended).await;
-    finish(host).await;
+    eventually("the service ends with the program", ended).await;
+    finish(program).await;
 }

@@ -8,12 +8,15 @@ use std::{
 
 use super::*;
 
-/// A program that listens, and says where.
+const OURS: Listener = Listener::Ours { exposed: None };
+
+/// A program that listens, and writes its port.
 #[test]
 #[ignore = "a fixture of the tests beside it"]
 fn server() {
     if is_fixture() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = env::var("TEST_ADDRESS").unwrap_or("127.0.0.1".into());
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(std::io::stdout().write_all(format!("port {port}.\n").as_bytes()));
         thread::sleep(LIMIT * 3);
@@ -23,7 +26,7 @@ fn server() {
 
 async fn port_of(process: &Process) -> u16 {
     said(process, ".\n").await;
-    let text = process.output().text(&Secrets::default());
+    let text = text(process);
     let number = text
         .split_once("port ")
         .unwrap()
@@ -38,7 +41,7 @@ fn server_launch() -> Launch {
     fixture("launch::process::tests::listener::server")
 }
 
-/// The server, started by a script that has it as `"$@"`.
+/// The server, started by a script that gets the server's command line as `"$@"`.
 fn wrapped(script: &str) -> Launch {
     let server = server_launch();
     let mut launch = sh(script);
@@ -50,29 +53,40 @@ fn wrapped(script: &str) -> Launch {
 }
 
 #[tokio::test]
-async fn the_service_itself_is_ours() {
+async fn the_service_itself_is_the_listener() {
     let process = start(server_launch()).await;
     let port = port_of(&process).await;
-    assert_eq!(process.listener(port), Listener::Ours);
+    assert_eq!(process.listener(port).await, OURS);
     finish(process).await;
 }
 
 #[tokio::test]
-async fn a_server_behind_a_wrapper_is_ours() {
+async fn a_listener_that_other_machines_can_reach_is_exposed() {
+    let mut launch = server_launch();
+    launch.env.insert("TEST_ADDRESS".into(), "0.0.0.0".into());
+    let process = start(launch).await;
+    let port = port_of(&process).await;
+    let exposed = Some((Ipv4Addr::UNSPECIFIED, port).into());
+    assert_eq!(process.listener(port).await, Listener::Ours { exposed });
+    finish(process).await;
+}
+
+#[tokio::test]
+async fn a_server_behind_a_wrapper_is_the_listener() {
     let process = start(wrapped("\"$@\" & wait")).await;
     let port = port_of(&process).await;
-    assert_eq!(process.listener(port), Listener::Ours);
+    assert_eq!(process.listener(port).await, OURS);
     finish(process).await;
 }
 
 #[tokio::test]
-async fn a_server_that_left_the_group_is_ours() {
+async fn a_server_that_left_the_group_is_the_listener() {
     let process = start(wrapped(
         "if command -v setsid >/dev/null; then setsid \"$@\"; else \"$@\"; fi & wait",
     ))
     .await;
     let port = port_of(&process).await;
-    assert_eq!(process.listener(port), Listener::Ours);
+    assert_eq!(process.listener(port).await, OURS);
     finish(process).await;
 }
 
@@ -82,22 +96,22 @@ async fn another_program_is_named() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let pid = std::process::id();
-    assert_eq!(process.listener(port), Listener::Other { pid });
+    assert_eq!(process.listener(port).await, Listener::Other { pid });
     let server = start(server_launch()).await;
     let port = port_of(&server).await;
     let pid = server.pid();
-    assert_eq!(process.listener(port), Listener::Other { pid });
+    assert_eq!(process.listener(port).await, Listener::Other { pid });
     finish(process).await;
     finish(server).await;
 }
 
 #[tokio::test]
-async fn a_port_without_a_listener_has_nobody() {
+async fn on_a_port_without_a_listener_none_is_seen() {
     let process = up("echo up; sleep 1000").await;
-    // Nobody listens on the port of an outgoing connection.
+    // No process listens on the port of an outgoing connection.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let port = connection.local_addr().unwrap().port();
-    assert_eq!(process.listener(port), Listener::Unseen);
+    assert_eq!(process.listener(port).await, Listener::Unseen);
     finish(process).await;
 }

@@ -1,4 +1,4 @@
-//! Real children on real time. What "gone" means is looked up in `/proc`, so most of it is for Linux.
+//! Real child processes in real time. `/proc` shows whether a process is gone, so most tests need Linux.
 
 mod life;
 #[cfg(target_os = "linux")]
@@ -20,21 +20,32 @@ use std::{
 use rustix::process::{Signal, kill_process};
 use tokio::time::{self, Instant};
 
-use super::{guardian::pid_of, strays::Strays, *};
-use crate::config::{InheritEnv, Launch, OomScoreAdj, Secrets};
+use super::{
+    cookie::Cookie,
+    output::LogContext,
+    pid,
+    spawn::{SpawnOptions, spawn},
+    *,
+};
+use crate::{
+    config::{InheritEnv, Launch, OomScoreAdj, Secrets},
+    launch::LaunchError,
+};
 
-const CARE: Care = Care {
+const SHELL: &str = "/bin/sh";
+
+const OPTIONS: SpawnOptions = SpawnOptions {
     stop_detached: true,
     oom_score_adj: OomScoreAdj::Inherited,
 };
 
-/// For what the guardian alone can end.
-const ONLY_THE_GROUP: Care = Care {
+/// For processes that only the watchdog can end.
+const ONLY_THE_GROUP: SpawnOptions = SpawnOptions {
     stop_detached: false,
-    ..CARE
+    ..OPTIONS
 };
 
-/// More than anything takes, even on a machine with other things to do.
+/// Longer than anything takes, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn command(command: impl Into<PathBuf>, args: &[&str]) -> Launch {
@@ -51,7 +62,7 @@ fn sh(script: &str) -> Launch {
     command("/bin/sh", &["-c", script])
 }
 
-/// This test binary again, as a program that runs one of its `#[ignore]`d fixtures.
+/// This test binary, as a program that runs one of its `#[ignore]`d fixtures.
 #[cfg(target_os = "linux")]
 fn fixture(name: &str) -> Launch {
     let mut launch = command(
@@ -67,28 +78,33 @@ fn is_fixture() -> bool {
     env::var_os("TEST_FIXTURE").is_some()
 }
 
-fn settings() -> Output {
-    Output {
+fn context() -> LogContext {
+    LogContext {
         service: "test".to_owned(),
-        secrets: Secrets::default(),
+        secrets: Arc::default(),
     }
 }
 
 async fn start(launch: Launch) -> Process {
-    spawn(Arc::new(launch), settings(), CARE).await.unwrap()
+    spawn(SHELL, Arc::new(launch), context(), OPTIONS)
+        .await
+        .unwrap()
 }
 
-/// Starts a script, and waits until it has said `up`.
+/// Starts a script, and waits until it has written `up`.
 async fn up(script: &str) -> Process {
     let process = start(sh(script)).await;
     said(&process, "up\n").await;
     process
 }
 
+/// What it wrote so far.
+fn text(process: &Process) -> String {
+    process.tail.text(&Secrets::default())
+}
+
 async fn said(process: &Process, wanted: &str) {
-    let tail = process.output();
-    let text = || tail.text(&Secrets::default());
-    eventually(wanted, || text().contains(wanted)).await;
+    eventually(wanted, || text(process).contains(wanted)).await;
 }
 
 async fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
@@ -105,7 +121,7 @@ async fn within_limit<T>(future: impl Future<Output = T>) -> T {
         .expect("it takes too long")
 }
 
-/// Kills what a test has started, and sees to it that nothing is left.
+/// Kills what a test has started, and checks that nothing is left.
 async fn finish(mut process: Process) {
     let trace = Trace::of(&process);
     process.kill();
@@ -114,14 +130,14 @@ async fn finish(mut process: Process) {
 }
 
 fn send(pid: u32, signal: Signal) {
-    kill_process(pid_of(pid).unwrap(), signal).unwrap();
+    kill_process(pid::from_number(pid).unwrap(), signal).unwrap();
 }
 
-/// What is needed to find whatever is left of a process.
+/// What is needed to find what is left of an instance.
 struct Trace {
     group: u32,
     leader: u32,
-    strays: Arc<Strays>,
+    cookie: Arc<Cookie>,
 }
 
 impl Trace {
@@ -129,30 +145,30 @@ impl Trace {
         Self {
             group: process.group.id(),
             leader: process.pid(),
-            strays: Arc::clone(&process.strays),
+            cookie: Arc::clone(process.sweep.cookie()),
         }
     }
 
-    /// Whether anything lives that has the cookie or is in the group.
+    /// Whether a process lives that has the cookie or is in the group.
     fn has_survivors(&self) -> bool {
         let members = os::members(self.group).unwrap_or_default();
-        !members.is_empty() || !os::carriers(self.strays.cookie()).is_empty()
+        !members.is_empty() || !os::descendants(&self.cookie).is_empty()
     }
 
     fn is_reaped(&self) -> bool {
         [self.leader, self.group]
-            .map(|pid| exit::peek(pid_of(pid).unwrap()))
+            .map(|pid| exit::peek(pid::from_number(pid).unwrap()))
             .iter()
             .all(|peek| *peek == exit::Peek::Lost)
     }
 
-    /// For a process whose `gone` has resolved.
+    /// For an instance whose `gone` has resolved.
     fn assert_gone(&self) {
         assert!(!self.has_survivors(), "something survived");
         assert!(self.is_reaped(), "a zombie is left");
     }
 
-    /// For a process that was dropped or killed from outside.
+    /// For an instance that was dropped, or killed from outside.
     async fn vanishes(&self) {
         eventually("nothing survives", || !self.has_survivors()).await;
         eventually("no zombie is left", || self.is_reaped()).await;

@@ -1,4 +1,4 @@
-//! How readily the kernel ends a run.
+//! Which processes the kernel ends first when memory is short.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn score_of(pid: u32) -> i32 {
 }
 
 #[tokio::test]
-async fn who_was_started_before_the_score_was_adjusted_gets_it_too_but_not_the_guardian() {
+async fn processes_started_before_the_score_was_set_get_it_too_but_not_the_watchdog() {
     let process = up("sh -c 'sleep 1000 & echo up; wait' & wait").await;
     let group = process.group.id();
     let inherited = score_of(group);

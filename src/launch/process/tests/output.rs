@@ -1,4 +1,4 @@
-//! What a process writes.
+//! What a service writes.
 
 use std::{
     io::{self, Write},
@@ -12,12 +12,11 @@ use super::*;
 async fn text_of(script: &str) -> String {
     let mut process = start(sh(script)).await;
     within_limit(process.ended()).await;
-    process.settle_output().await;
-    process.output().text(&Secrets::default())
+    text(&process)
 }
 
 #[tokio::test]
-async fn the_last_words_are_there_after_the_exit() {
+async fn the_output_is_complete_after_the_exit() {
     assert_eq!(
         text_of("echo out; echo err >&2; printf end").await.len(),
         11
@@ -25,11 +24,10 @@ async fn the_last_words_are_there_after_the_exit() {
 }
 
 #[tokio::test]
-async fn pipes_that_another_holds_are_not_waited_for_again_and_again() {
+async fn pipes_that_another_process_holds_are_waited_for_once() {
     let mut process = start(sh("sleep 1000 & exit 3")).await;
-    within_limit(process.ended()).await;
     let interrupted = async {
-        while time::timeout(Duration::from_millis(20), process.settle_output())
+        while time::timeout(Duration::from_millis(20), process.ended())
             .await
             .is_err()
         {}
@@ -41,10 +39,7 @@ async fn pipes_that_another_holds_are_not_waited_for_again_and_again() {
 async fn a_flood_without_a_line_end_is_drained_and_bounded() {
     let text = text_of("head -c 20000000 /dev/zero | tr '\\0' x; echo; echo done").await;
     assert!(text.len() <= 64 * 1024);
-    assert!(
-        text.ends_with("x\ndone\n"),
-        "the process went on to its end"
-    );
+    assert!(text.ends_with("x\ndone\n"), "the process ran to its end");
 }
 
 #[tokio::test]
@@ -54,9 +49,9 @@ async fn no_byte_ends_the_reader() {
 }
 
 #[tokio::test]
-async fn a_process_that_closes_its_output_lives_on() {
+async fn a_process_that_closes_its_output_is_not_ended() {
     let mut process = up("echo up; exec >&- 2>&-; sleep 1000").await;
-    within_limit(process.settle_output()).await;
+    within_limit(process.pipes.ended()).await;
     assert!(process.is_alive());
     finish(process).await;
 }
@@ -65,11 +60,10 @@ async fn a_process_that_closes_its_output_lives_on() {
 async fn secrets_are_replaced_when_the_output_is_read() {
     let mut process = start(sh("echo key=sk-12345678 port=8080")).await;
     within_limit(process.ended()).await;
-    process.settle_output().await;
     let secrets = Secrets {
         values: vec!["sk-12345678".into()],
     };
-    let text = process.output().text(&secrets);
+    let text = process.tail.text(&secrets);
     assert_eq!(text, "key=[redacted] port=8080\n");
 }
 
@@ -104,28 +98,29 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 #[tokio::test]
-async fn each_line_is_an_event_for_who_listens() {
+async fn each_line_is_an_event() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
         .with_ansi(false)
         .with_writer(log.clone())
         .finish();
-    // With one subscriber in the program, `tracing` asks only that of the thread which comes to an
-    // event first: another test's, which has none. So there are two.
+    // While a program has only one subscriber, `tracing` asks the thread that reaches an event first: that
+    // of another test, which has none. So there are two.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber);
 
-    let output = Output {
+    let context = LogContext {
         service: "llama".into(),
-        secrets: Secrets {
+        secrets: Arc::new(Secrets {
             values: vec!["sk-12345678".into()],
-        },
+        }),
     };
     let script = "echo first; printf 'sk-12345678\\033[2J' >&2";
-    let mut process = spawn(Arc::new(sh(script)), output, CARE).await.unwrap();
+    let mut process = spawn(SHELL, Arc::new(sh(script)), context, OPTIONS)
+        .await
+        .unwrap();
     within_limit(process.ended()).await;
-    process.settle_output().await;
 
     let text = log.text();
     let line = |wanted: &str| {
@@ -137,7 +132,7 @@ async fn each_line_is_an_event_for_who_listens() {
     assert!(!text.contains("sk-123"));
 }
 
-/// Has nowhere to write to.
+/// A writer with a bug.
 struct Broken;
 
 impl Write for Broken {
@@ -158,7 +153,7 @@ async fn a_subscriber_that_panics_ends_nothing() {
         .finish();
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber);
-    // More than a pipe holds: without a reader it would block, or die of SIGPIPE.
+    // More than a pipe holds: without a reader the script would block, or die of SIGPIPE.
     let script = "for n in 1 2 3 4; do head -c 100000 /dev/zero | tr '\\0' '\\n'; done && exit 7";
     let mut process = start(sh(script)).await;
     assert_eq!(within_limit(process.ended()).await.code, Some(7));

@@ -1,8 +1,8 @@
-//! Stopping: who is asked, who is forced, who is waited for.
+//! Stopping: which processes are asked, killed and waited for.
 
 use super::*;
 
-/// Long enough for a stop that works, and sure to pass in one that has to wait.
+/// Long enough for a stop that works; a stop that has to wait takes longer.
 const A_WHILE: Duration = Duration::from_millis(300);
 
 async fn stops(mut process: Process) {
@@ -24,16 +24,16 @@ async fn killing_ends_leader_and_grandchildren() {
     process.kill();
     within_limit(process.gone()).await;
     let exit = within_limit(process.ended()).await;
-    assert_eq!((exit.signal, exit.by_guardian), (Some(9), false));
+    assert_eq!((exit.signal, exit.watchdog_died), (Some(9), false));
     trace.assert_gone();
 }
 
 #[tokio::test]
-async fn who_ignores_the_request_is_waited_for_and_then_killed() {
+async fn a_process_that_ignores_term_is_waited_for_and_then_killed() {
     let mut process = up("trap '' TERM; echo up; while :; do sleep 1; done").await;
     let trace = Trace::of(&process);
     let name = process.pid().to_string();
-    assert!(os::deaf_to_term(&name));
+    assert!(os::ignores_term(&name));
     process.terminate();
     time::timeout(A_WHILE, process.gone()).await.unwrap_err();
     assert!(process.is_alive());
@@ -43,17 +43,17 @@ async fn who_ignores_the_request_is_waited_for_and_then_killed() {
 }
 
 #[tokio::test]
-async fn a_stopped_process_is_asked_too() {
+async fn a_suspended_process_ends_on_term() {
     let process = up("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done").await;
     let name = process.pid().to_string();
     // A shell blocks all signals for the moment in which it starts a program.
-    eventually("TERM is heeded", || !os::deaf_to_term(&name)).await;
+    eventually("TERM is not blocked", || !os::ignores_term(&name)).await;
     send(process.pid(), Signal::STOP);
     stops(process).await;
 }
 
 #[tokio::test]
-async fn a_server_behind_a_wrapper_has_its_grace() {
+async fn a_server_behind_a_wrapper_has_time_to_end() {
     let dir = Dir::new("grace");
     let file = dir.join("saved");
     let script = format!(
@@ -72,7 +72,7 @@ async fn a_server_behind_a_wrapper_has_its_grace() {
 }
 
 #[tokio::test]
-async fn a_grandchild_that_stays_is_killed() {
+async fn a_grandchild_that_ignores_term_is_killed() {
     let mut process = up("(trap '' TERM; echo up; while :; do sleep 1; done) & wait").await;
     let trace = Trace::of(&process);
     process.terminate();
@@ -84,7 +84,7 @@ async fn a_grandchild_that_stays_is_killed() {
 }
 
 #[tokio::test]
-async fn a_second_request_is_heard() {
+async fn a_second_term_is_received() {
     let script = "trap 'n=$((n+1)); echo got $n; [ $n -lt 2 ] || exit 0' TERM
                   echo up; while :; do sleep 0.05; done";
     let mut process = up(script).await;
@@ -95,7 +95,7 @@ async fn a_second_request_is_heard() {
 }
 
 #[tokio::test]
-async fn a_leader_that_ends_by_itself_leaves_a_clean_house() {
+async fn a_leader_that_ends_by_itself_leaves_nothing() {
     let mut process = start(sh("sleep 0.2 & exit 0")).await;
     let trace = Trace::of(&process);
     within_limit(process.gone()).await;
@@ -108,33 +108,33 @@ fn has_setsid() -> bool {
 }
 
 /// Waits for the process that leaves the group: it has the cookie, and a group of its own.
-async fn stray_of(process: &Process) -> strays::Carrier {
+async fn detached_from(process: &Process) -> cookie::Descendant {
     let group = process.group.id();
     let find = || {
-        let all = os::carriers(process.strays.cookie());
-        all.into_iter().find(|carrier| carrier.group != group)
+        let all = os::descendants(process.sweep.cookie());
+        all.into_iter().find(|descendant| descendant.group != group)
     };
     eventually("a process leaves the group", || find().is_some()).await;
     find().unwrap()
 }
 
 #[tokio::test]
-async fn who_left_the_group_is_stopped_too() {
+async fn a_detached_descendant_is_stopped() {
     if has_setsid() {
         let process = up("setsid sleep 1000 & echo up; wait").await;
-        stray_of(&process).await;
+        detached_from(&process).await;
         stops(process).await;
     }
 }
 
 #[tokio::test]
-async fn who_left_the_group_is_killed_when_it_must_be() {
+async fn a_detached_descendant_that_ignores_term_is_killed() {
     if has_setsid() {
         let process =
             up("setsid sh -c \"trap '' TERM; echo up; while :; do sleep 1; done\" & wait");
         let mut process = process.await;
         let trace = Trace::of(&process);
-        stray_of(&process).await;
+        detached_from(&process).await;
         process.terminate();
         time::timeout(A_WHILE, process.gone()).await.unwrap_err();
         assert!(trace.has_survivors());
@@ -145,43 +145,45 @@ async fn who_left_the_group_is_killed_when_it_must_be() {
 }
 
 #[tokio::test]
-async fn who_left_the_group_ends_with_a_dropped_process() {
+async fn a_detached_descendant_ends_when_the_process_is_dropped() {
     if has_setsid() {
         let process = up("setsid sleep 1000 & echo up; wait").await;
         let trace = Trace::of(&process);
-        stray_of(&process).await;
+        detached_from(&process).await;
         drop(process);
         trace.vanishes().await;
     }
 }
 
 #[tokio::test]
-async fn who_left_the_group_may_stay_if_so_configured() {
+async fn a_detached_descendant_is_left_alone_if_so_configured() {
     if has_setsid() {
         let launch = Arc::new(sh("setsid sleep 1000 & wait"));
-        let mut process = spawn(launch, settings(), ONLY_THE_GROUP).await.unwrap();
+        let mut process = spawn(SHELL, launch, context(), ONLY_THE_GROUP)
+            .await
+            .unwrap();
         let trace = Trace::of(&process);
-        let stray = stray_of(&process).await;
+        let detached = detached_from(&process).await;
         process.kill();
         within_limit(process.gone()).await;
-        assert!(os::lives(stray));
-        os::signal(stray, trace.strays.cookie(), &[Signal::KILL]);
+        assert!(os::lives(detached));
+        os::signal(detached, &trace.cookie, &[Signal::KILL]);
         trace.vanishes().await;
     }
 }
 
 #[tokio::test]
-async fn one_request_reaches_a_stray_once() {
+async fn one_stop_signals_a_detached_descendant_once() {
     if has_setsid() {
         let process = up("setsid sh -c \"trap 'echo told' TERM; echo up; \
              while :; do sleep 0.05; done\" & wait");
         let mut process = process.await;
-        stray_of(&process).await;
+        detached_from(&process).await;
         process.terminate();
         said(&process, "told").await;
-        // `gone` looks for strays again and again.
+        // `gone` sweeps again and again.
         time::timeout(A_WHILE, process.gone()).await.unwrap_err();
-        let text = process.output().text(&Secrets::default());
+        let text = text(&process);
         assert_eq!(text.matches("told").count(), 1);
         finish(process).await;
     }

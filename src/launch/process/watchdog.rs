@@ -1,0 +1,147 @@
+//! The shell that ends a process group when your program has ended.
+
+use std::{io, os::fd::OwnedFd, process::Stdio, thread, time::Duration};
+
+use rustix::{io::Errno, process::Pid};
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::Instant,
+};
+
+use super::pid;
+use crate::log::warn_once;
+
+/// Only built-in commands, so it needs no PATH. Signals to the group must not end it; the `echo` tells
+/// that from now on they do not. `kill -9 0` means the shell's own group, without a number that another
+/// group could have by then.
+const SCRIPT: &str = "trap '' HUP INT QUIT TERM PIPE USR1 USR2 TSTP TTIN TTOU; echo; \
+                      while read -r _; do :; done; kill -9 0";
+
+/// How long a shell may take until it has run the first line of its script, on a very busy machine.
+const ARM_LIMIT: Duration = Duration::from_secs(1);
+
+/// The leader of the service's process group.
+pub(super) struct Watchdog {
+    child: Child,
+    pid: Pid,
+    // The write end of the pipe that the watchdog reads. Closing it ends the group: one system call
+    // that cannot block, or none at all when your program dies.
+    lifeline: Option<OwnedFd>,
+    // The watchdog writes one line, at its start. The end of the stream tells that the watchdog has
+    // ended, without reaping it.
+    stdout: ChildStdout,
+}
+
+impl Watchdog {
+    /// Starts the watchdog; `None` where this system has no shell.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot start a process now.
+    pub(super) fn start(shell: &str) -> io::Result<Option<Self>> {
+        let spawned = Command::new(shell)
+            .args(["-c", SCRIPT])
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        match spawned {
+            Ok(child) => Self::of(child).map(Some),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                warn_once!(
+                    shell,
+                    "no shell to run a watchdog for local services: they outlive this program if it \
+                     is killed or aborts; install a POSIX shell at this path"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(mut child: Child) -> io::Result<Self> {
+        let missing = || io::Error::other("the watchdog has no pipes");
+        let pid = child.id().and_then(pid::from_number).ok_or_else(missing)?;
+        let lifeline = child.stdin.take().map(ChildStdin::into_owned_fd);
+        let stdout = child.stdout.take().ok_or_else(missing)?;
+        Ok(Self {
+            child,
+            pid,
+            lifeline: lifeline.transpose()?,
+            stdout,
+        })
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits until signals to the group do not end the watchdog. Before that, a stop would end the
+    /// watchdog and then kill the service, which has not had the time to end by itself. Blocks, mostly
+    /// for less than the service takes to start.
+    pub(super) fn wait_until_armed(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < ARM_LIMIT
+            && rustix::io::read(&self.stdout, &mut [0; 1]) == Err(Errno::AGAIN)
+        {
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Closes the lifeline: the watchdog kills the group, itself included.
+    pub(super) fn release(&mut self) {
+        self.lifeline = None;
+    }
+
+    /// Whether the lifeline is closed.
+    pub(super) fn is_released(&self) -> bool {
+        self.lifeline.is_none()
+    }
+
+    /// Resolves when the watchdog has ended; does not reap it. Cancel safe.
+    pub(super) async fn ended(&mut self) {
+        while matches!(self.stdout.read(&mut [0]).await, Ok(1..)) {}
+    }
+
+    /// Waits for the watchdog and reaps it. From here on another group may have the number.
+    pub(super) async fn reap(&mut self) {
+        self.release();
+        // An error means that other code has reaped it.
+        drop(self.child.wait().await);
+    }
+
+    /// Whether the watchdog is reaped, now or before.
+    pub(super) fn try_reap(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use rustix::process::{Signal, kill_process_group};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn once_armed_it_survives_a_stop_of_its_group() {
+        for _ in 0..20 {
+            let mut watchdog = Watchdog::start("/bin/sh").unwrap().expect("a shell");
+            watchdog.wait_until_armed();
+            kill_process_group(watchdog.pid(), Signal::TERM).unwrap();
+            watchdog.release();
+            let status = watchdog.child.wait().await.unwrap();
+            assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
+        }
+    }
+}

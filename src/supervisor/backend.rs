@@ -1,0 +1,22 @@
+//! What the supervisor needs of the machine that it runs on. Its tests have a simulated one.
+
+use std::{future::Future, sync::Arc};
+
+use crate::{
+    config::Target,
+    launch::{Launcher, process::Processes},
+    machine::Sight,
+    probe,
+};
+
+/// Starts instances, and asks whether they are ready.
+pub(crate) trait Backend: Launcher {
+    /// One probe of the health URL. Resolves within the target's timeout.
+    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<Self>;
+}
+
+impl Backend for Processes {
+    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<> {
+        async move { probe::get(&target).await.sight() }
+    }
+}
