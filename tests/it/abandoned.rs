@@ -1,4 +1,4 @@
-//! P7: a start belongs to nobody.
+//! P7: a start belongs to no request.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tower_local_service::Phase;
 use crate::support::{Fixture, eventually, is_alive, ms, waiting, within};
 
 #[tokio::test]
-async fn a_start_goes_on_without_who_asked_and_is_found_further_along() {
+async fn a_start_continues_without_its_waiter_and_the_next_request_joins_it() {
     let fixture = Fixture::new().with("--delay-bind", 500);
     let service = fixture.service("left");
     timeout(ms(100), service.acquire()).await.unwrap_err();
@@ -40,7 +40,7 @@ async fn a_timeout_shorter_than_the_start_makes_progress_with_each_try() {
 }
 
 #[tokio::test]
-async fn a_start_that_nobody_waits_for_is_stopped_by_its_idle_time() {
+async fn a_start_without_waiters_is_stopped_by_its_idle_time() {
     let fixture = Fixture::new().with("--delay-bind", 200);
     let service = fixture.configured("left", fixture.config().idle_stop(ms(50)));
     drop(waiting(&service).await);
@@ -65,7 +65,7 @@ async fn an_abandoned_start_is_stopped_after_its_grace_and_is_no_failure() {
 }
 
 #[tokio::test]
-async fn an_abandoned_start_is_kept_for_who_comes_within_the_grace() {
+async fn an_abandoned_start_is_kept_for_a_request_within_the_grace() {
     let fixture = Fixture::new().with("--delay-bind", 800);
     let config = fixture.config().abandon_grace(ms(400));
     let service = fixture.configured("taken-up", config);
@@ -78,7 +78,7 @@ async fn an_abandoned_start_is_kept_for_who_comes_within_the_grace() {
 }
 
 #[tokio::test]
-async fn of_many_who_wait_the_last_one_is_served() {
+async fn of_many_waiters_the_last_one_is_served() {
     let fixture = Fixture::new().with("--delay-bind", 400);
     let config = fixture.config().abandon_grace(Duration::ZERO);
     let service = fixture.configured("one-stays", config);

@@ -115,7 +115,7 @@ impl Body for Pinned {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut left = self.as_ref().left;
         let frame = left.take().map(|text| Ok(Frame::data(text.into())));
-        // Without unsafe code nothing of it can be changed, so it goes on for ever.
+        // Without unsafe code this cannot be changed, so it never ends.
         Poll::Ready(frame)
     }
 }

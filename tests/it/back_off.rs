@@ -1,4 +1,4 @@
-//! P8: what fails is not started again and again, and what has served is no failure.
+//! P8: a service that fails is not started again and again; an instance that served is no failure.
 
 use std::{error::Error as _, time::Duration};
 
@@ -48,7 +48,7 @@ async fn the_first_failure_is_followed_by_a_start_at_once_the_next_by_a_pause() 
     assert_eq!(fixture.starts().len(), 2);
     assert_eq!(service.status().phase, Phase::Failed);
 
-    // Inside of the pause nothing is started, however many ask.
+    // During the pause nothing is started, however many requests come.
     for _ in 0..50 {
         assert!(is_crash_loop(&failure(&service).await));
     }
@@ -66,7 +66,7 @@ async fn the_first_failure_is_followed_by_a_start_at_once_the_next_by_a_pause() 
 }
 
 #[tokio::test]
-async fn a_crash_loop_tells_what_it_is_about() {
+async fn a_crash_loop_names_its_cause() {
     let fixture = failing();
     let service = fixture.service("tells");
     failure(&service).await;
@@ -98,7 +98,7 @@ async fn start_and_stop_forgive() {
 }
 
 #[tokio::test]
-async fn a_run_that_served_is_no_failure() {
+async fn an_instance_that_served_is_no_failure() {
     let fixture = Fixture::new();
     let service = fixture.service("served");
     for _ in 0..5 {
@@ -110,7 +110,7 @@ async fn a_run_that_served_is_no_failure() {
     assert_eq!(fixture.starts().len(), 5);
 }
 
-/// Ends runs under a lease that has seen no answer, until there is a pause.
+/// Kills instances whose lease has received no response, until there is a pause.
 async fn assert_counted(fixture: &Fixture, service: &LocalService, end: impl Fn(u32)) {
     for _ in 0..2 {
         let lease = within("a start", service.acquire())
@@ -120,7 +120,7 @@ async fn assert_counted(fixture: &Fixture, service: &LocalService, end: impl Fn(
         end(pid);
         eventually("its end is known", || service.status().pid != Some(pid)).await;
         assert!(!is_alive(pid));
-        // Of a run that is over there is nothing left to count.
+        // The lease of an instance that has ended does not count.
         drop(lease);
     }
     let last = service.status().last_error.expect("it tells what happened");
@@ -135,18 +135,18 @@ async fn assert_counted(fixture: &Fixture, service: &LocalService, end: impl Fn(
 }
 
 #[tokio::test]
-async fn a_run_that_ends_before_it_served_is_a_failure() {
+async fn an_instance_that_ends_before_it_served_is_a_failure() {
     let fixture = Fixture::new();
     let service = fixture.service("unserved");
     assert_counted(&fixture, &service, kill).await;
 }
 
 #[tokio::test]
-async fn a_guardian_that_is_killed_is_a_failure_too() {
+async fn a_killed_watchdog_is_a_failure() {
     let fixture = Fixture::new();
     let service = fixture.service("unguarded");
-    let kill_guardian = |pid| kill(group_of(pid).expect("a group"));
-    assert_counted(&fixture, &service, kill_guardian).await;
+    let kill_watchdog = |pid| kill(group_of(pid).expect("a group"));
+    assert_counted(&fixture, &service, kill_watchdog).await;
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_ready_timeout_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_service_that_heals_serves_again() {
+async fn a_service_that_recovers_serves_again() {
     let fixture = Fixture::new();
     let (mark, port) = (fixture.path("healed"), fixture.port());
     let script = format!("[ -e {mark} ] && exec {PROGRAM} --port {port}; exit 3");

@@ -1,4 +1,4 @@
-//! P5: what is there before we start decides, and what answers after it must be ours.
+//! P5: what a probe finds before a start decides; after it, the server must be the one that was started.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::{
     Fixture, Outside, ask, eventually, get, is_alive, ms, now, since, waiting, within,
 };
 
-/// Somebody's server, and the service that wants its address; in the order in which they end.
+/// An external server, and a service with the same address; in the order in which they end.
 struct Case {
     service: LocalService,
     outside: Outside,
@@ -40,7 +40,7 @@ fn assert_occupied(error: &Error, by: &str) {
 }
 
 #[tokio::test]
-async fn a_wanted_status_is_used() {
+async fn a_server_with_an_expected_status_is_used() {
     for status in ["200", "204"] {
         let case = case(&["--health-status", status]);
         drop(case.service.acquire().await.unwrap());
@@ -50,7 +50,7 @@ async fn a_wanted_status_is_used() {
 }
 
 #[tokio::test]
-async fn a_status_is_wanted_where_the_configuration_says_so() {
+async fn the_configuration_says_which_statuses_are_expected() {
     let case = case(&["--health-status", "404"]);
     let config = case.ours.config().health_status([404]);
     let service = case.ours.configured("four-o-four", config);
@@ -69,7 +69,7 @@ async fn a_refused_connection_is_followed_by_a_start() {
 }
 
 #[tokio::test]
-async fn an_unwanted_answer_is_told_at_once_and_nothing_is_started() {
+async fn an_unexpected_answer_is_an_error_at_once_and_nothing_is_started() {
     let cases: [(&[&str], &str); 6] = [
         (&["--health-status", "404"], "404"),
         (&["--health-status", "500"], "500"),
@@ -104,7 +104,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_server_of_somebody_else_that_loads_is_waited_for() {
+async fn an_external_server_that_loads_is_waited_for() {
     let cases: [&[&str]; 4] = [
         &["--loading", "300"],
         &["--accept-and-hang", "--fault-for", "300"],
@@ -126,7 +126,7 @@ async fn a_server_of_somebody_else_that_loads_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_loading_server_that_goes_away_is_replaced_by_ours() {
+async fn a_loading_server_that_ends_is_replaced_by_an_owned_one() {
     let mut case = case(&["--health-status", "503"]);
     let patient = case.ours.service("patient");
     let waits = waiting(&patient).await;
@@ -139,7 +139,7 @@ async fn a_loading_server_that_goes_away_is_replaced_by_ours() {
 }
 
 #[tokio::test]
-async fn a_server_that_loads_for_ever_is_given_up_and_left_alone() {
+async fn a_server_that_never_finishes_loading_is_given_up_and_not_stopped() {
     let cases: [(&[&str], &str); 4] = [
         (&["--health-status", "503"], "status 503"),
         (&["--accept-and-hang"], "no answer"),
@@ -161,7 +161,7 @@ async fn a_server_that_loads_for_ever_is_given_up_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_says_its_server_is_down_is_no_hindrance() {
+async fn a_proxy_whose_server_is_down_does_not_prevent_a_start() {
     for status in ["502", "504"] {
         let proxy = Fixture::new().with("--health-status", status);
         let _running = proxy.run_outside();
@@ -181,7 +181,7 @@ async fn a_proxy_that_says_its_server_is_down_is_no_hindrance() {
 }
 
 #[tokio::test]
-async fn a_server_of_ours_that_wants_credentials_ends_the_start_at_once() {
+async fn an_owned_server_that_requires_credentials_fails_the_start_at_once() {
     for status in ["401", "403"] {
         let fixture = Fixture::new().with("--health-status", status);
         let service = fixture.service("rejects");
@@ -200,7 +200,7 @@ async fn a_server_of_ours_that_wants_credentials_ends_the_start_at_once() {
 }
 
 #[tokio::test]
-async fn a_ready_timeout_tells_what_the_last_probe_saw() {
+async fn a_ready_timeout_names_the_answer_to_the_last_probe() {
     let cases = [
         ("404", "status 404"),
         ("500", "status 500"),
@@ -223,7 +223,7 @@ async fn a_ready_timeout_tells_what_the_last_probe_saw() {
 }
 
 #[tokio::test]
-async fn a_stranger_that_takes_the_port_meanwhile_is_not_taken_for_our_process() {
+async fn another_program_that_takes_the_port_during_the_start_is_not_used() {
     let ours = Fixture::new().with("--delay-bind", 600);
     let stranger = Fixture::on(ours.port());
     let service = ours.service("robbed");
@@ -247,7 +247,7 @@ async fn a_stranger_that_takes_the_port_meanwhile_is_not_taken_for_our_process()
 }
 
 #[tokio::test]
-async fn a_stranger_on_the_port_of_a_process_that_lives_on_is_named() {
+async fn another_program_on_the_port_of_a_running_process_is_named() {
     let ours = Fixture::new().flag("--never-bind");
     let stranger = Fixture::on(ours.port());
     let service = ours.configured("robbed", ours.config().ready_timeout(ms(800)));
@@ -268,7 +268,7 @@ async fn a_stranger_on_the_port_of_a_process_that_lives_on_is_named() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_shares_the_port_with_our_process_is_named() {
+async fn another_program_that_shares_the_port_is_named() {
     let ours = Fixture::new()
         .flag("--reuse-port")
         .with("--delay-bind", 2000);
@@ -291,7 +291,7 @@ async fn a_stranger_who_shares_the_port_with_our_process_is_named() {
 }
 
 #[tokio::test]
-async fn a_listener_behind_a_wrapper_is_ours() {
+async fn a_listener_behind_a_wrapper_is_recognized() {
     for kind in ["wait", "exec"] {
         let fixture = Fixture::new().with("--wrapper", kind);
         let service = fixture.service("wrapped");

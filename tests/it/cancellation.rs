@@ -84,7 +84,7 @@ async fn a_request_that_got_its_lease_may_be_dropped_before_it_knows() {
     let it = Setup::new("dropped unread");
     let mut request = Box::pin(it.client.clone().oneshot(get(&it.fixture.url("/hello"))));
     assert!(polled_at_most(1, &mut request).await.is_none());
-    // The lease is granted, and on its way to somebody who does not look.
+    // The lease is granted, and on its way to a future that is not polled.
     eventually("it is granted", || it.leases() == 1).await;
     drop(request);
     assert_eq!(it.leases(), 0);

@@ -1,4 +1,4 @@
-//! P2: however many ask at once, wherever they run: one start, and each is served.
+//! P2: many requests at once, from anywhere, are one start, and each is served.
 
 use std::{sync::Arc, thread};
 
@@ -20,7 +20,7 @@ fn a_thousand_cold_requests_are_one_start_and_all_are_served() {
     let fixture = Arc::new(Fixture::new().with("--delay-bind", 300));
     let port = fixture.port();
     let runtimes = [two_workers(), two_workers()];
-    // Two handles, as two parts of a program would have.
+    // Two handles, as two parts of a program have.
     let services = [fixture.service("one"), fixture.service("two")];
 
     let tasks: Vec<_> = runtimes
@@ -71,7 +71,7 @@ async fn cold_requests_through_the_layer_are_one_start() {
 }
 
 #[tokio::test]
-async fn who_comes_during_the_start_joins_it() {
+async fn a_request_during_the_start_joins_it() {
     let fixture = Fixture::new().with("--delay-bind", 300);
     let service = fixture.service("joined");
     let first = waiting(&service).await;

@@ -1,4 +1,4 @@
-//! What is told of a request that waited for a start.
+//! What a response and an event say of a request that waited for a start.
 
 use std::time::Duration;
 

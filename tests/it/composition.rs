@@ -65,7 +65,7 @@ async fn a_timeout_outside_counts_the_cold_start_which_goes_on() {
     let response = loop {
         tries += 1;
         assert!(tries < 100, "no progress");
-        // A pause in which nobody waits for the start.
+        // A pause in which no request waits for the start.
         tokio::time::sleep(Duration::from_millis(20)).await;
         match send(&client, get(&url)).await {
             Ok(response) => break response,

@@ -1,4 +1,4 @@
-//! P6: a probe carries the configured headers, and nothing else decides about a service.
+//! P6: a probe carries the configured headers, and a request's headers decide nothing.
 
 use std::process::{Command, Stdio};
 
@@ -18,7 +18,7 @@ async fn the_configured_headers_open_a_health_url_that_needs_them() {
     let config = fixture.config().health_headers(bearer(KEY));
     let service = fixture.configured("keyed", config);
     drop(within("ready", service.acquire()).await.unwrap());
-    // The request's own headers are the caller's business.
+    // The request's own headers are not used for probes.
     assert_eq!(get(fixture.port(), "/hello").await.unwrap().status, 401);
 }
 
@@ -43,7 +43,7 @@ async fn a_wrong_key_of_one_handle_fails_that_handle_only() {
             ErrorKind::HealthRejected { status: 401, .. }
         )),
     }
-    // It asked first, and still nothing was stopped for it.
+    // It was the first to ask, and still nothing was stopped because of it.
     drop(wrong.acquire().await.unwrap());
     assert_eq!(fixture.starts().len(), 1);
     drop(lease);
@@ -62,7 +62,7 @@ async fn a_request_with_a_wrong_key_says_nothing_about_the_service() {
     assert_eq!(fixture.starts().len(), 1);
 }
 
-/// Run by the test below, with the environment of a machine behind a proxy.
+/// The test below runs it with the environment of a machine behind a proxy.
 #[test]
 #[ignore = "plays a program with a proxy in its environment, for the test below"]
 fn plays_a_program_behind_a_proxy() {
@@ -74,7 +74,7 @@ fn plays_a_program_behind_a_proxy() {
 
 #[test]
 fn a_proxy_in_the_environment_is_not_asked() {
-    // It would answer every probe, if it were asked.
+    // The proxy would answer every probe.
     let proxy = Fixture::new();
     let _running = proxy.run_outside();
     let url = proxy.url("");

@@ -1,15 +1,15 @@
-//! Nothing piles up, however often a server is started and stopped.
+//! Starts and stops use up nothing, however many there are.
 
 use std::fs;
 
 use crate::support::{Fixture, alone, amount, block_on, blocking_until, children_of, status};
 
-/// What a host has of the system.
+/// What a program holds of the system's resources.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     descriptors: usize,
     threads: usize,
-    /// Zombies among them.
+    /// Zombies included.
     children: usize,
     /// In KiB.
     memory: u64,
@@ -25,7 +25,7 @@ impl Held {
         }
     }
 
-    /// What was freed a moment ago may take a moment to go.
+    /// Looks again for a while, since what was freed just now may still be counted.
     fn falls_to(before: Self) -> bool {
         blocking_until(|| {
             let now = Self::now();
@@ -36,7 +36,7 @@ impl Held {
     }
 }
 
-/// Each round with a service of its own, so that its end is in it, too.
+/// Each round has a service of its own, so that it includes the end of a service.
 fn start_and_stop(times: usize) {
     let fixture = Fixture::new();
     let service = fixture.service("again");
@@ -46,7 +46,7 @@ fn start_and_stop(times: usize) {
             drop(lease);
             block_on(service.stop()).unwrap();
         } else {
-            // Out during the stop, of a run that is over when it comes back.
+            // The lease is out during the stop, and is dropped when its instance has ended.
             block_on(service.stop()).unwrap();
             drop(lease);
         }
@@ -56,7 +56,7 @@ fn start_and_stop(times: usize) {
 
 #[test]
 #[ignore = "run by the test below, in a process that does nothing else"]
-fn plays_a_host_that_starts_and_stops() {
+fn plays_a_program_that_starts_and_stops() {
     let cycles = amount("CYCLES", 40);
     start_and_stop(20);
     let before = Held::now();
@@ -69,13 +69,13 @@ fn plays_a_host_that_starts_and_stops() {
 }
 
 #[test]
-fn a_host_that_starts_and_stops_has_afterwards_what_it_had_before() {
-    alone(&[], "cycles::plays_a_host_that_starts_and_stops");
+fn after_many_starts_and_stops_a_program_has_the_resources_that_it_had_before() {
+    alone(&[], "cycles::plays_a_program_that_starts_and_stops");
 }
 
 #[test]
 #[ignore = "run by the test below, in a process that does nothing else"]
-fn plays_a_host_with_services_that_nobody_uses() {
+fn plays_a_program_with_unused_services() {
     let fixtures: Vec<_> = (0..500).map(|_| Fixture::new()).collect();
     let before = Held::now();
     let services: Vec<_> = fixtures.iter().map(|it| it.service("unused")).collect();
@@ -89,13 +89,13 @@ fn plays_a_host_with_services_that_nobody_uses() {
     for fixture in &fixtures {
         assert!(fixture.starts().is_empty());
     }
-    // To look for what is left of each would take longer than the test.
+    // A look for what is left of each would take longer than the test.
     for fixture in fixtures {
         drop(fixture.unaudited());
     }
 }
 
 #[test]
-fn services_that_nobody_uses_cost_no_process_thread_or_descriptor() {
-    alone(&[], "cycles::plays_a_host_with_services_that_nobody_uses");
+fn unused_services_cost_no_process_thread_or_descriptor() {
+    alone(&[], "cycles::plays_a_program_with_unused_services");
 }

@@ -1,5 +1,5 @@
-//! What the system refuses in the midst of a start is an error, leaves nothing behind, and is no
-//! obstacle to the next one.
+//! A start that the system refuses half-way is an error, leaves nothing behind, and does not prevent the
+//! next start.
 
 use std::{
     fs::{self, DirEntry, File},
@@ -22,12 +22,12 @@ fn limit(resource: Resource, to: u64) {
     setrlimit(resource, limit).unwrap();
 }
 
-/// A service whose start is given up soon: without descriptors no probe can tell that it is ready.
+/// A service with a short `readyTimeoutMs`: without descriptors no probe can find that it is ready.
 fn impatient(fixture: &Fixture) -> LocalService {
     fixture.configured("impatient", fixture.config().ready_timeout(ms(700)))
 }
 
-/// Fails unless it was refused in a way that a user can make sense of, and leaves nothing.
+/// Fails unless the error makes sense to a user, and nothing is left.
 fn assert_clean(fixture: &Fixture, error: &Error, case: &str) {
     let sensible = matches!(
         error.kind(),
@@ -38,7 +38,7 @@ fn assert_clean(fixture: &Fixture, error: &Error, case: &str) {
     assert!(nothing, "{case} left {:?}: {error}", fixture.alive());
 }
 
-/// A start works again, at the latest when the pause after a second failure is over.
+/// Checks that a start works again, at the latest after the pause that follows a second failure.
 fn assert_works(fixture: &Fixture, case: &str) {
     let service = fixture.service("patient");
     let works = || block_on(service.acquire()).is_ok();
@@ -47,12 +47,12 @@ fn assert_works(fixture: &Fixture, case: &str) {
     block_on(service.stop()).unwrap();
 }
 
-/// One start after the other, each with a little more of what is short. `take` takes all but so much
-/// of it, and gives it back when what it returns is dropped.
+/// Starts the service again and again, each time with a little more of a scarce resource. `take` takes
+/// all but so much of it, and returns a value that gives it back when dropped.
 fn sweep<T>(what: &str, take: impl Fn(usize) -> T) {
     const MOST: usize = 16;
 
-    // The first start of a program needs more than the others: a thread for the supervisors.
+    // The first start of a program also needs a thread for the supervisors.
     let least = amount(LEAST, 0);
     let mut failures = 0;
     for free in least..MOST {
@@ -72,10 +72,10 @@ fn sweep<T>(what: &str, take: impl Fn(usize) -> T) {
     assert!(failures < MOST - least, "{what} were always short");
 }
 
-/// With how much a sweep begins.
+/// How much a sweep begins with.
 const LEAST: &str = "EXHAUSTION_LEAST";
 
-/// Plays a host that begins with nothing left, and others that have a little more.
+/// Plays a program that begins with nothing left, and others with a little more.
 fn alone_with_little(prefix: &[&str], test: &str) {
     for least in 0..8 {
         let least = format!("{LEAST}={least}");
@@ -89,7 +89,7 @@ fn descriptors() -> usize {
 
 #[test]
 #[ignore = "run by the test below, in a process whose descriptors it can take"]
-fn plays_a_host_without_descriptors() {
+fn plays_a_program_without_descriptors() {
     let at_first = descriptors();
     limit(Resource::Nofile, 256);
     sweep("descriptors", |free| {
@@ -100,7 +100,7 @@ fn plays_a_host_without_descriptors() {
     let before = descriptors();
     assert_works(&Fixture::new(), "with all");
     assert!(blocking_until(|| descriptors() <= before));
-    // The runtime of the supervisors, and what tokio needs for children.
+    // For the runtime of the supervisors, and for tokio's children.
     assert!(
         before < at_first + 12,
         "{at_first} descriptors, now {before}"
@@ -109,10 +109,10 @@ fn plays_a_host_without_descriptors() {
 
 #[test]
 fn a_start_that_runs_out_of_descriptors_is_an_error_and_leaves_nothing() {
-    alone_with_little(&[], "exhaustion::plays_a_host_without_descriptors");
+    alone_with_little(&[], "exhaustion::plays_a_program_without_descriptors");
 }
 
-/// Puts the limit back when dropped.
+/// Restores the limit when dropped.
 struct Processes(u64);
 
 impl Drop for Processes {
@@ -121,7 +121,7 @@ impl Drop for Processes {
     }
 }
 
-/// How many threads this user has, which is what the limit counts.
+/// How many threads this user has. The limit counts threads.
 fn threads_of_user() -> usize {
     let is_number = |entry: &DirEntry| {
         entry
@@ -139,7 +139,7 @@ fn threads_of_user() -> usize {
 
 #[test]
 #[ignore = "run by the test below, as a user who has no other processes"]
-fn plays_a_host_without_processes() {
+fn plays_a_program_without_processes() {
     let usual = getrlimit(Resource::Nproc).maximum.unwrap_or(1 << 20);
     sweep("processes", |free| {
         let limit_to = threads_of_user() + free;
@@ -150,7 +150,7 @@ fn plays_a_host_without_processes() {
 
 #[test]
 fn a_start_that_may_have_no_more_processes_is_an_error_and_leaves_nothing() {
-    // The limit binds no user who may do everything, and counts all that another one runs.
+    // The limit does not apply to root, and counts everything that another user runs.
     let somebody = [
         "setpriv",
         "--reuid=61234",
@@ -160,13 +160,13 @@ fn a_start_that_may_have_no_more_processes_is_an_error_and_leaves_nothing() {
     let this = std::env::current_exe().unwrap();
     let list = [this.to_str().unwrap(), "--list"];
     if can(&[&somebody[..], &list].concat()) {
-        alone_with_little(&somebody, "exhaustion::plays_a_host_without_processes");
+        alone_with_little(&somebody, "exhaustion::plays_a_program_without_processes");
     }
 }
 
 #[test]
 #[ignore = "run by the tests below, with a system call that fails"]
-fn plays_a_host_that_is_refused() {
+fn plays_a_program_whose_calls_are_refused() {
     let fixture = Fixture::new();
     let service = impatient(&fixture);
     let started = block_on(service.acquire());
@@ -177,13 +177,16 @@ fn plays_a_host_that_is_refused() {
     assert_works(&fixture, "after that");
 }
 
-/// Has one call after the other fail, and fails unless so many have. They are counted in each thread:
-/// that of the host, that of the supervisors, and that which starts the two processes.
+/// Makes one call after the other fail, and fails unless so many have failed. Calls are counted by thread:
+/// that of the program, that of the supervisors, and that which starts the two processes.
 fn refuse_each(call: &str, most: usize, least_failures: usize) {
     let mut failed = 0;
     for nth in 1..=most {
         let fault = format!("{call}:when={nth}");
-        match alone_with(&fault, "exhaustion::plays_a_host_that_is_refused") {
+        match alone_with(
+            &fault,
+            "exhaustion::plays_a_program_whose_calls_are_refused",
+        ) {
             Some(calls) => failed += calls,
             None => return,
         }

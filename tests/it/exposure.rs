@@ -1,4 +1,4 @@
-//! A server that other machines can reach is warned of.
+//! A server that other machines can reach is a warning.
 
 use tower_local_service::LocalService;
 use tracing::{Level, dispatcher};
@@ -21,13 +21,13 @@ fn start(service: &LocalService) {
 
 #[test]
 #[ignore = "run by the test below, on a network of its own: nothing is exposed by it"]
-fn plays_a_host_on_its_own_network() {
+fn plays_a_program_on_its_own_network() {
     let events = Events::new();
     let _listening = dispatcher::set_default(&events.dispatch());
     let near = Fixture::new();
     let service = near.service("near");
     start(&service);
-    // Behind a wrapper, so it is not the process that was started which listens.
+    // Behind a wrapper, so that the listener is not the process that the crate started.
     for (host, shown) in [("0.0.0.0", "0.0.0.0"), ("::", "[::]")] {
         let fixture = Fixture::new()
             .with("--host", host)
@@ -44,12 +44,12 @@ fn plays_a_host_on_its_own_network() {
             block_on(service.stop()).unwrap();
         }
     }
-    assert_eq!(warnings(&events).len(), 4, "once for each run");
+    assert_eq!(warnings(&events).len(), 4, "one for each instance");
     block_on(service.stop()).unwrap();
 }
 
 #[test]
-fn a_server_that_listens_beyond_the_loopback_is_warned_of_in_each_run() {
+fn a_server_that_other_machines_can_reach_is_a_warning_for_each_instance() {
     let own_network = [
         "unshare",
         "--map-root-user",
@@ -59,6 +59,6 @@ fn a_server_that_listens_beyond_the_loopback_is_warned_of_in_each_run() {
         "ip link set lo up && exec \"$0\" \"$@\"",
     ];
     if can(&[&own_network[..], &["true"]].concat()) {
-        alone(&own_network, "exposure::plays_a_host_on_its_own_network");
+        alone(&own_network, "exposure::plays_a_program_on_its_own_network");
     }
 }

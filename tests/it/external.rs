@@ -1,4 +1,4 @@
-//! P1: a server that is there already is used as it is, and never stopped.
+//! P1: a server that is already running is used as it is, and never stopped.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tower_local_service::{
 
 use crate::support::{Fixture, Outside, ask, ms, within};
 
-/// Long enough for a stop to be seen if one came, as all of them are asked for at once.
+/// Long enough to notice a stop, as all stops are asked for at once.
 const A_WHILE: Duration = ms(300);
 
 fn assert_used(service: &LocalService, outside: &Outside) {
@@ -40,7 +40,7 @@ async fn a_server_that_is_there_is_used_although_its_command_does_not_exist() {
     assert_used(&service, &outside);
 
     outside.end();
-    // Nobody tells us when a server ends that is not ours: the first request may still be sent.
+    // The end of an external server is not reported, so the first request may still be sent to it.
     let failed = within("the end is seen", async {
         loop {
             let error = ask(&service, &fixture.url("/hello")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! P8: a start that fails says all there is to say, to everybody who waits.
+//! P8: a failed start gives the reason to all waiting requests.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn an_exit_is_told_with_its_code_its_output_and_how_long_it_took() {
+async fn an_exit_is_reported_with_its_code_its_output_and_how_long_it_took() {
     let fixture = Fixture::new()
         .with("--print-line", "cannot find the model")
         .with("--exit-code", 7)
@@ -46,7 +46,7 @@ async fn an_exit_is_told_with_its_code_its_output_and_how_long_it_took() {
 }
 
 #[tokio::test]
-async fn an_exit_at_once_is_told_with_its_output() {
+async fn an_immediate_exit_is_reported_with_its_output() {
     let fixture = Fixture::new()
         .with("--print-line", "no such flag")
         .flag("--exit-at-start");
@@ -59,7 +59,7 @@ async fn an_exit_at_once_is_told_with_its_output() {
 }
 
 #[tokio::test]
-async fn a_death_is_told_with_its_signal() {
+async fn a_death_is_reported_with_its_signal() {
     let fixture = Fixture::new()
         .with("--abort-after", 50)
         .flag("--never-bind");
@@ -76,7 +76,7 @@ async fn a_death_is_told_with_its_signal() {
 }
 
 #[tokio::test]
-async fn everybody_who_waits_gets_the_same_error() {
+async fn all_waiters_get_the_same_error() {
     let fixture = Fixture::new()
         .with("--exit-after", 200)
         .flag("--never-bind");
@@ -95,7 +95,7 @@ async fn everybody_who_waits_gets_the_same_error() {
 }
 
 async fn assert_invalid(service: &LocalService, field: &str) {
-    // Each time, however often: there is nothing to back off from.
+    // Each time, without a pause: nothing was started.
     for _ in 0..4 {
         let error = service.acquire().await.unwrap_err();
         let ErrorKind::InvalidConfig { problems, .. } = error.kind() else {
@@ -136,7 +136,7 @@ async fn a_command_that_appears_is_started_by_the_next_request() {
 }
 
 #[tokio::test]
-async fn who_waits_while_stop_ends_the_start_is_served_by_a_new_one() {
+async fn a_waiter_whose_start_is_stopped_is_served_by_a_new_one() {
     let fixture = Fixture::new().with("--delay-bind", 400);
     let service = fixture.service("stopped");
     let waits = waiting(&service).await;
@@ -149,7 +149,7 @@ async fn who_waits_while_stop_ends_the_start_is_served_by_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_killed_guardian_takes_its_group_along_and_is_an_exit() {
+async fn a_killed_watchdog_ends_its_group_and_is_an_exit() {
     let fixture = Fixture::new()
         .flag("--never-bind")
         .flag("--fork-grandchild");
@@ -166,7 +166,7 @@ async fn a_killed_guardian_takes_its_group_along_and_is_an_exit() {
 }
 
 #[tokio::test]
-async fn an_exit_that_leaves_grandchildren_with_the_output_is_told_at_once() {
+async fn an_exit_is_reported_at_once_although_grandchildren_hold_the_output() {
     let fixture = Fixture::new()
         .flag("--fork-grandchild")
         .flag("--grandchild-holds-output")

@@ -23,7 +23,7 @@ pub(crate) enum Step {
     /// Asks to be polled again, as one that has to wait for a moment.
     Wait,
     Fail,
-    /// Pending for ever; nobody wakes whoever waits for it.
+    /// Pending for ever, and never wakes its task.
     Hang,
 }
 

@@ -1,4 +1,4 @@
-//! P16: however much a server writes, and whatever, it goes on, and costs its host little.
+//! P16: whatever a server writes, and however much, it runs on and costs your program little.
 
 use std::{
     io::{self, Read as _, Write},
@@ -12,7 +12,7 @@ use tracing::dispatcher;
 
 use crate::support::{alone, amount, block_on, free_port, processor_time, status};
 
-/// How much of each kind is written.
+/// How many bytes of each kind are written.
 fn flood() -> usize {
     amount("FLOOD_MIB", 16) << 20
 }
@@ -28,13 +28,13 @@ const SOURCES: [&str; 5] = [
     "tr '\\0' '\\033' </dev/zero",
 ];
 
-/// Writes that much of it, and says with 7 that nobody has ended it.
+/// Writes so many bytes, and exits with 7, which shows that it was not ended.
 fn writer(source: &str, bytes: usize) -> [String; 2] {
     let script = format!("{source} | head -c {bytes} && exit 7");
     ["-c".to_owned(), script]
 }
 
-/// The output of a start that ends with all of it written.
+/// The output of a server that exits when it has written everything.
 fn output_of(source: &str, bytes: usize) -> String {
     let config = LocalServiceConfig::new("/bin/sh")
         .args(writer(source, bytes))
@@ -49,15 +49,15 @@ fn output_of(source: &str, bytes: usize) -> String {
         .to_owned()
 }
 
-/// The most memory that this process ever had, in KiB.
+/// The peak memory of this process, in KiB.
 fn peak() -> u64 {
     status("self", "VmHWM")
 }
 
-/// How much a subscriber was told.
+/// How many bytes a subscriber has received.
 static TOLD: AtomicUsize = AtomicUsize::new(0);
 
-/// Where it writes that to.
+/// The writer of that subscriber.
 struct Forgetful;
 
 impl Write for Forgetful {
@@ -73,8 +73,8 @@ impl Write for Forgetful {
 
 #[test]
 #[ignore = "run by the test below, in a process whose memory it can look at"]
-fn plays_a_host_of_floods() {
-    // All that is there once, threads and buffers.
+fn plays_a_program_with_floods() {
+    // What is allocated once: threads and buffers.
     drop(output_of(ONE_LINE, 1 << 20));
     let before = peak();
     let forgetful = tracing_subscriber::fmt()
@@ -83,7 +83,7 @@ fn plays_a_host_of_floods() {
         .finish();
     for source in SOURCES {
         let tail = output_of(source, flood());
-        // Shown, a byte becomes up to six: `\u{1b}`.
+        // An escaped byte takes up to six bytes: `\u{1b}`.
         assert!(tail.len() <= 6 * 64 * 1024, "{source}: {}", tail.len());
         let is_shown = |c: char| c == '\n' || !c.is_control();
         assert!(tail.chars().all(is_shown), "{source} reaches a terminal");
@@ -92,14 +92,14 @@ fn plays_a_host_of_floods() {
         drop(output_of(ONE_LINE, flood() / 4));
         drop(output_of(LINES, flood() / 4));
     });
-    assert!(TOLD.load(Relaxed) > flood() / 2, "all of it is told");
+    assert!(TOLD.load(Relaxed) > flood() / 2, "all of it is logged");
     let more = peak() - before;
     assert!(more < 24 * 1024, "{more} KiB");
 }
 
 #[test]
-fn a_flood_of_any_bytes_neither_ends_nor_blocks_who_writes_it_and_takes_little_memory() {
-    alone(&[], "floods::plays_a_host_of_floods");
+fn a_flood_of_any_bytes_neither_ends_nor_blocks_its_server_and_takes_little_memory() {
+    alone(&[], "floods::plays_a_program_with_floods");
 }
 
 fn cpu_time_of(what: impl FnOnce()) -> Duration {
@@ -108,7 +108,7 @@ fn cpu_time_of(what: impl FnOnce()) -> Duration {
     processor_time().saturating_sub(before)
 }
 
-/// The same output, read and thrown away.
+/// Reads the same output, and drops it.
 fn read_and_forget(args: [String; 2]) {
     let mut child = Command::new("/bin/sh")
         .args(args)
@@ -123,7 +123,7 @@ fn read_and_forget(args: [String; 2]) {
 
 #[test]
 #[ignore = "a figure of the release build; run by .ci/long, as no other test may run beside it"]
-#[expect(clippy::print_stderr, reason = "a figure is to be seen")]
+#[expect(clippy::print_stderr, reason = "it prints a figure")]
 fn much_output_at_the_start_costs_little_of_a_core() {
     const BYTES: usize = 32 << 20;
 

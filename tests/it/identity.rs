@@ -12,7 +12,7 @@ async fn two_names_in_two_registries_are_one_process_with_one_count_of_leases() 
     let (one, two) = (Registry::new(), Registry::new());
     let (url, config) = (fixture.base_url(), fixture.config());
     let one = one.service("one", &url, config.clone()).unwrap();
-    // Another way to write the same address.
+    // Another spelling of the same address.
     let url = url.replace("127.0.0.1", "localhost");
     let two = two.service("two", url, config).unwrap();
 
@@ -43,7 +43,7 @@ async fn the_longest_idle_time_of_the_handles_alive_counts() {
 }
 
 #[tokio::test]
-async fn an_error_bears_the_name_of_the_handle_that_was_asked() {
+async fn an_error_has_the_name_of_the_handle_that_was_asked() {
     let fixture = Fixture::new()
         .with("--exit-after", 300)
         .flag("--never-bind");
@@ -60,7 +60,7 @@ async fn an_error_bears_the_name_of_the_handle_that_was_asked() {
 }
 
 #[tokio::test]
-async fn a_handle_that_goes_leaves_the_process_to_the_other() {
+async fn a_dropped_handle_leaves_the_process_to_the_other() {
     let fixture = Fixture::new();
     let (one, two) = (fixture.service("one"), fixture.service("two"));
     let lease = one.acquire().await.unwrap();
@@ -97,7 +97,7 @@ async fn how_it_is_probed_is_no_part_of_the_identity() {
 }
 
 #[tokio::test]
-async fn a_full_queue_turns_away_and_says_when_to_come_back() {
+async fn a_request_beyond_the_limit_of_waiters_fails_and_says_when_to_retry() {
     let fixture = Fixture::new().with("--delay-bind", 300);
     let service = fixture.configured("queue", fixture.config().max_waiters(1));
     let first = waiting(&service).await;

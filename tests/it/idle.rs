@@ -1,4 +1,4 @@
-//! P13: what nobody uses is stopped, and nobody who comes at that moment is turned away.
+//! P13: an idle server is stopped, and no request fails that comes at that moment.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn it_is_stopped_when_its_idle_time_is_over_and_not_before() {
 }
 
 #[tokio::test]
-async fn each_request_begins_the_idle_time_anew() {
+async fn each_request_restarts_the_idle_time() {
     let fixture = Fixture::new();
     let service = fixture.configured("used", fixture.config().idle_stop(ms(600)));
     for _ in 0..10 {
@@ -46,7 +46,7 @@ async fn a_body_that_is_still_read_keeps_it_running() {
 }
 
 #[tokio::test]
-async fn a_preloaded_server_that_nobody_uses_is_stopped_too() {
+async fn a_preloaded_server_that_is_not_used_is_stopped() {
     let fixture = Fixture::new();
     let service = fixture.configured("preloaded", fixture.config().idle_stop(ms(100)));
     service.start().await.unwrap();
@@ -55,7 +55,7 @@ async fn a_preloaded_server_that_nobody_uses_is_stopped_too() {
 }
 
 #[tokio::test]
-async fn without_an_idle_time_it_runs_on() {
+async fn without_an_idle_time_it_is_not_stopped() {
     let fixture = Fixture::new();
     let service = fixture.configured("kept", fixture.config().idle_stop(Duration::ZERO));
     ask(&service, &fixture.url("/hello")).await.unwrap();
@@ -63,7 +63,7 @@ async fn without_an_idle_time_it_runs_on() {
     assert!(is_alive(fixture.starts()[0]));
 }
 
-/// Requests with pauses around the idle time: each meets the server before, in or after a stop.
+/// Sends requests with pauses around the idle time: each finds the server before, during or after a stop.
 async fn aim_at_the_edge(service: &LocalService, url: &str, seed: u64, requests: usize) {
     let mut random = seed;
     for _ in 0..requests {

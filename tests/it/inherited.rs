@@ -1,4 +1,4 @@
-//! What a host has of its own parent, and a server of its host: signals that are ignored, and open
+//! What your program inherits from its parent, and a server from your program: ignored signals and open
 //! descriptors.
 
 use std::fs;
@@ -11,7 +11,7 @@ use crate::support::{
     kill, members_of, ms, now, since,
 };
 
-/// Plays a host whose parent ignored that signal.
+/// Plays a program whose parent ignored that signal.
 fn alone_ignoring(signal: &str, test: &str) {
     let signal = format!("--ignore-signal={signal}");
     if can(&["env", &signal, "true"]) {
@@ -21,7 +21,7 @@ fn alone_ignoring(signal: &str, test: &str) {
 
 #[test]
 #[ignore = "run by the test below, with SIGCHLD ignored"]
-fn plays_a_host_that_ignores_sigchld() {
+fn plays_a_program_that_ignores_sigchld() {
     assert!(ignores(rustix::process::Signal::CHILD));
     let fixture = Fixture::new().flag("--fork-grandchild");
     let service = fixture.service("ignored");
@@ -29,7 +29,7 @@ fn plays_a_host_that_ignores_sigchld() {
     let server = fixture.starts()[0];
     let group = group_of(server).unwrap();
 
-    // It dies, and the next request is served.
+    // The server dies, and the next request is served.
     kill(server);
     assert!(blocking_until(|| service.status().pid != Some(server)));
     assert!(blocking_until(|| members_of(group).is_empty()));
@@ -41,19 +41,19 @@ fn plays_a_host_that_ignores_sigchld() {
 
     let broken = Fixture::new().flag("--exit-at-start");
     let error = block_on(broken.service("broken").acquire()).unwrap_err();
-    // With which code is lost, unless tokio has come to listen for SIGCHLD meanwhile.
+    // The exit code is lost, unless tokio has installed a handler for SIGCHLD meanwhile.
     assert!(matches!(error.kind(), ErrorKind::Exited { .. }), "{error}");
     assert!(children_of(std::process::id()).is_empty());
 }
 
 #[test]
-fn a_host_that_ignores_sigchld_starts_and_stops_servers_all_the_same() {
-    alone_ignoring("CHLD", "inherited::plays_a_host_that_ignores_sigchld");
+fn a_program_that_ignores_sigchld_starts_and_stops_servers() {
+    alone_ignoring("CHLD", "inherited::plays_a_program_that_ignores_sigchld");
 }
 
 #[test]
 #[ignore = "run by the test below, with SIGTERM ignored"]
-fn plays_a_host_that_ignores_sigterm() {
+fn plays_a_program_that_ignores_sigterm() {
     assert!(ignores(rustix::process::Signal::TERM));
     let events = Events::new();
     let _listening = dispatcher::set_default(&events.dispatch());
@@ -64,7 +64,7 @@ fn plays_a_host_that_ignores_sigterm() {
         block_on(service.start()).unwrap();
         let begun = now();
         block_on(service.stop()).unwrap();
-        assert!(since(begun) >= ms(300), "it did not hear of the stop");
+        assert!(since(begun) >= ms(300), "it ended on TERM");
         assert!(fixture.alive().is_empty());
     }
     let seen = events.seen();
@@ -75,11 +75,11 @@ fn plays_a_host_that_ignores_sigterm() {
 }
 
 #[test]
-fn a_server_that_ignores_sigterm_as_its_host_does_is_killed_and_that_is_told_once() {
-    alone_ignoring("TERM", "inherited::plays_a_host_that_ignores_sigterm");
+fn a_server_that_inherits_an_ignored_sigterm_is_killed_with_one_warning() {
+    alone_ignoring("TERM", "inherited::plays_a_program_that_ignores_sigterm");
 }
 
-/// What a process has open, by number.
+/// The open descriptors of a process, by number.
 fn open_in(pid: Pid) -> Vec<(u32, String)> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
     let open = entries.filter_map(|entry| {
@@ -92,7 +92,7 @@ fn open_in(pid: Pid) -> Vec<(u32, String)> {
     open.collect()
 }
 
-/// Whether a descriptor of this process ends with its program. Others come from its parent.
+/// Whether a descriptor of this process is closed on exec. Those that are not come from its parent.
 fn is_closed_on_exec(descriptor: u32) -> bool {
     const CLOEXEC: u32 = 0o2_000_000;
 
@@ -102,8 +102,8 @@ fn is_closed_on_exec(descriptor: u32) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_has_no_descriptor_of_its_host() {
-    // The host has another one with pipes of its own, a runtime and connections.
+async fn a_server_inherits_no_descriptor_of_your_program() {
+    // This program has another server with its pipes, a runtime and connections.
     let (other, fixture) = (Fixture::new(), Fixture::new());
     let _other = other.service("other").acquire().await.unwrap();
     let _lease = fixture.service("clean").acquire().await.unwrap();
@@ -112,14 +112,14 @@ async fn a_server_has_no_descriptor_of_its_host() {
     assert_eq!(what(0), "/dev/null");
     assert!(what(1).starts_with("pipe:") && what(2).starts_with("pipe:"));
 
-    let of_host: Vec<_> = open_in(std::process::id())
+    let of_program: Vec<_> = open_in(std::process::id())
         .into_iter()
         .filter(|(number, what)| what.contains(":[") && is_closed_on_exec(*number))
         .collect();
-    assert!(of_host.len() >= 6, "pipes and sockets: {of_host:?}");
+    assert!(of_program.len() >= 6, "pipes and sockets: {of_program:?}");
     let beyond = server.iter().filter(|(number, _)| *number > 2);
     let leaked: Vec<_> = beyond
-        .filter(|(_, what)| of_host.iter().any(|it| it.1 == *what))
+        .filter(|(_, what)| of_program.iter().any(|it| it.1 == *what))
         .collect();
     assert!(leaked.is_empty(), "{leaked:?}");
 }

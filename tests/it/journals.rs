@@ -1,4 +1,4 @@
-//! A test that fails tells what happened to its services, in lines that replay.
+//! A failing test prints what happened to its services, in lines that can be replayed.
 
 use std::process::Command;
 
@@ -29,7 +29,7 @@ fn a_test_that_fails_prints_what_happened_to_its_services() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let texts: Vec<_> = records.iter().map(Record::to_string).collect();
-    // With the first thing that happens to a service, so that it replays, and the last.
+    // From the first event of the service, so that it can be replayed, to the last.
     assert!(texts[0].contains("PolicyChanged"), "{stdout}");
     for part in ["Spawned", "Wanted", "Ready", "StopAsked", "Gone"] {
         let told = texts.iter().any(|text| text.contains(part));

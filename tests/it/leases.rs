@@ -1,4 +1,4 @@
-//! How long a response holds its lease: to the end of its body, whichever way that comes.
+//! A response holds its lease until its body ends, in whatever way.
 
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ async fn idle_time_counts_from_the_end_of_the_body() {
     let it = Setup::configured("idle from the end", Fixture::new(), |config| {
         config.idle_stop(idle_stop)
     });
-    // A stream of four idle times, and a body that is kept long after its end.
+    // The stream lasts four idle times, and the body is kept long after its end.
     let mut body = it.get("/stream?chunks=13&gap_ms=100").await.into_body();
     let whole = text(&mut body).await.unwrap();
     assert_eq!(whole.lines().count(), 13);

@@ -27,7 +27,6 @@ mod fifty_providers;
 mod floods;
 #[cfg(feature = "json5")]
 mod gateway;
-mod host_death;
 mod identity;
 mod idle;
 #[cfg(target_os = "linux")]
@@ -43,6 +42,7 @@ mod mutants;
 mod openclaw;
 mod output;
 mod poll_ready;
+mod program_end;
 mod protection;
 mod providers;
 mod quickstart;

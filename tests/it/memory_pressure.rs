@@ -1,4 +1,4 @@
-//! `oomScoreAdj`: when memory runs out, the kernel ends the server and not its host.
+//! `oomScoreAdj`: when memory runs out, the kernel ends the server and not your program.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ async fn started(
 }
 
 #[tokio::test]
-async fn a_server_and_its_children_go_before_their_host() {
+async fn the_kernel_ends_a_server_and_its_children_before_your_program() {
     let fixture = Fixture::new().flag("--fork-grandchild");
     let (_service, server) = started(&fixture, |config| config).await;
     let wanted = own_score().max(500);
@@ -34,19 +34,19 @@ async fn a_server_and_its_children_go_before_their_host() {
     eventually("a grandchild", || !fixture.grandchildren().is_empty()).await;
     let grandchild = fixture.grandchildren()[0];
     eventually("its score", || score_of(grandchild) == wanted).await;
-    // Or its end would be taken for the server's, and nothing would end that with the host.
+    // The watchdog keeps its score. If the kernel ended it first, that would count as the server's end.
     assert_eq!(score_of(group_of(server).unwrap()), own_score());
 }
 
 #[tokio::test]
-async fn a_server_has_the_score_that_it_is_given() {
+async fn a_server_has_the_configured_score() {
     let fixture = Fixture::new();
     let (_service, server) = started(&fixture, |config| config.oom_score_adj(1000)).await;
     assert_eq!(score_of(server), 1000);
 }
 
 #[tokio::test]
-async fn without_a_score_a_server_has_that_of_its_host() {
+async fn without_a_score_a_server_has_that_of_your_program() {
     let fixture = Fixture::new();
     let (_service, server) = started(&fixture, |config| config.oom_score_adj(None)).await;
     assert_eq!(score_of(server), own_score());
@@ -54,7 +54,7 @@ async fn without_a_score_a_server_has_that_of_its_host() {
 
 #[test]
 #[ignore = "run by the test below, without the right to lower a score"]
-fn plays_a_host_without_rights() {
+fn plays_a_program_without_privileges() {
     let events = Events::new();
     let _listening = dispatcher::set_default(&events.dispatch());
     let own = own_score();
@@ -63,7 +63,11 @@ fn plays_a_host_without_rights() {
         let config = fixture.config().oom_score_adj(own - 1);
         let service = fixture.configured("unprivileged", config);
         block_on(service.start()).unwrap();
-        assert_eq!(score_of(fixture.starts()[0]), own, "it runs all the same");
+        assert_eq!(
+            score_of(fixture.starts()[0]),
+            own,
+            "the server runs with the inherited score"
+        );
     }
     let seen = events.seen();
     let warnings = seen.iter().filter(|it| it.fields.contains("`oomScoreAdj`"));
@@ -71,8 +75,8 @@ fn plays_a_host_without_rights() {
 }
 
 #[test]
-fn who_may_not_lower_the_score_is_told_so_once() {
-    const TEST: &str = "memory_pressure::plays_a_host_without_rights";
+fn a_score_that_may_not_be_set_is_one_warning() {
+    const TEST: &str = "memory_pressure::plays_a_program_without_privileges";
     let unprivileged = ["setpriv", "--bounding-set=-sys_resource"];
     if !rustix::process::geteuid().is_root() {
         alone(&[], TEST);

@@ -1,4 +1,4 @@
-//! P16: output is drained and bounded, told to who listens, and shows no secret.
+//! P16: output is always read, kept in bounded memory, logged, and shows no secret.
 
 use tower_local_service::ErrorKind;
 use tracing::{Level, dispatcher};
@@ -26,7 +26,7 @@ async fn the_last_of_much_output_is_kept() {
 }
 
 #[tokio::test]
-async fn a_line_without_an_end_is_bounded_too() {
+async fn a_line_without_an_end_is_bounded() {
     let fixture = Fixture::new()
         .with("--print-no-newline", 5_000_000)
         .with("--exit-after", 300)
@@ -36,13 +36,13 @@ async fn a_line_without_an_end_is_bounded_too() {
 }
 
 #[tokio::test]
-async fn much_output_does_not_hold_up_a_start_or_a_request() {
+async fn much_output_delays_neither_a_start_nor_a_request() {
     let fixture = Fixture::new().with("--print", 16_000_000);
     let service = fixture.service("loud");
     let begun = now();
     drop(within("ready", service.acquire()).await.unwrap());
     for _ in 0..5 {
-        // More than a pipe holds: it would block if nobody read.
+        // More than a pipe holds: the server would block if its output were not read.
         within(
             "an answer",
             ask(&service, &fixture.url("/print?bytes=300000")),
@@ -56,7 +56,7 @@ async fn much_output_does_not_hold_up_a_start_or_a_request() {
 }
 
 #[tokio::test]
-async fn output_that_is_closed_is_no_exit() {
+async fn a_server_that_closes_its_output_has_not_exited() {
     let fixture = Fixture::new().flag("--close-output");
     let service = fixture.service("silent");
     ask(&service, &fixture.url("/hello")).await.unwrap();
@@ -66,7 +66,7 @@ async fn output_that_is_closed_is_no_exit() {
 }
 
 #[tokio::test]
-async fn strange_bytes_are_made_harmless() {
+async fn control_characters_and_bad_utf8_are_escaped() {
     let fixture = Fixture::new()
         .flag("--print-controls")
         .flag("--print-invalid-utf8")

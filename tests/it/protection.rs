@@ -1,4 +1,4 @@
-//! While a lease is out, no probe is a reason to stop the server.
+//! While a lease is out, no probe causes a stop.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::{
     support::{Fixture, within},
 };
 
-/// A server that answers no probe well is condemned after 5 s, if nothing protects it.
+/// After 5 s of bad answers to probes a server is replaced, unless a lease protects it.
 const LONGER_THAN_A_VERDICT: u32 = 65;
 const GAP: Duration = Duration::from_millis(100);
 
-/// A client whose requests to `/lost` fail before a response head: that is what raises suspicion.
+/// A client whose requests to `/lost` fail before a response head, which raises suspicion.
 fn losing(
     client: HyperClient,
 ) -> impl tower::Service<
@@ -34,14 +34,14 @@ fn losing(
     })
 }
 
-/// Long before three probes have failed.
+/// Much less than three failing probes take.
 async fn at_once<F: Future>(request: F) -> F::Output {
     let answer = timeout(Duration::from_secs(3), request).await;
     answer.expect("nobody waits for a probe")
 }
 
-/// Reads a stream that is longer than everything it takes to condemn a server, under a health URL
-/// that answers so, while suspicion is raised again and again; others are served meanwhile.
+/// Reads a stream that lasts longer than it takes to replace a server whose health URL answers like this,
+/// while suspicion is raised again and again. Other requests are served meanwhile.
 async fn a_stream_outlasts(health: &str) {
     let it = Setup::configured(&format!("health {health}"), Fixture::new(), |config| {
         let recheck = Duration::from_millis(50);

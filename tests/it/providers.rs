@@ -206,7 +206,7 @@ async fn a_request_on_its_way_to_what_is_replaced_is_served() {
         assert_eq!(text(response.into_body()).await.unwrap(), "hello");
     }
     drop(resolved);
-    // With the last of them it is stopped, though nobody told it to.
+    // The last of them to be dropped stops the server, without a call to `stop()`.
     old.is_gone().await;
     assert_eq!(ask(&client, &new.url("/hello")).await, "hello");
 }

@@ -134,7 +134,7 @@ struct Server {
 }
 
 impl Server {
-    /// The group is asked for and not the process: a pid alone may be somebody else's by now.
+    /// The group is looked up and not the process: another process may have the pid by now.
     fn assert_gone(&self) {
         let group = test_kill_process_group(self.group);
         assert!(group.is_err(), "something is left of what was started");

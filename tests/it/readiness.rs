@@ -1,4 +1,4 @@
-//! P4: the answer comes with readiness, and probing costs little until then.
+//! P4: the answer comes soon after readiness, and probing costs little.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tower_local_service::{ErrorKind, LocalServiceConfig, Ownership};
 
 use crate::support::{Fixture, PROGRAM, eventually, ms, now, since, waiting, within};
 
-/// A machine that is busy elsewhere may delay one start; it does not delay five.
+/// A busy machine may delay one start, but hardly five.
 const TRIES: usize = 5;
 
-/// How long after it was ready the best of some starts was answered.
+/// The shortest time between readiness and the answer, of some starts.
 async fn shortest_delay(flag: &str, millis: u64) -> Duration {
     let mut shortest = Duration::MAX;
     for _ in 0..TRIES {
@@ -93,7 +93,7 @@ async fn a_server_that_hangs_at_first_is_ready_when_it_answers() {
 }
 
 #[tokio::test]
-async fn a_slow_start_is_not_stormed_with_probes() {
+async fn a_slow_start_gets_few_probes() {
     let fixture = Fixture::new().with("--loading", 1500);
     let service = fixture.service("slow");
     drop(service.acquire().await.unwrap());
@@ -115,12 +115,12 @@ async fn a_probe_that_takes_long_is_not_repeated_soon() {
         .unwrap_err();
     assert!(error.to_string().contains("status 500"), "{error}");
     let probes = fixture.requests().len();
-    // 30 ms each and 50 ms between them.
+    // Each takes 30 ms, and 50 ms lie between them.
     assert!((2..=14).contains(&probes), "{probes}");
 }
 
 #[tokio::test]
-async fn output_is_no_reason_for_a_probe() {
+async fn output_triggers_no_probe() {
     let fixture = Fixture::new()
         .with("--loading", 400)
         .with("--print", 1_000_000);
@@ -133,7 +133,7 @@ async fn output_is_no_reason_for_a_probe() {
     );
 }
 
-/// Dies of a taken port as often as it says, then serves.
+/// A server that dies of a taken port so many times, and then serves.
 fn clumsy(fixture: &Fixture, times: usize) -> LocalServiceConfig {
     let marks = fixture.path("marks");
     let complaint = "cannot listen: Address already in use (os error 98)";
@@ -146,7 +146,7 @@ fn clumsy(fixture: &Fixture, times: usize) -> LocalServiceConfig {
 }
 
 #[tokio::test]
-async fn who_dies_of_a_taken_port_that_refuses_is_started_once_more() {
+async fn a_server_that_dies_of_a_taken_port_that_refuses_is_started_once_more() {
     let fixture = Fixture::new();
     let service = fixture.configured("clumsy", clumsy(&fixture, 1));
     drop(service.acquire().await.unwrap());
@@ -173,14 +173,14 @@ async fn the_second_start_because_of_a_taken_port_is_not_counted_the_next_is() {
             .contains("Address already in use")
     );
     assert_eq!(service.status().starts, 2);
-    // One failure in a row is followed by a start at once.
+    // After the first failure in a row there is no pause.
     drop(service.acquire().await.unwrap());
     assert_eq!(service.status().starts, 4);
 }
 
 #[tokio::test]
-async fn a_probe_does_not_hold_the_port_that_the_server_wants() {
-    // An even port of the ephemeral range: a connection from it to itself is a connection.
+async fn a_probe_does_not_take_the_port_of_the_server() {
+    // An even port of the ephemeral range, from which the kernel might connect to the port itself.
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let port = (40_000..50_000).step_by(2).find(free).unwrap();
     let fixture = Fixture::on(port).with("--delay-bind", 1000);

@@ -34,7 +34,7 @@ async fn a_closure_says_which_service_a_request_is_for() {
     assert_eq!(text(response.into_body()).await.unwrap(), "hello");
     assert_eq!(chat.fixture.starts().len(), 1);
 
-    // Somebody else's server: it is not running, and nobody starts it.
+    // A server that is not configured: it does not run, and must not be started.
     let nowhere = format!("http://127.0.0.1:{}/", free_port());
     send(&client, get(&nowhere))
         .await

@@ -1,4 +1,4 @@
-//! P19: no runtime of a caller has to live, be driven or be tokio.
+//! P19: a caller's runtime need not live, be driven, or be tokio.
 
 use std::thread;
 
@@ -39,12 +39,12 @@ fn a_caller_needs_no_runtime() {
 }
 
 #[test]
-fn a_runtime_that_nobody_drives_any_more_holds_up_nothing() {
+fn a_runtime_that_is_not_driven_any_more_blocks_nothing() {
     let fixture = Fixture::new().with("--delay-bind", 200);
     let service = fixture.configured("undriven", fixture.config().idle_stop(ms(50)));
     let idle = current_thread();
     let asking = service.clone();
-    // It asks once, and then stands still.
+    // The runtime polls the request once, and is not driven any more.
     idle.block_on(async move {
         drop(waiting(&asking).await);
     });
@@ -57,7 +57,7 @@ fn a_runtime_that_nobody_drives_any_more_holds_up_nothing() {
 }
 
 #[test]
-fn the_runtime_of_who_asked_first_may_end_during_the_start() {
+fn the_runtime_of_the_first_request_may_end_during_the_start() {
     let fixture = Fixture::new().with("--delay-bind", 400);
     let service = fixture.service("orphaned");
     let first = multi_thread();
@@ -74,7 +74,7 @@ fn the_runtime_of_who_asked_first_may_end_during_the_start() {
 }
 
 #[test]
-fn a_lease_may_end_where_no_runtime_is() {
+fn a_lease_may_end_outside_of_a_runtime() {
     let fixture = Fixture::new();
     let service = fixture.configured("dropped", fixture.config().idle_stop(ms(50)));
     let lease = multi_thread().block_on(service.acquire()).unwrap();
@@ -87,7 +87,7 @@ fn a_lease_may_end_where_no_runtime_is() {
 }
 
 #[test]
-fn the_dispatcher_of_who_started_it_hears_of_it() {
+fn the_dispatcher_of_the_first_request_receives_the_events() {
     let fixture = Fixture::new();
     let service = fixture.service("heard");
     let events = Events::new();
@@ -112,13 +112,13 @@ fn a_registry_may_bring_its_runtime() {
     drop(block_on(service.acquire()).unwrap());
     let first = fixture.starts()[0];
 
-    // With the runtime goes what was started on it.
+    // The end of the runtime ends what was started on it.
     drop(runtime);
     assert!(blocking_until(|| fixture.alive().is_empty()));
     assert!(blocking_until(|| service.status().phase == Phase::Stopped));
     assert!(service.try_acquire().is_none());
 
-    // Whoever asks after that is served all the same.
+    // A later request is served all the same.
     drop(block_on(service.acquire()).unwrap());
     assert_eq!(service.status().ownership, Some(Ownership::Owned));
     assert!(!is_alive(first));
@@ -126,7 +126,7 @@ fn a_registry_may_bring_its_runtime() {
 }
 
 #[test]
-fn a_runtime_that_ends_during_a_start_serves_its_waiters_all_the_same() {
+fn when_the_runtime_of_a_start_ends_its_waiters_are_served() {
     let fixture = Fixture::new().with("--delay-bind", 300);
     let runtime = multi_thread();
     let registry = Registry::with_runtime(runtime.handle().clone());

@@ -1,4 +1,4 @@
-//! P20: a service lives as long as anybody can ask for it.
+//! P20: a service lives as long as it can be asked for.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn a_body_keeps_the_service_and_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_start_that_everybody_has_left_is_stopped() {
+async fn a_start_whose_handles_are_all_gone_is_stopped() {
     let fixture = Fixture::new().flag("--never-bind");
     let service = fixture.service("left");
     let waits = waiting(&service).await;
@@ -114,7 +114,7 @@ async fn a_shutdown_stops_all_whatever_leases_are_out() {
 }
 
 #[tokio::test]
-async fn who_waits_is_sent_away_by_a_shutdown() {
+async fn a_shutdown_fails_the_waiting_requests() {
     let fixture = Fixture::new().flag("--never-bind");
     let registry = Registry::new();
     let service = registered(&registry, &fixture, "starting");
@@ -184,7 +184,7 @@ async fn a_drain_stops_at_its_limit() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_retired_ends_in_peace() {
+async fn the_leases_of_a_retired_service_end_before_it_is_stopped() {
     let fixture = Fixture::new();
     let registry = Registry::new();
     let service = registered(&registry, &fixture, "retired");
@@ -199,13 +199,13 @@ async fn a_service_that_is_retired_ends_in_peace() {
     assert!(fixture.alive().is_empty());
     assert!(registry.services().is_empty());
 
-    // The registry goes on, and takes it again.
+    // The registry still works, and accepts the service again.
     let again = registered(&registry, &fixture, "retired");
     ask(&again, &fixture.url("/hello")).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_another_registry_has_goes_on_for_it() {
+async fn a_service_of_another_registry_is_not_stopped() {
     let fixture = Fixture::new();
     let (one, two) = (Registry::new(), Registry::new());
     let (first, second) = (

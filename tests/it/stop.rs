@@ -1,4 +1,4 @@
-//! P14: a stop is asked for twice, then enforced, and nothing of the group is left.
+//! P14: a stop sends TERM twice, then KILL, and nothing of the group is left.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn one_term_is_enough_for_a_server_that_heeds_it() {
+async fn one_term_is_enough_for_a_server_that_handles_it() {
     let fixture = Fixture::new().notes_signals();
     let service = fixture.service("heeds");
     drop(service.acquire().await.unwrap());
     let group = group_of(fixture.starts()[0]).unwrap();
     within("the stop", service.stop()).await.unwrap();
     assert_eq!(fixture.terms().len(), 1);
-    assert!(members_of(group).is_empty(), "the guardian is gone too");
+    assert!(members_of(group).is_empty(), "the watchdog has ended, too");
     assert_eq!(service.status().phase, Phase::Stopped);
     assert!(service.status().pid.is_none());
 }
@@ -49,7 +49,7 @@ async fn what_ignores_term_is_killed_at_the_end_of_the_stop_timeout() {
 }
 
 #[tokio::test]
-async fn a_server_behind_a_wrapper_has_its_time_too() {
+async fn a_server_behind_a_wrapper_has_time_to_end() {
     let fixture = Fixture::new()
         .with("--wrapper", "wait")
         .notes_signals()
@@ -64,7 +64,7 @@ async fn a_server_behind_a_wrapper_has_its_time_too() {
 }
 
 #[tokio::test]
-async fn grandchildren_go_too() {
+async fn grandchildren_end_too() {
     let kinds: [&[&str]; 4] = [
         &["--fork-grandchild"],
         &["--fork-grandchild", "--grandchild-ignores-term"],
@@ -87,7 +87,7 @@ async fn grandchildren_go_too() {
 }
 
 #[tokio::test]
-async fn a_grandchild_that_keeps_the_port_is_not_served_by() {
+async fn a_grandchild_that_keeps_the_port_serves_no_request() {
     let fixture = Fixture::new()
         .flag("--fork-grandchild")
         .flag("--grandchild-holds-port");
@@ -102,7 +102,7 @@ async fn a_grandchild_that_keeps_the_port_is_not_served_by() {
 }
 
 #[tokio::test]
-async fn a_stopped_process_is_continued_so_that_it_can_end() {
+async fn a_suspended_process_is_continued_so_that_it_can_end() {
     let fixture = Fixture::new().notes_signals();
     let service = fixture.service("asleep");
     drop(service.acquire().await.unwrap());
@@ -134,7 +134,7 @@ async fn a_request_during_a_stop_waits_and_is_served_by_a_new_process() {
 }
 
 #[tokio::test]
-async fn a_stop_holds_up_nobody_else() {
+async fn a_stop_delays_no_other_service() {
     let slow = Fixture::new().notes_signals().with("--term-delay", 1500);
     let other = Fixture::new();
     let (stopping, free) = (slow.service("slow"), other.service("other"));
@@ -143,7 +143,10 @@ async fn a_stop_holds_up_nobody_else() {
     let (stopped, ()) = tokio::join!(stopping.stop(), async {
         eventually("the stop", || stopping.status().phase == Phase::Stopping).await;
         ask(&free, &other.url("/hello")).await.unwrap();
-        assert!(since(begun) < ms(1400), "it waited for the stop of another");
+        assert!(
+            since(begun) < ms(1400),
+            "it waited for the stop of another service"
+        );
     });
     stopped.unwrap();
 }
@@ -156,13 +159,13 @@ async fn several_stops_at_once_are_one() {
     let (one, two, three) = tokio::join!(service.stop(), service.stop(), service.stop());
     one.and(two).and(three).unwrap();
     assert_eq!(fixture.terms().len(), 1);
-    // And where nothing runs there is nothing to stop.
+    // A stop without a process is over at once.
     service.stop().await.unwrap();
     assert!(fixture.alive().is_empty());
 }
 
 #[tokio::test]
-async fn a_stop_goes_on_without_who_asked_for_it() {
+async fn a_stop_continues_when_its_future_is_dropped() {
     let fixture = Fixture::new().notes_signals().with("--term-delay", 200);
     let service = fixture.service("left");
     drop(service.acquire().await.unwrap());
@@ -172,7 +175,7 @@ async fn a_stop_goes_on_without_who_asked_for_it() {
 }
 
 #[tokio::test]
-async fn leases_do_not_hold_up_a_stop_and_their_answers_say_why() {
+async fn leases_do_not_delay_a_stop_and_their_responses_say_why() {
     let fixture = Fixture::new();
     let service = fixture.service("cut");
     let url = fixture.url("/hang");

@@ -1,10 +1,10 @@
-//! A host that was stopped for a while, as when a laptop sleeps.
+//! A program that was suspended for a while, as on a laptop that sleeps.
 
 use std::process::{Command, Stdio};
 
 use crate::support::{Fixture, alone, block_on, is_alive, ms};
 
-/// Stops this process for that long.
+/// Suspends this process for that long.
 fn sleep_through(seconds: &str) {
     let this = std::process::id();
     let script = format!("kill -STOP {this}; sleep {seconds}; kill -CONT {this}");
@@ -17,14 +17,14 @@ fn sleep_through(seconds: &str) {
 
 #[test]
 #[ignore = "run by the test below, in a process that can be stopped"]
-fn plays_a_host_that_is_stopped() {
+fn plays_a_program_that_is_suspended() {
     let fixture = Fixture::new();
     let config = fixture.config().idle_stop(ms(500)).recheck(ms(100));
     let service = fixture.configured("slept", config);
     let lease = block_on(service.acquire()).unwrap();
     let before = fixture.requests().len();
     sleep_through("2");
-    // Long overdue, had it been idle.
+    // Its idle time would be long over, if it had been idle.
     let server = fixture.starts()[0];
     assert!(is_alive(server), "a lease is out");
     drop(lease);
@@ -39,6 +39,6 @@ fn plays_a_host_that_is_stopped() {
 }
 
 #[test]
-fn a_host_that_was_stopped_for_a_while_stops_nothing_in_use_and_makes_up_for_no_probe() {
-    alone(&[], "suspended::plays_a_host_that_is_stopped");
+fn a_program_that_was_suspended_stops_nothing_in_use_and_sends_no_missed_probes() {
+    alone(&[], "suspended::plays_a_program_that_is_suspended");
 }

@@ -1,4 +1,4 @@
-//! P12: only suspicion costs a probe, and only a dead or deaf server without a lease is replaced.
+//! P12: only suspicion costs a probe; only a dead or silent server without a lease is replaced.
 
 use rustix::process::Signal;
 use tower_local_service::{Ownership, Phase};
@@ -33,7 +33,7 @@ async fn a_server_that_does_not_answer_is_replaced_once_no_lease_is_out() {
     ask(&service, &fixture.url("/hello")).await.unwrap();
     let deaf = fixture.starts()[0];
     signal(deaf, Signal::STOP);
-    // The client gives up, which makes the next request ask first.
+    // The client gives up, so a probe comes before the next request.
     let begun = now();
     let failed = send(&service, &fixture.url("/hello"), ms(100)).await;
     assert!(failed.is_err());
@@ -48,7 +48,7 @@ async fn a_server_that_does_not_answer_is_replaced_once_no_lease_is_out() {
     drop(replaced.await);
     assert_eq!(fixture.starts().len(), 2);
     assert!(!is_alive(deaf));
-    // Three looks over five seconds: a server that is only busy is not harmed.
+    // Three probes over five seconds: a server that is only busy is not replaced.
     assert!(since(begun) > ms(4500), "{:?}", since(begun));
 }
 
@@ -58,7 +58,7 @@ async fn a_server_that_recovers_in_time_is_kept() {
     let service = fixture.configured("busy", fixture.config().probe_timeout(ms(200)));
     ask(&service, &fixture.url("/hello")).await.unwrap();
     let busy = fixture.starts()[0];
-    // Within a second of a look it is not looked at again.
+    // Within a second of a probe there is no other.
     tokio::time::sleep(ms(1100)).await;
     signal(busy, Signal::STOP);
     let failed = send(&service, &fixture.url("/hello"), ms(100)).await;
@@ -82,7 +82,7 @@ async fn an_unhealthy_server_is_not_harmed_while_a_lease_is_out() {
     let pid = fixture.starts()[0];
     let begun = now();
     while since(begun) < ms(6500) {
-        // An error before a head, again and again.
+        // A client error before a response head, again and again.
         drop(send(&service, &fixture.url("/hang"), ms(50)).await);
         let asked = now();
         let (_, body) = ask(&service, &fixture.url("/hello")).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_quiet_server_is_asked_before_it_is_trusted_again() {
         ask(&service, &fixture.url("/hello")).await.unwrap();
     }
     assert_eq!(probes(), before, "a warm request costs no probe");
-    // Longer than its recheck, and than the second between two looks.
+    // Longer than its recheck, and than the second between two probes.
     tokio::time::sleep(ms(1300)).await;
     assert!(service.try_acquire().is_none());
     ask(&service, &fixture.url("/hello")).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_quiet_server_is_asked_before_it_is_trusted_again() {
 }
 
 #[tokio::test]
-async fn an_external_server_that_goes_away_is_replaced_by_ours() {
+async fn an_external_server_that_ends_is_replaced_by_an_owned_one() {
     let ours = Fixture::new();
     let theirs = Fixture::on(ours.port());
     let mut outside = theirs.run_outside();
@@ -133,7 +133,7 @@ async fn an_external_server_that_goes_away_is_replaced_by_ours() {
         loop {
             match ask(&service, &ours.url("/pid")).await {
                 Ok((_, pid)) => break pid,
-                // The first one may find out that it is gone.
+                // The first request may find out that the server has ended.
                 Err(_) => tokio::time::sleep(ms(20)).await,
             }
         }

@@ -1,11 +1,11 @@
-//! P3: two identities on one endpoint take turns.
+//! P3: two identities on one address take turns.
 
 use http_body_util::BodyExt as _;
 use tower_local_service::{Error, ErrorKind, LocalService, Phase};
 
 use crate::support::{Fixture, PATIENCE, ask, eventually, is_alive, ms, send, waiting, within};
 
-/// Two servers that want the same port, and a handle of each.
+/// Two servers with the same port, and a handle of each.
 fn two() -> (Fixture, Fixture, LocalService, LocalService) {
     let first = Fixture::new();
     let second = Fixture::on(first.port());
@@ -29,7 +29,7 @@ async fn two_servers_on_one_port_swap() {
 }
 
 #[tokio::test]
-async fn the_leases_of_the_one_that_runs_end_in_peace_first() {
+async fn the_leases_of_the_running_server_end_before_the_swap() {
     let (first, second, one, two) = two();
     let response = send(&one, &first.url("/stream?chunks=20&gap_ms=20"), PATIENCE)
         .await
@@ -45,7 +45,7 @@ async fn the_leases_of_the_one_that_runs_end_in_peace_first() {
 }
 
 #[tokio::test]
-async fn new_requests_of_the_running_one_queue_behind_the_swap() {
+async fn new_requests_for_the_running_server_queue_behind_the_swap() {
     let (first, second, one, two) = two();
     let held = one.acquire().await.unwrap();
     let next = waiting(&two).await;
@@ -62,7 +62,7 @@ async fn new_requests_of_the_running_one_queue_behind_the_swap() {
 }
 
 #[tokio::test]
-async fn one_start_serves_all_who_wait_for_the_swap() {
+async fn one_start_serves_all_waiters_of_the_swap() {
     let (first, second, one, two) = two();
     let held = one.acquire().await.unwrap();
     let mut waiters = Vec::new();
@@ -77,7 +77,7 @@ async fn one_start_serves_all_who_wait_for_the_swap() {
 }
 
 #[tokio::test]
-async fn a_swap_that_takes_too_long_names_who_has_the_address() {
+async fn a_swap_that_takes_too_long_names_the_holder_of_the_address() {
     let first = Fixture::new();
     let second = Fixture::on(first.port());
     let one = first.service("the-holder");
@@ -89,7 +89,7 @@ async fn a_swap_that_takes_too_long_names_who_has_the_address() {
         kind => panic!("{kind:?}"),
     }
     assert!(second.starts().is_empty());
-    // Nobody waits any more, so the holder has it all.
+    // No request waits any more, so the running server keeps the address.
     eventually("the holder gives out leases", || {
         one.try_acquire().is_some()
     })
@@ -100,7 +100,8 @@ async fn a_swap_that_takes_too_long_names_who_has_the_address() {
 }
 
 #[tokio::test]
-async fn who_streams_from_one_and_asks_the_other_gets_an_error_and_no_deadlock() {
+async fn a_caller_that_streams_from_one_server_and_asks_for_the_other_gets_an_error_and_no_deadlock()
+ {
     let first = Fixture::new();
     let second = Fixture::on(first.port());
     let one = first.service("one");
@@ -119,7 +120,7 @@ async fn who_streams_from_one_and_asks_the_other_gets_an_error_and_no_deadlock()
 }
 
 #[tokio::test]
-async fn a_swap_clears_the_back_off_of_the_one_that_makes_way() {
+async fn a_swap_clears_the_back_off_of_the_server_that_makes_way() {
     let (first, _second, one, two) = two();
     for _ in 0..4 {
         drop(one.acquire().await.unwrap());

@@ -1,4 +1,4 @@
-//! What a run tells `tracing`, under the names that the crate's documentation lists.
+//! The `tracing` events of an instance, under the names in the crate's documentation.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -48,9 +48,9 @@ impl Visit for Fields {
 struct Told {
     level: Level,
     fields: Fields,
-    /// The name and fields of the span that it is in.
+    /// The name and fields of the event's span.
     span: Option<(&'static str, Fields)>,
-    /// That span has no parent.
+    /// Whether that span has no parent.
     in_root: bool,
 }
 
@@ -60,16 +60,16 @@ struct Heard {
     told: Vec<Told>,
 }
 
-/// Keeps what the crate tells, but for the lines of servers.
+/// Keeps the crate's events, except the lines of servers.
 #[derive(Clone, Default)]
 struct Ear(Arc<Mutex<Heard>>);
 
 impl Ear {
-    /// Listens on this thread, and to the supervisors that are started from it.
+    /// Receives the events of this thread, and of supervisors that are started from it.
     fn open() -> (Self, (DefaultGuard, Dispatch)) {
         let ear = Self::default();
-        // With one subscriber in the program, `tracing` asks only that of the thread which comes to
-        // an event first.
+        // While a program has only one subscriber, `tracing` asks the thread that reaches an event
+        // first.
         let second = Dispatch::new(tracing_subscriber::registry());
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(ear.clone()));
         let listening = tracing::dispatcher::set_default(&dispatch);
@@ -95,7 +95,7 @@ impl Ear {
         told.unwrap_or_else(|| panic!("{name} was not told: {:?}", self.of_runs()))
     }
 
-    /// The names of all events in the spans of runs.
+    /// The names of all events in the spans of instances.
     fn of_runs(&self) -> Vec<String> {
         let heard = self.heard();
         let of_run = |it: &&Told| it.span.as_ref().is_some_and(|it| it.0 == "local_service");
@@ -138,7 +138,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ear {
 }
 
 #[tokio::test]
-async fn a_run_is_a_root_span_and_tells_its_life_in_order() {
+async fn an_instance_is_a_root_span_and_its_events_are_in_order() {
     let (ear, _open) = Ear::open();
     let fixture = Fixture::new();
     let config = fixture.config().idle_stop(Duration::from_millis(50));
@@ -244,20 +244,20 @@ async fn a_server_that_was_there_is_ready_as_external_and_released() {
     assert_eq!(events, ["probing", "ready", "released"]);
     let ready = ear.told("ready").fields;
     assert_eq!(ready.get("external"), "true");
-    // Since the look at it, and not since whatever was before.
+    // Counted from the probe, and not from an earlier event.
     let took = ready.get("took_ms").parse::<u64>();
     assert!(took.is_ok_and(|took| took < 20_000));
 }
 
 #[tokio::test]
-async fn a_crash_loop_that_nobody_saw_begin_says_what_it_died_of() {
+async fn the_first_error_of_a_crash_loop_names_its_cause() {
     let config = LocalServiceConfig::new("/bin/sh")
         .args(["-c", "echo out of memory >&2; sleep 0.2; exit 9"]);
     let base_url = format!("http://127.0.0.1:{}/v1", free_port());
     let service = Registry::new().service("unseen", base_url, config);
     let service = service.expect("a configuration that works");
     for starts in 1..=2 {
-        // It asks, and leaves before the process has ended.
+        // The request leaves before the process has ended.
         let left = timeout(Duration::from_millis(1), service.acquire()).await;
         assert!(left.is_err(), "it is not ready that soon");
         eventually("it failed", || {
@@ -266,7 +266,7 @@ async fn a_crash_loop_that_nobody_saw_begin_says_what_it_died_of() {
         })
         .await;
     }
-    // The back-off is one second long: on a machine that slept through it, another start fails.
+    // The back-off takes one second: if this machine was suspended that long, another start fails.
     let error = loop {
         let error = within("an error", service.acquire()).await;
         let error = error.expect_err("it exits");
@@ -279,7 +279,7 @@ async fn a_crash_loop_that_nobody_saw_begin_says_what_it_died_of() {
 }
 
 #[tokio::test]
-async fn a_server_that_died_while_nobody_asked_is_told_in_the_status() {
+async fn the_status_shows_the_death_of_an_idle_server() {
     let fixture = Fixture::new()
         .with("--print-line", "out of memory")
         .with("--exit-after-ready", "50")

@@ -1,5 +1,5 @@
-//! A client that waits for a server that has died is not left waiting: hyper's forgets a request now
-//! and then (<https://github.com/hyperium/hyper/issues/4122>).
+//! A request whose server has died is not left waiting, even if its client never answers: hyper's client
+//! sometimes forgets a request (<https://github.com/hyperium/hyper/issues/4122>).
 
 use std::{convert::Infallible, future, io};
 
@@ -12,14 +12,14 @@ use crate::{
     support::{eventually, kill, ms},
 };
 
-/// Kills the server once the request holds its lease.
+/// Kills the server when the request holds its lease.
 async fn kill_under_a_lease(it: &Setup) {
     eventually("the request is under way", || it.leases() == 1).await;
     kill(it.fixture.starts()[0]);
 }
 
 #[tokio::test]
-async fn a_request_that_a_client_forgets_as_its_server_dies_ends_with_how_that_died() {
+async fn a_request_that_a_client_never_answers_ends_with_the_exit_of_its_server() {
     let it = Setup::new("forgotten");
     let client = service_fn(|_: Request| future::pending::<Result<Response<String>, Infallible>>());
     let client = ensured(&it.service, client);
@@ -58,7 +58,7 @@ async fn an_answer_that_is_read_after_its_server_died_is_delivered() {
 }
 
 #[tokio::test]
-async fn the_clients_own_error_is_the_one_that_is_told_if_it_comes_in_time() {
+async fn the_clients_own_error_is_returned_if_it_comes_in_time() {
     let it = Setup::new("its own error");
     let client = service_fn(|_: Request| async {
         tokio::time::sleep(ms(300)).await;

@@ -1,8 +1,8 @@
-//! P14: what survives KILL is told within its time, and nothing is started over it.
+//! P14: a process that survives KILL is reported in time, and nothing is started beside it.
 //!
-//! Without privileges no process can be made to survive KILL. But one can be kept from being reaped, as
-//! the zombie of a traced process is its tracer's, for as long as that does not look; and the system can
-//! be made to refuse every signal.
+//! Without privileges a test cannot make a process survive KILL. But it can keep one from being reaped:
+//! the zombie of a traced process stays until its tracer has looked at it. And it can make the system
+//! refuse every signal.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::support::{
     shake_off_tracer, signal, since, stat, within,
 };
 
-/// A tracer that has stopped; it goes on and ends when dropped.
+/// A suspended tracer. It is continued and ended when dropped.
 struct Tracer(Child);
 
 impl Tracer {
@@ -52,14 +52,14 @@ impl Drop for Tracer {
     }
 }
 
-/// Some machines let nobody trace what is not below them.
+/// Some machines let a process trace only its own children.
 fn can_trace() -> bool {
     let sibling = "sleep 1 & strace -qq -o /dev/null -p $!";
     can(&["sh", "-c", sibling])
 }
 
 #[tokio::test]
-async fn a_process_that_cannot_be_ended_is_told_in_time_and_nothing_is_started_over_it() {
+async fn a_process_that_cannot_be_ended_is_reported_in_time_and_nothing_is_started_beside_it() {
     if !can_trace() {
         return;
     }
@@ -99,7 +99,7 @@ async fn a_process_that_cannot_be_ended_is_told_in_time_and_nothing_is_started_o
 
 #[test]
 #[ignore = "run by the test below, where every `kill` is refused"]
-fn plays_a_host_that_may_not_kill() {
+fn plays_a_program_that_may_not_kill() {
     let fixture = Fixture::new();
     let config = fixture.config().stop_timeout(ms(400));
     let service = fixture.configured("untouchable", config);
@@ -110,21 +110,24 @@ fn plays_a_host_that_may_not_kill() {
         "{error}"
     );
     assert_eq!(service.status().phase, Phase::Failed);
-    assert!(block_on(service.acquire()).is_err(), "not beside the other");
+    assert!(
+        block_on(service.acquire()).is_err(),
+        "not beside the process that runs"
+    );
     assert_eq!(fixture.alive().len(), 1);
 
     shake_off_tracer();
-    // As whoever reads the error does.
+    // As the error advises.
     fixture.alive().into_iter().for_each(kill);
     assert!(blocking_until(|| block_on(service.acquire()).is_ok()));
     assert_eq!(fixture.starts().len(), 2);
 }
 
 #[test]
-fn where_signals_are_refused_a_stop_says_so_and_nothing_is_started_over_what_runs() {
+fn if_signals_are_refused_a_stop_says_so_and_nothing_is_started_beside_the_process() {
     let failed = alone_with(
         "kill:error=EPERM",
-        "unkillable::plays_a_host_that_may_not_kill",
+        "unkillable::plays_a_program_that_may_not_kill",
     );
     assert_ne!(failed, Some(0));
 }

@@ -1,4 +1,4 @@
-//! In good weather: started by a request, streamed to its end, stopped when idle.
+//! The usual course: started by a request, streamed to its end, stopped when idle.
 
 use std::{env, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::support::{eventually, free_port, is_alive, kill, within};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny.gguf");
 
-/// More than it says within the time of a test.
+/// More tokens than it writes within the time of a test.
 const ENDLESS: u32 = 1_000_000;
 
 /// A llama-server with a model of its own, and the clients that start it.
@@ -72,7 +72,7 @@ impl Llama {
         self.service.status().pid.expect("a process of ours")
     }
 
-    /// The last handle is gone, and so is the server.
+    /// Drops the last handle, which stops the server.
     async fn ends(self) {
         let pid = self.service.status().pid;
         drop(self);
@@ -92,7 +92,7 @@ fn chat(tokens: u32) -> String {
     .to_string()
 }
 
-/// A whole stream of so many tokens.
+/// Reads a whole stream of so many tokens.
 fn assert_whole(events: &str, tokens: usize) {
     assert_eq!(events.matches("\"content\":\"").count(), tokens, "{events}");
     assert!(events.contains("\"finish_reason\":\"length\""), "{events}");
@@ -121,7 +121,7 @@ async fn a_chat_is_streamed_to_its_end_from_a_cold_start() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_chat_that_is_dropped_half_way_gives_its_lease_back_at_once() {
+async fn a_chat_that_is_dropped_half_way_ends_its_lease_at_once() {
     let llama = Llama::new("half a chat");
     let mut body = send(&llama.hyper, llama.hyper_chat(ENDLESS))
         .await
@@ -192,7 +192,7 @@ async fn a_server_that_is_killed_breaks_its_chats_and_the_next_one_is_whole() {
         .await
         .expect_err("a chat that ends as if it were whole");
     assert_eq!(llama.leases(), 0);
-    // Its connections are gone a moment before it is.
+    // Its connections end a moment before the process does.
     eventually("its death is known", || {
         llama.service.status().phase != Phase::Ready
     })

@@ -1,4 +1,4 @@
-//! `--api-key`, which leaves `/health` open, and guards `/v1/models` in some builds and not in others.
+//! `--api-key`: `/health` needs no key, `/v1/models` needs one in some builds only.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn guarded() -> Server {
     llama().args(["--api-key", KEY])
 }
 
-/// Of `/v1/models`, the health URL if nothing is set, and `/props` the first that wants the key.
+/// A path that needs the key: `/v1/models` (the default health URL) if it does, or else `/props`.
 async fn guarded_url(server: &Server) -> String {
     let probed = guarded();
     let outside = probed.run_outside();
@@ -43,7 +43,7 @@ async fn guarded_url(server: &Server) -> String {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_guarded_health_url_without_its_key_is_told_at_once_and_what_to_set() {
+async fn a_health_url_without_its_key_is_an_error_at_once_that_says_what_to_set() {
     let server = guarded();
     let config = server.config().health_url(guarded_url(&server).await);
     let service = server.configured("llama-without-key", config);
@@ -81,7 +81,7 @@ async fn a_key_in_the_health_headers_makes_it_ready() {
     let answer = within("a chat", chat(&client.clone().key(KEY), short())).await;
     assert_eq!(answer.unwrap(), PHRASE);
 
-    // Who comes without a key is sent away by the server, and does it no harm.
+    // A request without a key is refused by the server, which runs on.
     let refused = client.post("/chat/completions", short()).await.unwrap();
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     drop(refused);
@@ -113,7 +113,7 @@ async fn a_health_url_that_is_open_to_all_needs_no_key() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_guarded_server_of_somebody_else_is_told_at_once() {
+async fn an_external_server_that_requires_a_key_is_an_error_at_once() {
     let theirs = guarded();
     let outside = theirs.run_outside();
     let ours = llama_on(theirs.port());

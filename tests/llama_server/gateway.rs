@@ -16,13 +16,13 @@ use crate::{
 
 const CHAT: &str = "/v1/chat/completions";
 
-/// For that provider.
+/// A chat for this provider.
 fn to(provider: &str, mut chat: Value) -> Value {
     chat["model"] = json!(format!("{provider}/tiny"));
     chat
 }
 
-/// The text of all events, and whether they came to their end.
+/// The text of all events, and whether the stream was complete.
 fn told(events: &str) -> (String, bool) {
     let data = events
         .lines()
@@ -77,7 +77,7 @@ async fn a_stream_comes_token_by_token_to_its_end() {
     gateway.until("one", |status| status["leases"] == 0).await;
 }
 
-/// llama-server allows each page that asks.
+/// llama-server itself allows every page.
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
 async fn a_page_is_allowed_nothing_by_the_server_behind_the_gateway() {
@@ -92,11 +92,11 @@ async fn a_page_is_allowed_nothing_by_the_server_behind_the_gateway() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_client_that_hangs_up_gives_its_lease_back_within_100_ms() {
+async fn a_client_that_disconnects_ends_its_lease_within_100_ms() {
     let server = llama();
     let gateway = Gateway::start(&json!({ "one": server.provider() }));
     let mut took = Vec::new();
-    // Other tests may have the processor in between.
+    // Other tests may delay this one.
     while !took.iter().any(|it| *it < ms(100)) {
         assert!(took.len() < 20, "{took:?}");
         let mut response = gateway.open(CHAT, &to("one", endless(true))).await;
@@ -109,14 +109,14 @@ async fn a_client_that_hangs_up_gives_its_lease_back_within_100_ms() {
         took.push(begun.elapsed());
     }
     measured("from the hang-up to no lease", took[took.len() - 1]);
-    // And the server is as good as before.
+    // The server still answers.
     let reply = gateway.ask(CHAT, &to("one", short())).await;
     assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn ctrl_c_in_the_middle_of_a_stream_ends_it_in_peace_and_leaves_nothing() {
+async fn after_ctrl_c_a_stream_comes_to_its_end_and_nothing_is_left() {
     let server = llama();
     let mut gateway = Gateway::start(&json!({ "one": server.provider() }));
     let mut chat = to("one", short());

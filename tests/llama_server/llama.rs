@@ -1,4 +1,4 @@
-//! llama-server with the tiny model, and what it is asked.
+//! llama-server with the tiny model, and the chats that it is sent.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,14 @@ use crate::{
     support::{get, within},
 };
 
-/// What the tiny model answers, whatever it is asked.
+/// What the tiny model answers to everything.
 pub(crate) const PHRASE: &str = "The local model server is up and streams one token at a time \
                                  until its small phrase ends here.";
 
-/// As many tokens of context as make it load for a while.
+/// So many tokens of context that it loads for a while.
 pub(crate) const SLOW_TO_LOAD: [&str; 2] = ["--ctx-size", "524288"];
 
-/// Longer still: a quarter of a gigabyte.
+/// So many that it loads even longer: a quarter of a gigabyte.
 pub(crate) const LONG_TO_LOAD: [&str; 2] = ["--ctx-size", "1048576"];
 
 pub(crate) fn llama_server() -> PathBuf {
@@ -33,7 +33,7 @@ pub(crate) fn llama() -> Server {
     with_model(Server::new(llama_server()))
 }
 
-/// Another one on the same port.
+/// Another server on the same port.
 pub(crate) fn llama_on(port: u16) -> Server {
     with_model(Server::on(port, llama_server()))
 }
@@ -45,12 +45,12 @@ fn with_model(server: Server) -> Server {
         .with_port()
 }
 
-/// A chat that is over soon.
+/// A short chat.
 pub(crate) fn short() -> Value {
     json!({ "messages": [{ "role": "user", "content": "Hello" }], "max_tokens": 64 })
 }
 
-/// One that goes on until somebody ends it: the context is shifted whenever it is full.
+/// An endless chat: the context is shifted when it is full.
 pub(crate) fn endless(stream: bool) -> Value {
     json!({
         "messages": [{ "role": "user", "content": "Hello" }],
@@ -71,7 +71,7 @@ pub(crate) async fn chat(client: &Client, json: Value) -> Result<String, BoxErro
     Ok(content.ok_or("no content")?.trim().to_owned())
 }
 
-/// Waits until it computes an answer.
+/// Waits until the server computes an answer.
 pub(crate) async fn until_busy(server: &Server) {
     let busy = async {
         loop {

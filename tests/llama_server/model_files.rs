@@ -1,4 +1,4 @@
-//! Model files that it cannot load.
+//! Model files that llama-server cannot load.
 
 use tokio::time::Instant;
 use tower_local_service::{ErrorKind, Phase};
@@ -15,7 +15,7 @@ async fn fails_to_load(server: Server, model: &str) {
         .with_port();
     let service = server.service("llama-bad-model");
 
-    // One that ends at once may lose its last lines, all of them even, on a busy machine.
+    // A llama-server that ends at once may lose its last lines, on a busy machine even all of them.
     let mut tails = Vec::new();
     for _ in 0..10 {
         let begun = Instant::now();
@@ -44,7 +44,7 @@ async fn fails_to_load(server: Server, model: &str) {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_file_that_is_no_model_is_told_with_its_last_lines() {
+async fn a_file_that_is_no_model_is_an_error_with_the_last_lines() {
     let server = Server::new(llama_server());
     let model = server.file("no-model.gguf", "this is no model");
     fails_to_load(server, &model).await;
@@ -52,7 +52,7 @@ async fn a_file_that_is_no_model_is_told_with_its_last_lines() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_model_whose_download_broke_off_is_told_with_its_last_lines() {
+async fn an_incomplete_model_is_an_error_with_the_last_lines() {
     let server = Server::new(llama_server());
     let whole = std::fs::read(crate::llama::model()).unwrap();
     let model = server.file("half.gguf", &whole[..whole.len() / 2]);
@@ -61,7 +61,7 @@ async fn a_model_whose_download_broke_off_is_told_with_its_last_lines() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_model_that_is_not_there_is_told_with_its_last_lines() {
+async fn a_missing_model_is_an_error_with_the_last_lines() {
     let server = Server::new(llama_server());
     let model = server.folder().join("missing.gguf").display().to_string();
     fails_to_load(server, &model).await;

@@ -1,4 +1,4 @@
-//! The example that has a file in and a chat out, with a model that answers.
+//! The example `openclaw`, with a model that answers.
 
 use std::process::Command;
 

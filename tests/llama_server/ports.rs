@@ -1,4 +1,4 @@
-//! A port that somebody else has, before the start or in the middle of it.
+//! A port that another program has, before the start or in the middle of it.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_server_of_somebody_else_is_used_and_never_stopped() {
+async fn an_external_server_is_used_and_never_stopped() {
     let theirs = llama();
     let outside = theirs.run_outside();
     let ours = llama_on(theirs.port());
     let service = ours.service("llama-external");
     let client = Client::new(&ours, &service);
 
-    // It may be loading still, and is waited for.
+    // It may still be loading; the request waits for it.
     while get(theirs.port(), "/v1/models").await.is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -38,10 +38,10 @@ async fn a_server_of_somebody_else_is_used_and_never_stopped() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_port_that_it_cannot_bind_is_told_with_its_last_lines() {
+async fn a_port_that_it_cannot_bind_is_an_error_with_its_last_lines() {
     let taken = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    // The address that is asked is free; the one in the arguments is not.
+    // The address of the base URL is free; the one in the arguments is not.
     let server = Server::new(llama_server()).args([
         "--model",
         &model().display().to_string(),
@@ -52,7 +52,7 @@ async fn a_port_that_it_cannot_bind_is_told_with_its_last_lines() {
     ]);
     let service = server.service("llama-taken-port");
 
-    // One that ends at once may lose its last lines, all of them even, on a busy machine.
+    // A llama-server that ends at once may lose its last lines, on a busy machine even all of them.
     let mut seen = Vec::new();
     for _ in 0..10 {
         let before = service.status().starts;
@@ -62,7 +62,7 @@ async fn a_port_that_it_cannot_bind_is_told_with_its_last_lines() {
             "{error:?}"
         );
         let tail = error.output_tail().unwrap_or_default().to_owned();
-        // What it says is understood: it was started once more, in case that a probe had the port.
+        // Its output was understood: it was started once more, in case a probe had taken the port.
         let starts = service.status().starts - before;
         if starts == 2 && tail.contains("couldn't bind") && tail.contains(&port) {
             seen.clear();
@@ -74,12 +74,12 @@ async fn a_port_that_it_cannot_bind_is_told_with_its_last_lines() {
     server.assert_gone();
 }
 
-/// Two programs that want the same server at the same time: both find the port free.
+/// Two programs start the same server at the same time: both find the port free.
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn who_loses_a_race_for_the_port_waits_for_the_server_that_won() {
+async fn the_loser_of_a_race_for_the_port_waits_for_the_winner() {
     let theirs = llama().args(LONG_TO_LOAD);
-    // Waits at the start line until the other one has the port.
+    // This one waits before it starts until the other one has the port.
     let ours = Server::on(theirs.port(), "/bin/sh");
     let script = "touch \"$0/ready\"; until [ -e \"$0/go\" ]; do sleep 0.002; done; exec \"$@\"";
     let folder = ours.folder().display().to_string();

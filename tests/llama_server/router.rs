@@ -1,4 +1,4 @@
-//! Router mode, where it starts a llama-server of its own for each model.
+//! Router mode, in which llama-server starts another llama-server for each model.
 
 use std::{
     path::PathBuf,
@@ -41,7 +41,7 @@ fn short() -> Value {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn the_servers_of_a_router_go_with_it() {
+async fn the_servers_of_a_router_end_with_it() {
     let server = new_router();
     let service = server.service("llama-router");
     let client = Client::new(&server, &service);
@@ -58,7 +58,7 @@ async fn the_servers_of_a_router_go_with_it() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn the_servers_of_a_router_that_is_killed_go_too() {
+async fn the_servers_of_a_router_that_is_killed_end_too() {
     let server = new_router();
     let service = server.service("llama-killed-router");
     let client = Client::new(&server, &service);
@@ -83,41 +83,41 @@ async fn the_servers_of_a_router_that_is_killed_go_too() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn the_servers_of_a_router_go_when_its_host_is_killed() {
+async fn the_servers_of_a_router_end_when_the_program_is_killed() {
     let server = new_router();
-    let mut host = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "router::plays_the_host"])
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "router::plays_the_program"])
         .env(FOLDER, server.folder())
         .env(PORT, server.port().to_string())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let answered = server.folder().join("answered");
-    eventually("the host has its answer", || answered.exists()).await;
+    eventually("the program has its answer", || answered.exists()).await;
     assert!(server.alive().len() >= 2, "the router and its child");
 
     let begun = Instant::now();
-    host.kill().unwrap();
-    host.wait().unwrap();
+    program.kill().unwrap();
+    program.wait().unwrap();
     eventually("nothing is left", || server.is_gone()).await;
     measured(
-        "a router is gone after SIGKILL of its host",
+        "a router has ended after SIGKILL of its program",
         begun.elapsed(),
     );
     server.assert_gone();
 }
 
-/// Not a test: the host that the test before kills.
+/// Not a test: the program that the test above kills.
 #[tokio::test]
 #[ignore = "needs a test that runs it as a process of its own"]
-async fn plays_the_host() {
+async fn plays_the_program() {
     let (Ok(folder), Ok(port)) = (std::env::var(FOLDER), std::env::var(PORT)) else {
         return;
     };
     let folder = PathBuf::from(folder);
     let server = Server::found_by(folder.clone(), port.parse().unwrap(), llama_server());
     let server = router(server);
-    let service = server.service("llama-of-the-host");
+    let service = server.service("llama-of-the-program");
     let client = Client::new(&server, &service);
     chat(&client, short()).await.unwrap();
     std::fs::write(folder.join("answered"), "").unwrap();

@@ -1,6 +1,6 @@
-//! `stop()` while it answers, and while it loads.
+//! `stop()` while the server answers, and while it loads.
 //!
-//! In mid-answer it does not heed the first TERM for as long as a connection waits for the answer.
+//! While a connection waits for an answer, llama-server does not end on the first TERM.
 
 use std::{pin::pin, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{
     support::{eventually, get, until, within},
 };
 
-/// With a second TERM after 3 s and KILL after 6 s.
+/// The second TERM comes after 3 s, and KILL after 6 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
 fn service(server: &Server, name: &str) -> LocalService {
     server.configured(name, server.config().stop_timeout(STOP_TIMEOUT))
 }
 
-/// Stops it, and fails if that took a KILL.
+/// Stops the server, and fails if that needed KILL.
 async fn stop(server: &Server, service: &LocalService, what: &str) {
     let begun = Instant::now();
     service.stop().await.expect("nothing survives");
@@ -53,7 +53,7 @@ async fn a_stop_during_a_stream_that_is_read_ends_both() {
         matches!(kind_of(&error), ErrorKind::Stopped { .. }),
         "{error}"
     );
-    // Its reader need not sit through the stop.
+    // The reader is told before the stop is over.
     assert!(
         told < STOP_TIMEOUT / 3,
         "the reader was told after {told:?}"
@@ -65,7 +65,7 @@ async fn a_stop_during_a_stream_that_is_read_ends_both() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_stop_during_a_stream_that_nobody_reads_needs_no_kill() {
+async fn a_stop_during_a_stream_that_is_not_read_needs_no_kill() {
     let server = llama();
     let service = service(&server, "llama-unread-stream");
     let client = Client::new(&server, &service);
@@ -74,7 +74,7 @@ async fn a_stop_during_a_stream_that_nobody_reads_needs_no_kill() {
     let mut response = within("a stream", sent).await.unwrap();
     assert!(response.body_mut().frame().await.unwrap().is_ok());
     until_busy(&server).await;
-    // The response is held, and with it the connection.
+    // The response is kept, and with it the connection.
     stop(&server, &service, "stop() while a stream is held").await;
 
     let error = within("the end of the stream", drain(response)).await;
@@ -98,7 +98,7 @@ async fn a_stop_during_a_plain_chat_needs_no_kill() {
         answer = &mut sent => panic!("the endless chat has ended: {answer:?}"),
         () = until_busy(&server) => {}
     }
-    // The request is held, and with it the connection.
+    // The request is kept, and with it the connection.
     stop(&server, &service, "stop() while a plain chat is held").await;
 
     let error = within("the end of the chat", sent).await.unwrap_err();
@@ -110,7 +110,7 @@ async fn a_stop_during_a_plain_chat_needs_no_kill() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn an_idle_server_heeds_the_first_signal() {
+async fn an_idle_server_ends_on_the_first_signal() {
     let server = llama();
     let service = service(&server, "llama-idle");
     let client = Client::new(&server, &service);
@@ -124,7 +124,7 @@ async fn an_idle_server_heeds_the_first_signal() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_stop_at_any_moment_of_a_start_leaves_nothing_and_serves_who_waits() {
+async fn a_stop_at_any_moment_of_a_start_leaves_nothing_and_serves_the_waiters() {
     for delay in [0, 3, 6, 10, 20, 40, 80] {
         let server = llama().args(SLOW_TO_LOAD);
         let service = service(&server, "llama-stopped-early");
@@ -140,7 +140,7 @@ async fn a_stop_at_any_moment_of_a_start_leaves_nothing_and_serves_who_waits() {
         };
         let (answer, (pid, phase)) = tokio::join!(waits, stopped);
 
-        // A stop that came late enough may have met the chat itself.
+        // A late stop may have come during the chat itself.
         match answer {
             Ok(answer) => assert_eq!(answer, PHRASE, "stopped after {delay} ms"),
             Err(error) => {
@@ -187,7 +187,7 @@ async fn a_stop_while_it_loads_its_model_is_quick() {
     measured("stop() while it loads its model", took);
     assert!(took < STOP_TIMEOUT / 2, "one TERM was not enough: {took:?}");
 
-    // Who waited for the start is served by a new one.
+    // The request that waited for the start is served by a new server.
     within("the second start", start).await.unwrap();
     assert!(until(|| service.status().starts == 2).await);
     service.stop().await.unwrap();

@@ -1,4 +1,4 @@
-//! One server after another: after a crash, or for another model.
+//! One server after another: after a crash, or with another model.
 
 use http_body_util::BodyExt as _;
 use serde_json::json;

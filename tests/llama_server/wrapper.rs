@@ -1,5 +1,5 @@
-//! A wrapper in Python, as packages of servers have it: it starts the server as its child and waits
-//! for it, and TERM ends the wrapper alone.
+//! A wrapper in Python, as in some packages of servers: it starts the server as its child and waits for
+//! it, and TERM to the wrapper does not end the server.
 
 use tokio::time::Instant;
 use tower_local_service::Phase;
@@ -12,7 +12,7 @@ use crate::{
 
 const WRAPPER: &str = "import subprocess, sys\nsys.exit(subprocess.call(sys.argv[1:]))\n";
 
-#[expect(clippy::print_stderr, reason = "why a test was skipped has to be said")]
+#[expect(clippy::print_stderr, reason = "it prints why a test was skipped")]
 fn wrapped() -> Option<Server> {
     let Some(python) = on_path("python3") else {
         eprintln!("skipped: there is no python3 on the PATH");
@@ -27,7 +27,7 @@ fn wrapped() -> Option<Server> {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_server_behind_a_wrapper_goes_with_it() {
+async fn a_server_behind_a_wrapper_ends_with_it() {
     let Some(server) = wrapped() else { return };
     let service = server.service("llama-wrapped");
     let client = Client::new(&server, &service);
@@ -49,7 +49,7 @@ async fn a_server_behind_a_wrapper_goes_with_it() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_server_whose_wrapper_is_killed_goes_too() {
+async fn a_server_whose_wrapper_is_killed_ends_too() {
     let Some(server) = wrapped() else { return };
     let service = server.service("llama-orphan");
     let client = Client::new(&server, &service);

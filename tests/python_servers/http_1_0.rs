@@ -1,5 +1,5 @@
-//! A server of Python's `http.server`, which speaks HTTP/1.0: its streams have no length, and the
-//! end of the connection is their end, whatever the reason.
+//! A server of Python's `http.server`, which speaks HTTP/1.0: its streams have no length, and end with the
+//! connection, whatever ended that.
 
 use http_body_util::BodyExt as _;
 use tower_local_service::{ErrorKind, Phase};
@@ -52,7 +52,7 @@ async fn a_stream_without_a_length_whose_server_is_killed_is_an_error() {
     let client = Client::new(&server, &service);
 
     for starts in 1..=5 {
-        // An answer that came to its end: a run without one would count as a failed start.
+        // A complete response: an instance without one would count as a failed start.
         let text = within("words", client.text("/words")).await;
         assert!(text.unwrap().ends_with("word 4\n"));
         let response = within("a stream", client.get("/stream")).await;

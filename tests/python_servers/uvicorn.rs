@@ -1,4 +1,4 @@
-//! uvicorn with workers: the parent has the port, they answer, and each is a process of its own.
+//! uvicorn with workers: the parent has the port, and the workers, each a process of its own, answer.
 
 use tokio::time::Instant;
 use tower_local_service::{Ownership, Phase};
@@ -35,7 +35,7 @@ fn uvicorn() -> Server {
 
 #[tokio::test]
 #[ignore = "needs UVICORN=/path/to/uvicorn"]
-async fn workers_go_with_their_parent() {
+async fn workers_end_with_their_parent() {
     let server = uvicorn();
     let service = server.service("uvicorn-stopped");
     let client = Client::new(&server, &service);
@@ -56,7 +56,7 @@ async fn workers_go_with_their_parent() {
 
 #[tokio::test]
 #[ignore = "needs UVICORN=/path/to/uvicorn"]
-async fn workers_whose_parent_is_killed_go_too() {
+async fn workers_whose_parent_is_killed_end_too() {
     let server = uvicorn();
     let service = server.service("uvicorn-killed");
     let client = Client::new(&server, &service);
@@ -70,7 +70,7 @@ async fn workers_whose_parent_is_killed_go_too() {
     })
     .await;
 
-    // A worker of the first would answer still, if it were left: the port is its own, too.
+    // If a worker of the first instance were left, it would still answer, as it has the port, too.
     let worker = within("an answer of the next", client.text("/models")).await;
     let worker = worker.unwrap().parse().unwrap();
     assert!(!old.contains(&worker));

@@ -1,4 +1,4 @@
-//! A client with the layer around it, which keeps its connections as one in a program would.
+//! A client with the layer around it. It keeps its connections, as a program's client does.
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -65,7 +65,7 @@ impl Client {
         self.inner.clone().oneshot(request).await
     }
 
-    /// The whole answer of a GET that goes well.
+    /// The body of a GET, which must succeed.
     pub(crate) async fn text(&self, path: &str) -> Result<String, BoxError> {
         let response = self.get(path).await?;
         assert_eq!(response.status(), StatusCode::OK);
@@ -86,7 +86,7 @@ pub(crate) async fn drain(response: Answer) -> Result<String, BoxError> {
     Ok(String::from_utf8(text)?)
 }
 
-/// What the crate says is wrong; fails where the error is another's.
+/// The crate's error in a chain of errors; fails if there is none.
 #[track_caller]
 pub(crate) fn kind_of(error: &BoxError) -> ErrorKind {
     match Error::find_in(error.as_ref()) {

@@ -1,6 +1,6 @@
-//! Real servers, started by the crate and found again by a mark in their environment.
+//! Real servers that the crate starts, and a mark in their environment by which they are found.
 //!
-//! Workers and children of children have it too, whatever their arguments are.
+//! Their workers and other descendants have the mark, too, whatever their arguments are.
 #![allow(dead_code, reason = "each kind of server uses a part of it")]
 
 mod client;
@@ -23,23 +23,23 @@ use crate::support::{Pid, blocking_until, free_port, is_alive, kill};
 
 const MARK: &str = "LOCAL_SERVICE_TEST";
 
-/// The program that this variable of the environment names.
+/// The program that this environment variable names.
 pub(crate) fn program(variable: &str) -> PathBuf {
     let program = std::env::var_os(variable).unwrap_or_default();
     assert!(!program.is_empty(), "{variable} names no program");
     PathBuf::from(program)
 }
 
-/// Tells what a test has measured, to those who run it with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
+/// Prints what a test has measured; shown with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "it prints a measurement")]
 pub(crate) fn measured(what: &str, took: Duration) {
     println!("measured: {what}: {} ms", took.as_millis());
 }
 
-/// A server of one test: its command, its port, and a folder of its own.
+/// The server of one test: its command, its port, and a folder.
 ///
-/// Declare it before the services that run it: when it is dropped, nothing of it may be left, and
-/// what the services own goes with their last handle.
+/// Declare it before the services that run it. When it is dropped, no process of it may be left, and the
+/// servers of a service end with its last handle.
 #[derive(Debug)]
 pub(crate) struct Server {
     command: PathBuf,
@@ -54,7 +54,7 @@ impl Server {
         Self::on(free_port(), command)
     }
 
-    /// On that port: another identity, as the mark is another.
+    /// On this port. It has another mark, and so another identity.
     pub(crate) fn on(port: u16, command: impl Into<PathBuf>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let (process, next) = (std::process::id(), NEXT.fetch_add(1, Relaxed));
@@ -63,7 +63,7 @@ impl Server {
         Self::found_by(folder, port, command)
     }
 
-    /// The server of a host that is another process, which has the same folder.
+    /// The server of another program, which has the same folder.
     pub(crate) fn found_by(folder: PathBuf, port: u16, command: impl Into<PathBuf>) -> Self {
         Self {
             command: command.into(),
@@ -78,7 +78,7 @@ impl Server {
         self
     }
 
-    /// The option of nearly all servers.
+    /// Adds the option `--port`, which nearly all servers have.
     pub(crate) fn with_port(self) -> Self {
         let port = self.port.to_string();
         self.args(["--port", &port])
@@ -88,7 +88,7 @@ impl Server {
         &self.command
     }
 
-    /// What it is started with.
+    /// The configuration that starts it.
     pub(crate) fn given_args(&self) -> &[String] {
         &self.args
     }
@@ -144,7 +144,7 @@ impl Server {
             .expect("a configuration that works")
     }
 
-    /// Starts it beside the crate, as somebody else would.
+    /// Starts it without the crate, as an external server.
     pub(crate) fn run_outside(&self) -> Outside {
         let mut command = Command::new(&self.command);
         let (mark, value) = self.mark();
@@ -154,7 +154,7 @@ impl Server {
         Outside(command.spawn().expect("it starts"))
     }
 
-    /// Everything of it that runs.
+    /// All of its processes that run.
     pub(crate) fn alive(&self) -> Vec<Pid> {
         let (mark, value) = self.mark();
         let mark = format!("{mark}={value}");
@@ -170,7 +170,7 @@ impl Server {
             .collect()
     }
 
-    /// Fails if anything of it runs. For the moment when a stop says that nothing is left.
+    /// Fails if a process of it runs: for the moment when a stop says that nothing is left.
     #[track_caller]
     pub(crate) fn assert_gone(&self) {
         let left = self.alive();
@@ -179,13 +179,13 @@ impl Server {
         assert!(listener.is_ok(), "its port is not free: {listener:?}");
     }
 
-    /// Whether nothing of it runs, nor listens on its port: a process that is being torn down shows
-    /// no environment any more, and may listen still.
+    /// Whether no process of it runs or listens on its port. A process that is being torn down has no
+    /// environment any more, but may still listen.
     pub(crate) fn is_gone(&self) -> bool {
         self.alive().is_empty() && TcpListener::bind(("127.0.0.1", self.port)).is_ok()
     }
 
-    /// The variable by which it is found again, and its value.
+    /// The environment variable with the mark, and its value.
     pub(crate) fn mark(&self) -> (&'static str, String) {
         (MARK, self.folder.display().to_string())
     }
@@ -220,7 +220,7 @@ impl Drop for Outside {
     }
 }
 
-/// Looks a program up as a shell would.
+/// Looks a program up in `PATH`.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path: OsString = std::env::var_os("PATH")?;
     std::env::split_paths(&path)

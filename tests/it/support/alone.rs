@@ -1,4 +1,4 @@
-//! A test in a process of its own: with limits, rights or a network that the others must not share.
+//! Runs a test in a process of its own, with limits, privileges or a network that other tests must not have.
 
 use std::{
     env, fs,
@@ -9,8 +9,8 @@ use rustix::process::{Pid as RawPid, PidfdFlags, Signal, pidfd_open, pidfd_send_
 
 use super::{Pid, blocking_until};
 
-/// Runs an ignored test of this program behind `prefix`, a program and its arguments that change what
-/// the process has; fails if it fails, with what it said.
+/// Runs an ignored test of this program behind `prefix`: a program with arguments that changes the limits
+/// of the process. If the test fails, this fails with its output.
 #[track_caller]
 pub(crate) fn alone(prefix: &[&str], test: &str) {
     let this = env::current_exe().expect("this program");
@@ -23,7 +23,7 @@ pub(crate) fn alone(prefix: &[&str], test: &str) {
         }
     };
     command.args(["--ignored", "--exact", test, "--nocapture"]);
-    // On its first thread: libtest starts none that could fail.
+    // On the first thread: libtest would start another, which could fail.
     command.env("RUST_TEST_THREADS", "1");
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{prefix:?}: {error}"));
@@ -36,11 +36,8 @@ pub(crate) fn alone(prefix: &[&str], test: &str) {
     );
 }
 
-/// Whether this machine has a program, and lets it do that; says so where it does not.
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that is left out has to be seen"
-)]
+/// Whether this machine has the program and lets it do this; prints a line if not.
+#[expect(clippy::print_stderr, reason = "it prints that a test was left out")]
 pub(crate) fn can(command: &[&str]) -> bool {
     let mut it = Command::new(command[0]);
     it.args(&command[1..]).stdin(Stdio::null());
@@ -52,8 +49,8 @@ pub(crate) fn can(command: &[&str]) -> bool {
     can
 }
 
-/// The same with system calls that fail in every thread and child of that process, as `strace` injects
-/// them: `kill:error=EPERM`. Says how many did; `None` where that cannot be done.
+/// The same with system calls that fail in each thread and child of that process. `strace` makes them
+/// fail, for instance `kill:error=EPERM`. Returns how many failed; `None` where this is not possible.
 #[track_caller]
 pub(crate) fn alone_with(fault: &str, test: &str) -> Option<usize> {
     let log = env::temp_dir().join(format!(
@@ -64,7 +61,7 @@ pub(crate) fn alone_with(fault: &str, test: &str) -> Option<usize> {
     let log = log.to_str().expect("a path in UTF-8");
     let inject = format!("inject={fault}");
     let call = format!("trace={}", fault.split(':').next()?);
-    // Beside its tracer, which ends when asked to.
+    // Its tracer runs beside it, and ends when asked to.
     let strace = [
         "strace", "-D", "-I1", "-f", "-o", log, "-e", &call, "-e", &inject,
     ];
@@ -77,7 +74,7 @@ pub(crate) fn alone_with(fault: &str, test: &str) -> Option<usize> {
     Some(calls.matches("(INJECTED)").count())
 }
 
-/// Has the tracer leave this process and all that it has started: from here on nothing fails.
+/// Detaches the tracer from this process and its children: from here on no call fails.
 pub(crate) fn shake_off_tracer() {
     let tracer = || {
         let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -87,7 +84,7 @@ pub(crate) fn shake_off_tracer() {
         line.trim().parse::<Pid>().ok()
     };
     let pid = tracer().and_then(|pid| RawPid::from_raw(pid.try_into().ok()?));
-    // Not `kill`, which may be what fails.
+    // Not with `kill`, which may be the call that fails.
     let held = pidfd_open(pid.expect("a tracer"), PidfdFlags::empty()).expect("it runs");
     pidfd_send_signal(held, Signal::TERM).expect("it can be told to go");
     assert!(blocking_until(|| tracer() == Some(0)), "it stays");

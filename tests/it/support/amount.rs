@@ -1,6 +1,6 @@
-//! How much of something a test does.
+//! How many rounds a test has.
 
-/// What the variable of that name says, or else `usual`. `.ci/long` sets them all.
+/// The value of this environment variable, or `usual`. `.ci/long` sets all of them.
 pub(crate) fn amount(variable: &str, usual: usize) -> usize {
     let asked = std::env::var(variable).ok();
     asked.map_or(usual, |amount| amount.parse().expect("a number"))

@@ -1,4 +1,4 @@
-//! A client with the layer around it, new for each request: no connection is kept.
+//! A client with the layer around it. Each request has a new one, so no connection is kept.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_local_service::{BoxError, EnsureLocalServiceLayer, LocalService, body::LeasedBody};
 
-/// Sends a GET, and reads no body. The limit is the client's own, inside of the layer.
+/// Sends a GET without reading the body. The time limit is inside of the layer, as a client's own.
 pub(crate) async fn send(
     service: &LocalService,
     url: &str,
@@ -23,7 +23,7 @@ pub(crate) async fn send(
     client.oneshot(Request::get(url).body(Empty::new())?).await
 }
 
-/// Sends a GET, and reads the whole answer.
+/// Sends a GET, and reads the whole response.
 pub(crate) async fn ask(
     service: &LocalService,
     url: &str,

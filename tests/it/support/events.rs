@@ -1,4 +1,4 @@
-//! What the crate tells `tracing`.
+//! The crate's `tracing` events.
 
 use std::{
     fmt::{self, Write as _},
@@ -14,7 +14,7 @@ use tracing_subscriber::{
     layer::{Context, Layer, SubscriberExt as _},
 };
 
-/// All events that reach a dispatcher of its own.
+/// Collects events with a dispatcher of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -24,7 +24,7 @@ pub(crate) struct Events {
 pub(crate) struct Seen {
     pub(crate) target: String,
     pub(crate) level: Level,
-    /// `name=value ` for each field, the message among them.
+    /// `name=value ` for each field, including the message.
     pub(crate) fields: String,
 }
 
@@ -33,10 +33,10 @@ impl Events {
         Self::default()
     }
 
-    /// To be set as the default of a thread: `tracing::dispatcher::with_default`.
+    /// A dispatcher for `tracing::dispatcher::with_default`.
     pub(crate) fn dispatch(&self) -> Dispatch {
-        // Where there is only one dispatcher, `tracing` asks that of the thread which meets an event
-        // first. In another test that is none, and the event would be off for this one as well.
+        // While there is only one dispatcher, `tracing` asks the thread that reaches an event first. In
+        // another test that has none, which would switch the event off for this test as well.
         static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
         LazyLock::force(&ANOTHER);
         Dispatch::new(Registry::default().with(self.clone()))
@@ -49,7 +49,7 @@ impl Events {
             .clone()
     }
 
-    /// Whether an event under that target has the text in its fields.
+    /// Whether an event with that target has the text in its fields.
     pub(crate) fn has(&self, target: &str, text: &str) -> bool {
         self.seen()
             .iter()

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-/// Built by `cargo test` beside the tests.
+/// `cargo test` builds it beside the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("the folder of the profile");

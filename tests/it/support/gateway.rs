@@ -264,7 +264,7 @@ impl Gateway {
 }
 
 impl Drop for Gateway {
-    /// What it has started is ended by its guardian.
+    /// The servers that it has started are ended by their watchdogs.
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());

@@ -1,4 +1,4 @@
-//! The smallest HTTP/1.1 client: one request, the answer as it came.
+//! The smallest HTTP/1.1 client: one request, and the response as it was received.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use tokio::{
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
-    /// Not decoded: chunks come with their sizes.
+    /// Not decoded: chunks include their sizes.
     pub(crate) body: String,
 }
 

@@ -1,10 +1,10 @@
-//! What led to a failure: the journals of a test's services, as lines that replay.
+//! What led to a failure: the journals of a test's services, in lines that can be replayed.
 
 use std::{cell::RefCell, panic, sync::Once};
 
 use tower_local_service::{LocalServiceConfig, Record, Registry};
 
-/// A service of which this test has, or had, a handle.
+/// A service that this test has, or had, a handle of.
 struct Known {
     name: String,
     base_url: String,
@@ -17,8 +17,8 @@ thread_local! {
 
 /// Prints the service's journal if this test fails.
 ///
-/// Keeps no handle, with which it would live on, but what makes one: a handle of the same identity is one
-/// of the same process. A panic is told of before anything of the test is dropped.
+/// It keeps no handle, which would keep the service alive, but what makes one: a handle of the same
+/// identity belongs to the same process. A panic hook runs before anything of the test is dropped.
 pub(crate) fn print_if_it_fails(name: &str, base_url: &str, config: &LocalServiceConfig) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -36,7 +36,7 @@ pub(crate) fn print_if_it_fails(name: &str, base_url: &str, config: &LocalServic
     KNOWN.with_borrow_mut(|all| all.push(known));
 }
 
-/// Each once, even if a test panics more often.
+/// Each journal once, even if a test panics more than once.
 fn print_all() {
     let Ok(known) = KNOWN.try_with(RefCell::take) else {
         return;

@@ -1,5 +1,5 @@
-//! What all tests need: ports, servers of their own, waiting, and a look at what is left.
-#![allow(dead_code, unused_imports, reason = "each topic uses a part of it")]
+//! What all tests need: ports, servers, waiting, and a look at the processes that are left.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
 mod alone;
 mod amount;
@@ -40,10 +40,10 @@ pub(crate) use self::{
     },
 };
 
-/// A port that nobody listens on, and that no other test of this process gets.
+/// A port on which no process listens, and that no other test of this process gets.
 ///
-/// It lies below the ephemeral range, from which the kernel takes the ports of clients: between the
-/// choice and the start of the server no connection of another test can take it.
+/// It is below the ephemeral range, from which the kernel takes the ports of clients. So no connection of
+/// another test can take it before the server starts.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id() % 20_000;
@@ -59,10 +59,10 @@ pub(crate) fn free_port() -> u16 {
 /// The binary of the server with faults.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fixture");
 
-/// A server of one test: its port, its arguments, and a folder for what it writes down.
+/// The server of one test: its port, its arguments, and a folder for the files that it writes.
 ///
-/// Declare it before the services that run it: when it is dropped, nothing of it may be left, and
-/// what the services own goes with their last handle.
+/// Declare it before the services that run it. When it is dropped, no process of it may be left, and the
+/// servers of a service end with its last handle.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     port: u16,
@@ -77,7 +77,7 @@ impl Fixture {
         Self::on(free_port())
     }
 
-    /// On that port: another identity if the flags differ, or the folder.
+    /// On this port. Another folder, or other flags, make another identity.
     pub(crate) fn on(port: u16) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
@@ -118,13 +118,13 @@ impl Fixture {
         self.flag(name).flag(&value.to_string())
     }
 
-    /// Notes each TERM that it gets; it ends at the first.
+    /// Records each TERM that it receives, and exits on the first.
     pub(crate) fn notes_signals(self) -> Self {
         let signals = self.path("signals");
         self.with("--signals-file", signals)
     }
 
-    /// For tests that are about what is left.
+    /// For tests that leave processes on purpose.
     pub(crate) fn unaudited(mut self) -> Self {
         self.audited = false;
         self
@@ -155,7 +155,7 @@ impl Fixture {
         &self.folder
     }
 
-    /// The fixture with its flags, and times that no test waits long for.
+    /// The fixture with its flags, and with short times.
     pub(crate) fn config(&self) -> LocalServiceConfig {
         LocalServiceConfig::new(PROGRAM)
             .args(self.args.clone())
@@ -182,7 +182,7 @@ impl Fixture {
         Registry::new().service(name, self.base_url(), config)
     }
 
-    /// Starts it beside the crate, as somebody else would, and waits until it listens.
+    /// Starts it without the crate, as an external server, and waits until it listens.
     pub(crate) fn run_outside(&self) -> Outside {
         let outside = self.spawn_outside();
         let connects = || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
@@ -218,7 +218,7 @@ impl Fixture {
         self.lines("requests")
     }
 
-    /// When each TERM came, on the clock that all processes share.
+    /// When it received each TERM, on the clock that all processes share.
     pub(crate) fn terms(&self) -> Vec<Duration> {
         self.lines("signals")
             .iter()
@@ -236,9 +236,9 @@ impl Fixture {
         get(self.port, path).await
     }
 
-    /// Everything of this fixture that runs: servers, wrappers and grandchildren.
+    /// All processes of this fixture that run: servers, wrappers and grandchildren.
     pub(crate) fn alive(&self) -> Vec<Pid> {
-        // With its end, or the first folder would be that of the tenth too.
+        // With the end of its name, as `1` is also the beginning of `10`.
         let mut alive = processes_with(&format!("{}/", self.folder.display()));
         let grandchildren = self.grandchildren();
         let still = processes_with("--grandchild");
@@ -248,7 +248,7 @@ impl Fixture {
         alive
     }
 
-    /// Waits until nothing of it runs; fails if something is left.
+    /// Waits until no process of it runs; fails if one is left.
     pub(crate) async fn is_gone(&self) {
         eventually("nothing of the fixture is left", || self.alive().is_empty()).await;
     }
@@ -276,7 +276,7 @@ impl Outside {
         self.0.id()
     }
 
-    /// Still runs.
+    /// Whether it still runs.
     pub(crate) fn is_alive(&self) -> bool {
         is_alive(self.0.id())
     }

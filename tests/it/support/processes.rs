@@ -6,20 +6,20 @@ use rustix::process::{Pid as RawPid, Signal, kill_process};
 
 pub(crate) type Pid = u32;
 
-/// Runs, or is stopped; a zombie is dead.
+/// Whether it runs or is suspended. A zombie is not alive.
 pub(crate) fn is_alive(pid: Pid) -> bool {
     stat(pid, 0).is_some_and(|state| state != "Z" && state != "X")
 }
 
-/// Its process group, which is the pid of its guardian.
+/// Its process group, which is the pid of its watchdog.
 pub(crate) fn group_of(pid: Pid) -> Option<Pid> {
     stat(pid, 2)?.parse().ok()
 }
 
-/// A field of what the kernel says of it, counted from the state.
+/// A field of its line in `/proc`, counted from the state.
 pub(crate) fn stat(pid: Pid, field: usize) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before the fields may hold anything, so they are counted from its end.
+    // The name before the fields may contain any characters, so counting starts after it.
     let (_, fields) = text.rsplit_once(')')?;
     fields.split_whitespace().nth(field).map(str::to_owned)
 }
@@ -35,19 +35,19 @@ pub(crate) fn status(of: &str, field: &str) -> u64 {
     number.unwrap_or_else(|| panic!("no number {field} in {path}"))
 }
 
-/// Who lives of a process group, its guardian among them.
+/// The living members of a process group, including its watchdog.
 pub(crate) fn members_of(group: Pid) -> Vec<Pid> {
     let is_member = |pid: &Pid| group_of(*pid) == Some(group) && is_alive(*pid);
     all().filter(is_member).collect()
 }
 
-/// Whose parent it is, zombies included.
+/// The children of a process, zombies included.
 pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
     let is_child = |pid: &Pid| stat(*pid, 1) == Some(parent.to_string());
     all().filter(is_child).collect()
 }
 
-/// All live processes with that text among their arguments.
+/// All living processes with this text in their arguments.
 pub(crate) fn processes_with(text: &str) -> Vec<Pid> {
     all()
         .filter(|pid| has_argument(*pid, text) && is_alive(*pid))
@@ -64,7 +64,7 @@ fn has_argument(pid: Pid, text: &str) -> bool {
         .is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
 }
 
-/// A process that a test started, or had started.
+/// Signals a process that the test started, itself or through the crate.
 pub(crate) fn signal(pid: Pid, signal: Signal) {
     let raw = i32::try_from(pid).ok().and_then(RawPid::from_raw);
     let _ = kill_process(raw.expect("a pid"), signal);
@@ -74,7 +74,7 @@ pub(crate) fn kill(pid: Pid) {
     signal(pid, Signal::KILL);
 }
 
-/// Whether this program ignores a signal, and with it what it starts.
+/// Whether this program, and so its children, ignore a signal.
 pub(crate) fn ignores(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! Waiting for what happens soon, with a limit for what never does.
+//! Waits for what should happen soon, with a limit.
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Whether it came true in time.
+/// Whether the condition became true in time.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !condition() {
@@ -33,14 +33,14 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Waits until it is true; fails if it never is.
+/// Waits until the condition is true; fails if it is not in time.
 #[track_caller]
 pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
     let place = std::panic::Location::caller();
     async move { assert!(until(condition).await, "never: {what} ({place})") }
 }
 
-/// The same where no runtime is.
+/// The same outside of a runtime.
 pub(crate) fn blocking_until(mut condition: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !condition() {
@@ -52,7 +52,7 @@ pub(crate) fn blocking_until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Fails where it would hang.
+/// Fails if the future does not resolve in time.
 #[track_caller]
 pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
@@ -66,12 +66,12 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The clock on which the fixture stamps what happens.
+/// The clock of the times that the fixture writes.
 pub(crate) fn now() -> Duration {
     read(ClockId::Monotonic)
 }
 
-/// What all threads of this process have used of the processor.
+/// The processor time of all threads of this process.
 pub(crate) fn processor_time() -> Duration {
     read(ClockId::ProcessCPUTime)
 }
@@ -96,7 +96,7 @@ pub(crate) fn two_workers() -> Runtime {
     builder.build().expect("a runtime")
 }
 
-/// Runs a future with no runtime at all.
+/// Runs a future without a runtime.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
 
@@ -116,10 +116,10 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// An `acquire` that has been polled once, so that it waits already.
+/// An `acquire` that has been polled once, and so is waiting.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send>>;
 
-/// Asks for a lease that is not to be had at once.
+/// Asks for a lease that cannot be had at once.
 pub(crate) async fn waiting(service: &LocalService) -> Waiting {
     let service = service.clone();
     let mut acquire: Waiting = Box::pin(async move { service.acquire().await });

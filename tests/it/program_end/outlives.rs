@@ -1,4 +1,4 @@
-//! What a server does not die with.
+//! Ends of parts of your program that the server outlives.
 
 use std::thread;
 
@@ -30,7 +30,7 @@ fn it_does_not_die_with_the_runtime_or_the_thread_that_asked() {
     assert_lives_on(&fixture, &service);
 }
 
-/// Threads for blocking work end soon after it.
+/// A runtime whose threads for blocking work end soon after it.
 fn short_lived_threads() -> Runtime {
     let mut builder = runtime::Builder::new_multi_thread();
     builder.worker_threads(1).thread_keep_alive(ms(10));

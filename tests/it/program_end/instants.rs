@@ -1,4 +1,4 @@
-//! Kills at random instants.
+//! Kills the program at random instants.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -6,37 +6,37 @@ use std::{
     time::Duration,
 };
 
-use super::{assert_nothing_left, family, host, wait_for_start};
+use super::{assert_nothing_left, family, program, wait_for_start};
 use crate::support::{Fixture, amount, blocking_until, ms};
 
 fn rounds() -> usize {
-    amount("HOST_DEATHS", 8)
+    amount("PROGRAM_ENDS", 8)
 }
 
-/// Somewhere in that time, elsewhere in each round.
+/// A random part of the time.
 fn some_of(time: Duration) -> Duration {
     let random = RandomState::new().hash_one(time);
     Duration::from_micros(random % u64::try_from(time.as_micros()).expect("short"))
 }
 
 #[test]
-fn a_host_that_is_killed_at_any_instant_of_the_start_leaves_nothing() {
+fn a_program_that_is_killed_at_any_instant_of_the_start_leaves_nothing() {
     let mut started = 0;
-    // The instants reach further until some come after the spawn, however slow the machine is.
+    // The instants become later until some come after the spawn, however slow the machine is.
     let mut reach = ms(60);
     for round in 0.. {
         if round >= rounds() && started > 0 {
             break;
         }
         let fixture = family().with("--delay-bind", 30);
-        let mut host = host(&fixture, "wait");
+        let mut program = program(&fixture, "wait");
         let instant = some_of(reach);
         thread::sleep(instant);
-        host.kill().unwrap();
-        host.wait().unwrap();
+        program.kill().unwrap();
+        program.wait().unwrap();
         let is_gone = blocking_until(|| fixture.alive().is_empty());
         assert!(is_gone, "after {instant:?}: {:?}", fixture.alive());
-        // Nothing comes later either.
+        // Nothing is started later either.
         thread::sleep(ms(30));
         assert!(fixture.alive().is_empty(), "after {instant:?}");
         if fixture.starts().is_empty() {
@@ -47,31 +47,31 @@ fn a_host_that_is_killed_at_any_instant_of_the_start_leaves_nothing() {
 }
 
 #[test]
-fn a_host_that_is_killed_at_any_instant_of_its_use_leaves_nothing() {
+fn a_program_that_is_killed_at_any_instant_of_its_use_leaves_nothing() {
     for _ in 0..rounds() {
         let fixture = family();
-        let mut host = host(&fixture, "use");
+        let mut program = program(&fixture, "use");
         let (_, group) = wait_for_start(&fixture);
         thread::sleep(some_of(ms(30)));
-        host.kill().unwrap();
-        host.wait().unwrap();
+        program.kill().unwrap();
+        program.wait().unwrap();
         assert_nothing_left(&fixture, group);
     }
 }
 
 #[test]
-fn a_host_that_is_killed_at_any_instant_of_a_stop_leaves_nothing() {
+fn a_program_that_is_killed_at_any_instant_of_a_stop_leaves_nothing() {
     for _ in 0..rounds() {
         let fixture = Fixture::new()
             .notes_signals()
             .with("--term-delay", 30)
             .flag("--fork-grandchild");
-        let mut host = host(&fixture, "stop");
+        let mut program = program(&fixture, "stop");
         assert!(blocking_until(|| !fixture.terms().is_empty()));
         let instant = some_of(ms(50));
         thread::sleep(instant);
-        host.kill().unwrap();
-        host.wait().unwrap();
+        program.kill().unwrap();
+        program.wait().unwrap();
         let is_gone = blocking_until(|| fixture.alive().is_empty());
         assert!(is_gone, "after {instant:?}: {:?}", fixture.alive());
     }

@@ -1,4 +1,4 @@
-//! P15: when the host ends in whatever way, what it owns ends too; and only then.
+//! P15: when your program ends in any way, the servers that it owns end, too; and only then.
 
 mod instants;
 mod outlives;
@@ -15,13 +15,13 @@ use tower_local_service::{Lease, LocalService, LocalServiceConfig, Registry};
 
 use crate::support::{Fixture, PROGRAM, Pid, block_on, blocking_until, group_of, members_of};
 
-/// How the host is to end, the base URL and the arguments of the server, one a line.
-const ORDERS: &str = "LOCAL_SERVICE_TEST_HOST";
+/// How the program ends, the base URL, and the arguments of the server, one a line.
+const ORDERS: &str = "LOCAL_SERVICE_TEST_PROGRAM";
 
 #[test]
-#[ignore = "plays the host that ends, for the tests below"]
-fn plays_the_host() {
-    let orders = std::env::var(ORDERS).expect("it is run by a test");
+#[ignore = "plays the program that ends, for the tests below"]
+fn plays_the_program() {
+    let orders = std::env::var(ORDERS).expect("a test runs it");
     let mut lines = orders.lines();
     let (end, url) = (lines.next().unwrap(), lines.next().unwrap());
     let config = LocalServiceConfig::new(PROGRAM).args(lines);
@@ -36,12 +36,12 @@ fn plays_the_host() {
         }
         "static" => {
             static KEPT: OnceLock<(LocalService, Lease)> = OnceLock::new();
-            KEPT.set((service, lease)).expect("it is the first");
+            KEPT.set((service, lease)).expect("it is empty");
         }
         "use" => loop {
             drop(block_on(service.acquire()).unwrap());
         },
-        "panic" => panic!("with the service at hand"),
+        "panic" => panic!("while it owns a server"),
         "stop" => block_on(service.stop()).unwrap(),
         _ => loop {
             thread::park();
@@ -49,17 +49,17 @@ fn plays_the_host() {
     }
 }
 
-fn host(fixture: &Fixture, end: &str) -> Child {
+fn program(fixture: &Fixture, end: &str) -> Child {
     let mut orders = vec![end.to_owned(), fixture.base_url()];
     orders.extend(fixture.args().iter().cloned());
     Command::new(std::env::current_exe().expect("this program"))
-        .args(["--ignored", "--exact", "host_death::plays_the_host"])
+        .args(["--ignored", "--exact", "program_end::plays_the_program"])
         .env(ORDERS, orders.join("\n"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("a host")
+        .expect("a program")
 }
 
 fn wait_for_start(fixture: &Fixture) -> (Pid, Pid) {
