@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use super::{Endpoint, InheritEnv, Launch, Settings};
+use super::{Address, InheritEnv, Launch, Settings};
 
 /// The same identity is the same process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     launch: Arc<Launch>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Address>,
 }
 
 impl Identity {
@@ -45,7 +45,7 @@ impl Identity {
             }
         }
         digest.number(self.endpoints.len() as u64);
-        for Endpoint { host, port } in &self.endpoints {
+        for Address { host, port } in &self.endpoints {
             digest.bytes(host.as_bytes());
             digest.number(u64::from(*port));
         }

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 pub use self::launch::InheritEnv;
 pub(crate) use self::{
-    address::{Endpoint, Host, hash_origin, same_origin, shown as shown_url},
+    address::{Address, Host, hash_origin, same_origin, shown as shown_url},
     files::file_problems,
     identity::Identity,
     launch::Launch,

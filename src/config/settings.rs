@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{Endpoint, Launch, OomScoreAdj, Secrets, Target};
+use super::{Address, Launch, OomScoreAdj, Secrets, Target};
 use crate::machine::Policy;
 
 /// A configuration that has been checked, split by who needs what.
@@ -13,7 +13,7 @@ pub(crate) struct Settings {
     /// With the endpoints, the identity.
     pub(crate) launch: Arc<Launch>,
     /// Of the base URL and, where it differs, of the health URL. Sorted.
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Address>,
     /// As written, without blanks around it.
     pub(crate) base: Uri,
     pub(crate) target: Arc<Target>,

@@ -7,19 +7,19 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::config::Endpoint;
+use crate::config::Address;
 
 /// The endpoints of a host process.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
-    queues: Mutex<HashMap<Endpoint, VecDeque<Arc<Claimant>>>>,
+    queues: Mutex<HashMap<Address, VecDeque<Arc<Claimant>>>>,
 }
 
 /// One that has an endpoint, or waits for it.
 #[derive(Debug)]
 struct Claimant {
     name: String,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Address>,
     standing: watch::Sender<Standing>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Place {
 
 impl Queues {
     /// Queues for all the endpoints at once, so that no two can wait for each other.
-    pub(crate) fn join(self: &Arc<Self>, name: &str, endpoints: &[Endpoint]) -> Place {
+    pub(crate) fn join(self: &Arc<Self>, name: &str, endpoints: &[Address]) -> Place {
         let (sender, standing) = watch::channel(Standing::Waiting);
         let (name, endpoints) = (name.to_owned(), endpoints.to_vec());
         let claimant = Arc::new(Claimant {
@@ -80,7 +80,7 @@ impl Queues {
     }
 
     /// Tells everybody at these endpoints where they stand now.
-    fn tell(queues: &HashMap<Endpoint, VecDeque<Arc<Claimant>>>, endpoints: &[Endpoint]) {
+    fn tell(queues: &HashMap<Address, VecDeque<Arc<Claimant>>>, endpoints: &[Address]) {
         let affected = endpoints
             .iter()
             .filter_map(|endpoint| queues.get(endpoint))
@@ -94,7 +94,7 @@ impl Queues {
     }
 
     fn standing(
-        queues: &HashMap<Endpoint, VecDeque<Arc<Claimant>>>,
+        queues: &HashMap<Address, VecDeque<Arc<Claimant>>>,
         claimant: &Arc<Claimant>,
     ) -> Standing {
         let mut queues = claimant
@@ -115,7 +115,7 @@ impl Queues {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, VecDeque<Arc<Claimant>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, VecDeque<Arc<Claimant>>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,8 +164,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn endpoint(port: u16) -> Endpoint {
-        Endpoint {
+    fn endpoint(port: u16) -> Address {
+        Address {
             host: "localhost".to_owned(),
             port,
         }

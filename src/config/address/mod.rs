@@ -17,12 +17,12 @@ pub(crate) use self::{host::Host, url::shown};
 ///
 /// `localhost`, 127.0.0.0/8, `[::1]`, `0.0.0.0` and `[::]` are one host, called `localhost` here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Endpoint {
+pub(crate) struct Address {
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-impl Endpoint {
+impl Address {
     /// Where requests for this URL go; `None` if it names no host and port.
     pub(crate) fn of(url: &Uri) -> Option<Self> {
         Some(Self {
@@ -32,7 +32,7 @@ impl Endpoint {
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn endpoint(text: &str) -> Option<String> {
-        Endpoint::of(&url(text)).map(|it| it.to_string())
+        Address::of(&url(text)).map(|it| it.to_string())
     }
 
     #[test]

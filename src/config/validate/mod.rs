@@ -8,7 +8,7 @@ use std::{env, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use http::{HeaderMap, Uri};
 
 use super::{
-    Endpoint, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Secrets, Settings, Target,
+    Address, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Secrets, Settings, Target,
     address::url, file_problems, health, same_origin,
 };
 use crate::{
@@ -145,7 +145,7 @@ impl LocalServiceConfig {
         }
         let mut endpoints: Vec<_> = [&base, health]
             .into_iter()
-            .filter_map(Endpoint::of)
+            .filter_map(Address::of)
             .collect();
         endpoints.sort_unstable();
         endpoints.dedup();

@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::record::Record;
-use crate::config::Endpoint;
+use crate::config::Address;
 
 /// So many characters of a host are in the names of its files, which may be 255 long.
 const LONGEST_HOST: usize = 200;
@@ -29,7 +29,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn open(folder: &Path, endpoint: &Endpoint) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, endpoint: &Address) -> io::Result<Self> {
         let stem = stem(endpoint);
         let open = |kind| open(&folder.join(format!("{stem}.{kind}")));
         Ok(Self {
@@ -110,7 +110,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The name of an endpoint's files without their kinds.
-pub(super) fn stem(endpoint: &Endpoint) -> String {
+pub(super) fn stem(endpoint: &Address) -> String {
     let safe = |it: char| {
         if it.is_ascii_alphanumeric() || "-.".contains(it) {
             it

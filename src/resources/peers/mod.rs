@@ -61,7 +61,7 @@ pub(crate) use self::{
     folder::ours as folder,
 };
 use crate::{
-    config::{Endpoint, Identity},
+    config::{Address, Identity},
     log,
 };
 
@@ -116,7 +116,7 @@ impl Hosts {
         }
     }
 
-    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+    pub(crate) fn endpoints(&self) -> &[Address] {
         &self.identity.endpoints
     }
 

@@ -24,7 +24,7 @@ impl Folder {
 
     /// A file of the endpoint that all these hosts have.
     fn file(&self, kind: &str) -> PathBuf {
-        let endpoint = Endpoint {
+        let endpoint = Address {
             host: "localhost".to_owned(),
             port: 1,
         };
