@@ -30,7 +30,7 @@ use tower::{Layer, ServiceExt};
 use tower_local_service::{
     BoxError, ColdStart, EnsureLocalServiceLayer, Error, Registry,
     body::LeasedBody,
-    provider::{Provider, Providers},
+    provider::{Provider, ProvidersConfig},
 };
 
 const USAGE: &str = "write a file, a model (or leave it out), and a question: \
@@ -69,7 +69,7 @@ async fn ask() -> Result<(), BoxError> {
         _ => return Err(USAGE.into()),
     };
     let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    let providers = Providers::from_json5(&text)?.register(&Registry::global())?;
+    let providers = ProvidersConfig::from_json5(&text)?.register(&Registry::global())?;
     let (provider, model) = match model {
         Some(model) => providers.resolve_model(model).ok_or_else(|| {
             let ids = providers.ids().join(", ");

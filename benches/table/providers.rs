@@ -4,7 +4,7 @@ use std::{collections::HashMap, hint::black_box, time::Duration};
 
 use http::Request;
 use serde_json::{Map, Value, json};
-use tower_local_service::{LocalService, Registry, Resolve, provider::Providers};
+use tower_local_service::{LocalService, Registry, Resolve, provider::ProvidersConfig};
 
 use crate::{
     row::{Row, time},
@@ -22,7 +22,7 @@ const GOAL: Duration = Duration::from_micros(1);
 type ByHand = HashMap<String, LocalService>;
 
 pub(crate) fn measure() -> Vec<Row> {
-    let providers: Providers = serde_json::from_value(file()).unwrap();
+    let providers: ProvidersConfig = serde_json::from_value(file()).unwrap();
     let providers = providers.register(&Registry::new()).unwrap();
     let by_hand: ByHand = (0..PROVIDERS)
         .map(|n| {

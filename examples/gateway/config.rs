@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use tower_local_service::{
     Registry,
-    provider::{Provider, Providers},
+    provider::{Provider, Providers, ProvidersConfig},
 };
 use tracing::{info, warn};
 
@@ -39,11 +39,11 @@ pub(crate) fn needs_tls(provider: &Provider) -> bool {
     provider.base_url.scheme_str() != Some("http")
 }
 
-fn read(path: &Path) -> Result<Providers, String> {
+fn read(path: &Path) -> Result<ProvidersConfig, String> {
     let shown = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| format!("--config {shown} cannot be read ({error}): correct the path"))?;
-    Providers::from_json5(&text).map_err(|error| format!("{shown}: {error}"))
+    ProvidersConfig::from_json5(&text).map_err(|error| format!("{shown}: {error}"))
 }
 
 fn warn_of_what_cannot_work(providers: &Providers) {

@@ -73,7 +73,7 @@ fn service(
     let url = format!("http://127.0.0.1:{port}");
     let config = LocalServiceConfig::new(env::current_exe()?)
         .args(["--serve".to_owned(), port.to_string()])
-        .args(marker.map(|path| path.to_string_lossy()))
+        .args(marker)
         .health_url(format!("{url}/health"));
     Ok(registry.service(format!("port {port}"), url, config)?)
 }

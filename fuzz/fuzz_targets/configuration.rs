@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tower_local_service::{Error, ErrorKind, LocalServiceConfig, Registry, provider::Providers};
+use tower_local_service::{Error, ErrorKind, LocalServiceConfig, Registry, provider::ProvidersConfig};
 
 fuzz_target!(|text: &str| {
-    if let Some(providers) = accepted(Providers::from_json5(text)) {
+    if let Some(providers) = accepted(ProvidersConfig::from_json5(text)) {
         if let Some(providers) = accepted(providers.register(&Registry::new())) {
             for id in providers.ids() {
                 assert!(providers.get(&id).is_some(), "{id:?}");

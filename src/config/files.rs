@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::{Launch, secrets::shown_command};
+use super::{Launch, shown::shown_command};
 use crate::error::Problem;
 
 /// What would keep the process from being started here and now, or make it unsafe to.
@@ -116,8 +116,8 @@ mod tests {
     fn of_command(path: impl Into<PathBuf>, fact: &str, remedy: &str) {
         let problem = problem(&LocalServiceConfig::new(path)).unwrap();
         assert_eq!((&*problem.service, &*problem.field), ("llama", "command"));
-        assert!(problem.remedy.contains(fact), "{}", problem.remedy);
-        assert!(problem.remedy.contains(remedy), "{}", problem.remedy);
+        assert!(problem.message.contains(fact), "{}", problem.message);
+        assert!(problem.message.contains(remedy), "{}", problem.message);
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         ] {
             let problem = problem(&LocalServiceConfig::new(&program).cwd(cwd)).unwrap();
             assert_eq!(problem.field, "cwd");
-            assert!(problem.remedy.contains(fact), "{}", problem.remedy);
+            assert!(problem.message.contains(fact), "{}", problem.message);
         }
     }
 }

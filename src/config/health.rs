@@ -1,10 +1,10 @@
-//! The headers of a probe, and the statuses that it takes for ready.
+//! The headers of a probe, and the statuses that mean ready.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
-use super::validate::Refusals;
+use super::Refusals;
 
-/// What the probe's connection decides, and no configuration.
+/// Headers that the probe's connection sets.
 const RESERVED: [&str; 9] = [
     "connection",
     "content-length",
@@ -42,9 +42,9 @@ pub(super) fn headers(configured: &[(String, String)], refusals: &mut Refusals<'
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
     let name: HeaderName = name
         .parse()
-        .map_err(|_| "whose name is none: write letters, digits and dashes")?;
+        .map_err(|_| "whose name is invalid: write letters, digits and dashes")?;
     if RESERVED.contains(&name.as_str()) {
-        return Err("that the connection itself sets: leave it out");
+        return Err("that the connection sets by itself: leave it out");
     }
     Ok((name, sensitive(value)?))
 }
@@ -57,7 +57,7 @@ fn sensitive(value: &str) -> Result<HeaderValue, &'static str> {
     Ok(value)
 }
 
-/// Puts the API key where a server looks for it, unless the configuration says otherwise.
+/// Sends the API key with probes, unless `healthHeaders` have an `Authorization` of their own.
 pub(super) fn authorize(headers: &mut HeaderMap, key: &str, refusals: &mut Refusals<'_>) {
     if headers.contains_key(AUTHORIZATION) {
         return;
@@ -69,21 +69,24 @@ pub(super) fn authorize(headers: &mut HeaderMap, key: &str, refusals: &mut Refus
 }
 
 /// `None`: any 2xx.
-pub(super) fn wanted(configured: Option<&[u16]>, refusals: &mut Refusals<'_>) -> Option<Vec<u16>> {
-    let mut wanted = configured?.to_vec();
-    if wanted.is_empty() {
+pub(super) fn ready_statuses(
+    configured: Option<&[u16]>,
+    refusals: &mut Refusals<'_>,
+) -> Option<Vec<u16>> {
+    let mut statuses = configured?.to_vec();
+    if statuses.is_empty() {
         refusals.add(
             "healthStatus",
             "lists no status: name one, or leave it out for any 2xx",
         );
     }
-    if wanted.iter().any(|status| !(100..=999).contains(status)) {
+    if statuses.iter().any(|status| !(100..=999).contains(status)) {
         refusals.add(
             "healthStatus",
-            "lists what is no status: write numbers from 100 to 999",
+            "lists a number that is no status: write 100 to 999",
         );
     }
-    wanted.sort_unstable();
-    wanted.dedup();
-    Some(wanted)
+    statuses.sort_unstable();
+    statuses.dedup();
+    Some(statuses)
 }

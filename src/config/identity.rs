@@ -21,9 +21,10 @@ impl Identity {
         }
     }
 
-    /// The same for the same identity, in every program and version; with another key, another one.
+    /// A number that is the same for the same identity, in every program and version, and another one
+    /// with another key.
     ///
-    /// Nothing can be read from it, though a short secret could be guessed by who knows all the rest.
+    /// Nothing can be read from it, but whoever knows all the rest could guess a short secret.
     pub(crate) fn digest(&self, key: [u8; 16]) -> u128 {
         let Launch {
             command,
@@ -34,9 +35,10 @@ impl Identity {
         } = &*self.launch;
         let mut digest = Digest(SipHasher24::new_with_key(&key));
         digest.bytes(command.as_os_str().as_encoded_bytes());
-        digest.texts(args);
+        digest.texts(args.iter().map(|it| it.as_encoded_bytes()));
         digest.texts(cwd.iter().map(|cwd| cwd.as_os_str().as_encoded_bytes()));
-        digest.texts(env.iter().flat_map(|(name, value)| [name, value]));
+        let env = env.iter().flat_map(|(name, value)| [name, value]);
+        digest.texts(env.map(|it| it.as_encoded_bytes()));
         match inherit_env {
             InheritEnv::All => digest.number(0),
             InheritEnv::Only(names) => {
@@ -53,7 +55,7 @@ impl Identity {
     }
 }
 
-/// Takes lists with their lengths, and so each text, so that no two of them look the same.
+/// Hashes the length of each list and text, too, so that no two different ones look the same.
 struct Digest(SipHasher24);
 
 impl Digest {
@@ -77,6 +79,8 @@ impl Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
+
     use super::*;
     use crate::config::LocalServiceConfig;
 
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_digest_is_the_same_in_every_program() {
-        // Another number here, and programs with this version fight with those of the last.
+        // With another number, programs with this version would fight with those of the last.
         assert_eq!(
             digest(&config(), URL),
             184_122_748_628_634_453_908_876_213_407_930_784_276
@@ -124,6 +128,8 @@ mod tests {
             digest(&config().env("A", "b"), URL),
             digest(&config().env("A", "c"), URL),
             digest(&config().env("Ab", ""), URL),
+            digest(&config().arg(OsString::from_vec(vec![0xff])), URL),
+            digest(&config().arg("\u{fffd}"), URL),
             digest(&config().inherit_env(InheritEnv::Only(Vec::new())), URL),
             digest(
                 &config().inherit_env(InheritEnv::Only(vec!["PATH".to_owned()])),

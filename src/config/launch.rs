@@ -1,19 +1,19 @@
-//! How the process is started. With the endpoints, this is a service's identity.
+//! How the process is started. Together with the addresses, this is a service's identity.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf};
 
-use super::secrets::{shown_args, shown_command};
+use super::shown::{shown_args, shown_command};
 
-/// Which variables of the host's environment the process gets.
+/// Which variables of your program's environment the process inherits.
 ///
-/// Those of [`env`](crate::LocalServiceConfig::env) are put over them.
+/// Those of [`env`](crate::LocalServiceConfig::env) win over them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InheritEnv {
     /// All of them.
     #[default]
     All,
-    /// Only those with these names.
+    /// Only the variables with these names.
     Only(Vec<String>),
 }
 
@@ -21,9 +21,9 @@ pub enum InheritEnv {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Launch {
     pub(crate) command: PathBuf,
-    pub(crate) args: Vec<String>,
+    pub(crate) args: Vec<OsString>,
     pub(crate) cwd: Option<PathBuf>,
-    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<OsString, OsString>,
     pub(crate) inherit_env: InheritEnv,
 }
 

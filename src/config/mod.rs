@@ -6,27 +6,31 @@ mod health;
 mod identity;
 mod launch;
 mod oom;
+mod refusals;
 mod secrets;
 mod settings;
+mod shown;
 mod strings;
 mod target;
 mod unique;
 mod validate;
 mod wire;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 pub use self::launch::InheritEnv;
 pub(crate) use self::{
-    address::{Address, Host, hash_origin, same_origin, shown as shown_url},
+    address::{Address, Origin, OwnedOrigin, UrlHost, same_origin, shown as shown_url},
     files::file_problems,
     identity::Identity,
     launch::Launch,
     oom::OomScoreAdj,
+    refusals::Refusals,
     secrets::Secrets,
     settings::Settings,
     target::Target,
     unique::Unique,
+    validate::LONGEST,
 };
 
 /// How one local server is started, probed and stopped.
@@ -106,9 +110,28 @@ impl LocalServiceConfig {
         }
     }
 
-    /// Adds arguments of the command.
+    /// Adds an argument of the command, a path as well as text.
     ///
-    /// They are passed on as they are: nothing is split, expanded or unquoted. None by default.
+    /// It is passed on as it is: nothing is split, expanded or unquoted.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// use std::path::Path;
+    ///
+    /// let models = Path::new("/my models");
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .arg("--model")
+    ///     .arg(models.join("gemma.gguf"));
+    /// ```
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.launch.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments of the command, each as [`arg`](Self::arg) does. None by default.
     ///
     /// # Example
     ///
@@ -116,29 +139,49 @@ impl LocalServiceConfig {
     /// # use tower_local_service::LocalServiceConfig;
     /// let port = 8080;
     /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
-    ///     .args(["--model", "/models/my model.gguf"])
+    ///     .args(["--model", "/my models/gemma.gguf"])
     ///     .args([String::from("--port"), port.to_string()]);
     /// ```
     #[must_use]
-    pub fn args(mut self, args: impl IntoIterator<Item: Into<String>>) -> Self {
+    pub fn args(mut self, args: impl IntoIterator<Item: Into<OsString>>) -> Self {
         self.launch.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// Starts the command in this directory. By default it starts in the host's.
+    /// Starts the command in this directory; in that of your program by default.
     #[must_use]
     pub fn cwd(mut self, cwd: impl Into<PathBuf>) -> Self {
         self.launch.cwd = Some(cwd.into());
         self
     }
 
-    /// Sets a variable in the environment of the process, over one that it inherits.
+    /// Sets a variable in the environment of the process, also one that it would inherit.
     ///
-    /// Where the name has a word such as `KEY`, `TOKEN` or `PASSWORD`, the value is taken out of
-    /// the output of the process, wherever that is shown.
+    /// Where the name has a word such as `KEY`, `TOKEN` or `PASSWORD`, the value is replaced in the
+    /// output of the process, wherever that is shown.
     #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.launch.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets variables, each as [`env`](Self::env) does. None by default.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .envs([("CUDA_VISIBLE_DEVICES", "0"), ("LLAMA_API_KEY", "sk-very-secret")]);
+    /// ```
+    #[must_use]
+    pub fn envs<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let variables = variables.into_iter().map(|(k, v)| (k.into(), v.into()));
+        self.launch.env.extend(variables);
         self
     }
 

@@ -1,26 +1,17 @@
 //! Values that must never be shown.
 
-use std::{cmp::Reverse, fmt, path::Path};
+use std::{
+    cmp::Reverse,
+    ffi::{OsStr, OsString},
+    fmt,
+};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use super::{InheritEnv, Launch};
-
-const HIDDEN: &str = "[redacted]";
-
-/// A name with one of these words, between `_` and `-`, is the name of a secret.
-const WORDS: [&str; 10] = [
-    "KEY",
-    "APIKEY",
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "AUTH",
-    "CREDENTIAL",
-    "CREDENTIALS",
-];
+use super::{
+    InheritEnv, Launch,
+    shown::{HIDDEN, is_secret_name, secret_args},
+};
 
 /// Values that must never be shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -30,25 +21,23 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// What a server's output could repeat: variables, arguments and headers that it knows.
+    /// What a server's output could repeat: the variables, arguments and headers that it knows.
+    ///
+    /// What is no UTF-8 is kept as output shows it, with replacement characters.
     pub(crate) fn new(
         launch: &Launch,
         headers: &HeaderMap,
         api_key: Option<&str>,
-        host_env: impl IntoIterator<Item = (String, String)>,
+        inherited: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
-        let mut values = Vec::new();
-        let configured = launch
-            .env
-            .iter()
-            .map(|(name, value)| (name, value.as_str()));
-        let named = configured.filter(|(name, _)| is_secret_name(name));
-        values.extend(named.map(|(_, value)| value.to_owned()));
-        let inherited = host_env
-            .into_iter()
-            .filter(|(name, _)| is_secret_name(name) && is_inherited(&launch.inherit_env, name));
-        values.extend(inherited.map(|(_, value)| value));
-        values.extend(secret_args(&launch.args).map(str::to_owned));
+        let inherited = inherited.into_iter();
+        let variables = inherited
+            .filter(|(name, _)| is_inherited(&launch.inherit_env, name))
+            .chain(launch.env.clone())
+            .filter(|(name, _)| is_secret_name(&name.to_string_lossy()))
+            .map(|(_, value)| value.to_string_lossy().into_owned());
+        let mut values: Vec<_> = variables.collect();
+        values.extend(secret_args(&launch.args));
         values.extend(header_values(headers));
         values.extend(api_key.map(str::to_owned));
         Self::of(&values)
@@ -90,60 +79,10 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// The arguments, with `[redacted]` in the place of those that look secret.
-pub(super) fn shown_args(args: &[String]) -> Vec<String> {
-    let mut behind_flag = false;
-    let show = |arg: &String| {
-        let hidden = behind_flag && !is_flag(arg);
-        let assigned = assigned_secret(arg);
-        behind_flag = assigned.is_none() && arg.starts_with('-') && is_secret_name(arg);
-        match assigned {
-            _ if hidden => HIDDEN.to_owned(),
-            Some((name, _)) => format!("{name}={HIDDEN}"),
-            None => arg.clone(),
-        }
-    };
-    args.iter().map(show).collect()
-}
-
-/// The command in quotes; where somebody wrote arguments into it, with secrets hidden alike.
-pub(super) fn shown_command(command: &Path) -> String {
-    let words: Vec<_> = command
-        .to_string_lossy()
-        .split(' ')
-        .map(str::to_owned)
-        .collect();
-    format!("{:?}", shown_args(&words).join(" "))
-}
-
-/// The values behind `--api-key x`, `--api-key=x` and `HF_TOKEN=x`.
-fn secret_args(args: &[String]) -> impl Iterator<Item = &str> {
-    let assigned = args.iter().filter_map(|arg| Some(assigned_secret(arg)?.1));
-    let flagged = args.windows(2).filter_map(|pair| {
-        let secret = pair[0].starts_with('-') && !pair[0].contains('=');
-        (secret && is_secret_name(&pair[0]) && !is_flag(&pair[1])).then_some(&*pair[1])
-    });
-    assigned.chain(flagged)
-}
-
-fn assigned_secret(arg: &str) -> Option<(&str, &str)> {
-    arg.split_once('=').filter(|(name, _)| is_secret_name(name))
-}
-
-/// Whether it is a flag and not the value of one: a key may begin with one dash.
-fn is_flag(arg: &str) -> bool {
-    arg.starts_with("--") || (arg.len() == 2 && arg.starts_with('-'))
-}
-
-fn is_secret_name(name: &str) -> bool {
-    name.split(['_', '-'])
-        .any(|word| WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
-}
-
-fn is_inherited(inherit: &InheritEnv, name: &str) -> bool {
+fn is_inherited(inherit: &InheritEnv, name: &OsStr) -> bool {
     match inherit {
         InheritEnv::All => true,
-        InheritEnv::Only(names) => names.iter().any(|it| it == name),
+        InheritEnv::Only(names) => names.iter().any(|it| name == it.as_str()),
     }
 }
 
@@ -173,24 +112,23 @@ fn is_worth_hiding(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
     fn launch(args: &[&str], env: &[(&str, &str)]) -> Launch {
         Launch {
             command: "/bin/server".into(),
-            args: args.iter().map(|&it| it.to_owned()).collect(),
+            args: args.iter().map(OsString::from).collect(),
             cwd: None,
-            env: env
-                .iter()
-                .map(|&(k, v)| (k.to_owned(), v.to_owned()))
-                .collect(),
+            env: env.iter().map(|&(k, v)| (k.into(), v.into())).collect(),
             inherit_env: InheritEnv::All,
         }
     }
 
-    fn values(launch: &Launch, host_env: &[(&str, &str)]) -> Vec<String> {
-        let host_env = host_env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
-        Secrets::new(launch, &HeaderMap::new(), None, host_env).values
+    fn values(launch: &Launch, inherited: &[(&str, &str)]) -> Vec<String> {
+        let inherited = inherited.iter().map(|&(k, v)| (k.into(), v.into()));
+        Secrets::new(launch, &HeaderMap::new(), None, inherited).values
     }
 
     #[test]
@@ -246,66 +184,33 @@ mod tests {
 
     #[test]
     fn inherited_variables_count_if_the_process_gets_them() {
-        let host_env = [
+        let inherited = [
             ("HF_TOKEN", "hf_12345678"),
             ("OTHER_TOKEN", "ot_12345678"),
             ("HOME", "/root"),
         ];
         let mut launch = launch(&[], &[]);
-        assert_eq!(values(&launch, &host_env), ["hf_12345678", "ot_12345678"]);
+        assert_eq!(values(&launch, &inherited), ["hf_12345678", "ot_12345678"]);
         launch.inherit_env = InheritEnv::Only(vec!["HF_TOKEN".to_owned()]);
-        assert_eq!(values(&launch, &host_env), ["hf_12345678"]);
+        assert_eq!(values(&launch, &inherited), ["hf_12345678"]);
     }
 
     #[test]
     fn arguments_behind_secret_flags_are_secret() {
-        let args = [
-            "--port",
-            "8080",
-            "--api-key",
-            "k-one-1234",
-            "--auth-token=k-two-1234",
-            "-key",
-            "-k-three",
-            "HF_TOKEN=k-four-123",
-            "--no-auth",
-            "--model",
-            "m-five-1234",
-            "--password",
-        ];
-        let mut found = values(&launch(&args, &[]), &[]);
-        found.sort();
-        assert_eq!(
-            found,
-            ["-k-three", "k-four-123", "k-one-1234", "k-two-1234"]
-        );
-        assert_eq!(
-            shown_args(&launch(&args, &[]).args),
-            [
-                "--port",
-                "8080",
-                "--api-key",
-                HIDDEN,
-                "--auth-token=[redacted]",
-                "-key",
-                HIDDEN,
-                "HF_TOKEN=[redacted]",
-                "--no-auth",
-                "--model",
-                "m-five-1234",
-                "--password",
-            ]
-        );
+        let launch = launch(&["--api-key", "k-one-1234", "--model", "m-two-1234"], &[]);
+        assert_eq!(values(&launch, &[]), ["k-one-1234"]);
     }
 
     #[test]
-    fn short_secret_arguments_are_not_shown_either() {
-        let args = [
-            "--api-key".to_owned(),
-            "abc".to_owned(),
-            "--key=7".to_owned(),
-        ];
-        assert_eq!(shown_args(&args), ["--api-key", HIDDEN, "--key=[redacted]"]);
+    fn what_is_no_utf_8_is_hidden_as_output_shows_it() {
+        let value = OsString::from_vec(b"sk-\xff-12345".to_vec());
+        let mut launch = launch(&[], &[]);
+        launch.env.insert("API_KEY".into(), value.clone());
+        launch.args = vec!["--api-key".into(), value];
+        let secrets = Secrets::new(&launch, &HeaderMap::new(), None, []);
+        assert_eq!(secrets.redact("key sk-\u{fffd}-12345"), "key [redacted]");
+        let shown = format!("{launch:?}");
+        assert!(!shown.contains("12345"), "{shown}");
     }
 
     #[test]

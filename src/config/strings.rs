@@ -1,34 +1,39 @@
-//! The strings of a configuration, for whoever puts something in their places.
+//! The strings of a configuration, in which a file may name variables.
 
-use std::path::PathBuf;
+use std::mem;
 
 use super::LocalServiceConfig;
 
 impl LocalServiceConfig {
-    /// Changes each string that a file may have, told with the name of its field there. Names of
+    /// Replaces each string that a file may have, given the name of its field there. The names of
     /// variables and headers stay as they are.
     pub(crate) fn change_strings(
         mut self,
         mut change: impl FnMut(&'static str, String) -> String,
     ) -> Self {
-        fn take(path: &mut PathBuf) -> Option<String> {
-            // What is no UTF-8 cannot have come from a file.
-            std::mem::take(path).into_os_string().into_string().ok()
-        }
         let launch = &mut self.launch;
-        if let Some(command) = take(&mut launch.command) {
-            launch.command = change("command", command).into();
-        }
-        if let Some(cwd) = launch.cwd.as_mut().and_then(take) {
-            launch.cwd = Some(change("cwd", cwd).into());
-        }
+        let paths = [
+            ("command", Some(&mut launch.command)),
+            ("cwd", launch.cwd.as_mut()),
+        ];
+        let paths = paths
+            .into_iter()
+            .filter_map(|(field, path)| Some((field, path?)));
+        let paths = paths.map(|(field, path)| (field, path.as_mut_os_string()));
         let args = launch.args.iter_mut().map(|arg| ("args", arg));
         let env = launch.env.values_mut().map(|value| ("env", value));
+        for (field, text) in paths.chain(args).chain(env) {
+            // What is no UTF-8 cannot have come from a file.
+            *text = match mem::take(text).into_string() {
+                Ok(text) => change(field, text).into(),
+                Err(text) => text,
+            };
+        }
         let url = self.health_url.iter_mut().map(|url| ("healthUrl", url));
         let headers = self.health_headers.iter_mut();
         let headers = headers.map(|(_, value)| ("healthHeaders", value));
-        for (field, text) in args.chain(env).chain(url).chain(headers) {
-            *text = change(field, std::mem::take(text));
+        for (field, text) in url.chain(headers) {
+            *text = change(field, mem::take(text));
         }
         self
     }

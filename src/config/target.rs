@@ -1,23 +1,23 @@
-//! What a probe asks for, and which answers are wanted.
+//! What a probe asks for, and which statuses mean ready.
 
 use std::{fmt, time::Duration};
 
 use http::{HeaderMap, Uri};
 
-use super::{Host, address};
+use super::{UrlHost, address};
 
 /// One GET of the health URL.
 #[derive(Clone)]
 pub(crate) struct Target {
-    pub(crate) host: Host,
+    pub(crate) host: UrlHost,
     pub(crate) port: u16,
     /// As written in the URL, for the `Host` header: `localhost:8080`.
     pub(crate) authority: String,
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
     /// `None`: any 2xx.
-    pub(crate) wanted: Option<Vec<u16>>,
-    /// From the first connect to the end of the response head.
+    pub(crate) ready_statuses: Option<Vec<u16>>,
+    /// From the connect to the end of the response head.
     pub(crate) timeout: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Target {
     pub(crate) fn new(url: &Uri, timeout: Duration) -> Option<Self> {
         let path_and_query = url.path_and_query().map_or("/", |it| it.as_str());
         Some(Self {
-            host: Host::parse(url.host()?)?,
+            host: UrlHost::parse(url.host()?)?,
             port: address::port(url)?,
             authority: url.authority()?.to_string(),
             // `http://localhost?q` has a query and no path.
@@ -36,7 +36,7 @@ impl Target {
                 format!("/{path_and_query}")
             },
             headers: HeaderMap::new(),
-            wanted: None,
+            ready_statuses: None,
             timeout,
         })
     }
@@ -53,7 +53,7 @@ impl fmt::Debug for Target {
         f.debug_struct("Target")
             .field("url", &self.shown())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("wanted", &self.wanted)
+            .field("ready_statuses", &self.ready_statuses)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }

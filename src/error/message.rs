@@ -1,29 +1,48 @@
-//! The words: one sentence with the service, the fact and the remedy.
+//! The texts of errors: the service, what happened, and what to do next.
 
 use std::{fmt, time::Duration};
 
 use rustix::{io::Errno, process::Signal};
 
-use super::{ErrorKind, Inner, Problem};
+use super::{Error, ErrorKind, Inner, Problem};
 
 /// How much of the output a message shows.
 const LINES: usize = 3;
 const CHARS: usize = 300;
 
-pub(super) fn write(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
-    write!(f, "local service `{}` ", inner.service)?;
-    if let ErrorKind::InvalidConfig { problems } = &inner.kind {
-        return write_problems(f, &inner.service, problems);
-    }
+/// After a failed start, whatever made it fail.
+pub(super) const START_RETRIES: &str = "`start()` tries again without the wait";
+
+/// One sentence.
+pub(super) fn write(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
+    let inner = &*error.inner;
     write_fact(f, inner)?;
+    if let ErrorKind::InvalidConfig { .. } = inner.kind {
+        // Each problem says what to do.
+        return Ok(());
+    }
     if let Some(output) = inner.output() {
         write!(f, "; last output: {}", last_lines(output))?;
     }
-    write!(f, "; {}", remedy(inner))?;
-    if let ErrorKind::CrashLoop { .. } = inner.kind {
-        f.write_str("; `start()` tries again without the wait")?;
+    write!(f, "; {}", error.hint())
+}
+
+/// A line for what happened, one for the last output if there is any, and one for what to do.
+pub(super) fn write_lines(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
+    write_fact(f, &error.inner)?;
+    if let Some(output) = error.inner.output() {
+        write!(f, "\nlast output: {}", last_lines(output))?;
     }
-    Ok(())
+    write!(f, "\nhint: {}", error.hint())
+}
+
+/// The service, and what happened.
+fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
+    write!(f, "local service `{}` ", inner.service)?;
+    match &inner.kind {
+        ErrorKind::InvalidConfig { problems } => write_problems(f, &inner.service, problems),
+        _ => write_predicate(f, inner),
+    }
 }
 
 fn write_problems(f: &mut fmt::Formatter<'_>, service: &str, problems: &[Problem]) -> fmt::Result {
@@ -33,13 +52,13 @@ fn write_problems(f: &mut fmt::Formatter<'_>, service: &str, problems: &[Problem
         if problem.service != service {
             write!(f, "`{}` ", problem.service)?;
         }
-        write!(f, "`{}` {}", problem.field, problem.remedy)?;
+        write!(f, "`{}` {}", problem.field, problem.message)?;
     }
     Ok(())
 }
 
 /// What happened, after the name of the service.
-fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
+fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
     let after = inner.after.map(Rounded);
     match &inner.kind {
         ErrorKind::InvalidConfig { .. } => f.write_str("cannot work as configured"),
@@ -73,7 +92,7 @@ fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         ErrorKind::Overloaded { waiters } => {
             write!(f, "has {waiters} requests waiting for it already")
         }
-        ErrorKind::Stopped {} => f.write_str("was told to stop while it was in use"),
+        ErrorKind::Stopped {} => f.write_str("was stopped while it was in use"),
         ErrorKind::Unkillable { pid: Some(pid) } => {
             write!(f, "has a process (pid {pid}) that survived SIGKILL")
         }
@@ -105,7 +124,7 @@ fn write_crash_loop(f: &mut fmt::Formatter<'_>, failures: u32, inner: &Inner) ->
     write!(f, "failed {failures} {times} in a row")?;
     if let Some(cause) = &inner.cause {
         f.write_str(" (the last time it ")?;
-        write_fact(f, &cause.inner)?;
+        write_predicate(f, &cause.inner)?;
         f.write_str(")")?;
     }
     f.write_str(" and is not started again")?;
@@ -115,21 +134,12 @@ fn write_crash_loop(f: &mut fmt::Formatter<'_>, failures: u32, inner: &Inner) ->
     }
 }
 
-/// What to do next.
-fn remedy(inner: &Inner) -> &'static str {
-    match (inner.remedy, &inner.cause) {
-        (Some(remedy), _) => remedy,
-        // What makes it fail again and again is to be repaired.
-        (None, Some(cause)) => remedy(&cause.inner),
-        (None, None) => remedy_of_kind(&inner.kind),
-    }
-}
-
-fn remedy_of_kind(kind: &ErrorKind) -> &'static str {
+/// What to do next, as far as the kind tells.
+pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
     match kind {
         ErrorKind::InvalidConfig { .. } => "correct the configuration",
-        ErrorKind::Spawn { reason } => spawn_remedy(reason),
-        ErrorKind::Exited { code, signal } => exit_remedy(*code, *signal),
+        ErrorKind::Spawn { reason } => spawn_hint(errno.or_else(|| errno_in(reason))),
+        ErrorKind::Exited { code, signal } => exit_hint(*code, *signal),
         ErrorKind::ReadyTimeout { .. } => {
             "check that `args` and `healthUrl` name the same port and that the server has that \
              path, or raise `readyTimeoutMs`"
@@ -139,37 +149,40 @@ fn remedy_of_kind(kind: &ErrorKind) -> &'static str {
              credentials (such as /health)"
         }
         ErrorKind::AddressInUse { .. } => {
-            "end what has the address, wait for it (`swapTimeoutMs` is how long), give the service \
-             a port of its own, or set `healthUrl` or `healthStatus` if that is the wanted server"
+            "end the program that has the address, wait until it is free (`swapTimeoutMs` is how \
+             long a request waits), give the service a port of its own, or, if that is the right \
+             server, set `healthUrl` or `healthStatus`"
         }
-        ErrorKind::CrashLoop { .. } => "repair what makes it fail",
+        ErrorKind::CrashLoop { .. } => {
+            "repair what makes it fail; `start()` tries again without the wait"
+        }
         ErrorKind::Overloaded { .. } => "try again later, or raise `maxWaiters`",
-        ErrorKind::Stopped {} => "send the request again, which starts the service anew",
+        ErrorKind::Stopped {} => "send the request again, which starts the service again",
         ErrorKind::Unkillable { .. } => {
-            "nothing is started over it: look at what it hangs on (often a device or a network \
-             file system) and end it by hand"
+            "find out what it waits for (often a device or a network file system) and end it by \
+             hand: until then nothing is started in its place"
         }
         ErrorKind::ShutDown {} => "create the service again, in a registry that is in use",
     }
 }
 
-fn exit_remedy(code: Option<i32>, signal: Option<i32>) -> &'static str {
+fn exit_hint(code: Option<i32>, signal: Option<i32>) -> &'static str {
     if signal == Some(Signal::KILL.as_raw()) {
-        return "something outside killed it, often the system when memory runs out: use a smaller \
+        return "find out who killed it; often the system does when memory runs out: use a smaller \
                 model or free memory";
     }
     match code {
         Some(0) => "if the command puts the server into the background, tell it not to",
         Some(126 | 127) => {
-            "a script in front of the server did not find or could not run a program: write \
-             absolute paths in it"
+            "write absolute paths into the script that starts the server: it did not find or could \
+             not run a program"
         }
         _ => "run the command by hand, with the same `args`, `cwd` and `env`, to see why",
     }
 }
 
-fn spawn_remedy(reason: &str) -> &'static str {
-    match errno(reason) {
+fn spawn_hint(errno: Option<i32>) -> &'static str {
+    match errno.map(Errno::from_raw_os_error) {
         Some(Errno::NOENT) => {
             "check that `command` exists, and if it is a script, the interpreter in its first line"
         }
@@ -177,25 +190,23 @@ fn spawn_remedy(reason: &str) -> &'static str {
             "make `command` executable for this user (chmod +x), and `cwd` accessible"
         }
         Some(Errno::NOEXEC) => {
-            "`command` is no program for this machine; a script needs a first line such as #!/bin/sh"
+            "write a `command` that is a program for this machine; a script needs a first line \
+             such as #!/bin/sh"
         }
-        Some(Errno::TXTBSY) => "`command` is open for writing: try again when that is over",
+        Some(Errno::TXTBSY) => "try again when no program has `command` open for writing",
         Some(Errno::TOOBIG) => "shorten `args` or `env`",
         Some(Errno::MFILE | Errno::NFILE) => "close files or raise the limit (ulimit -n)",
         Some(Errno::AGAIN) => "end other processes or raise their limit (ulimit -u)",
         Some(Errno::NOMEM) => "free memory",
-        _ => "check `command`, `args` and `cwd` by running it by hand",
+        _ => "run `command` by hand, with the same `args` and `cwd`, to see why",
     }
 }
 
-/// The code behind the operating system's words, which end in `(os error 2)`.
-// The words and not the `io::Error` are what the state machine's events and journal can carry.
-fn errno(reason: &str) -> Option<Errno> {
+/// The number in the operating system's words, which end in `(os error 2)`.
+fn errno_in(reason: &str) -> Option<i32> {
     let (_, code) = reason.rsplit_once("(os error ")?;
     let code = code.split_once(')')?.0.parse().ok()?;
-    (1..4096)
-        .contains(&code)
-        .then(|| Errno::from_raw_os_error(code))
+    (1..4096).contains(&code).then_some(code)
 }
 
 fn signal_name(signal: i32) -> Option<&'static str> {
@@ -234,7 +245,7 @@ pub(super) fn last_lines(output: &str) -> String {
     }
 }
 
-/// A duration for people: `12 ms`, `3 s`, `120 s`.
+/// A duration as people read it: `12 ms`, `3 s`, `120 s`.
 struct Rounded(Duration);
 
 impl fmt::Display for Rounded {

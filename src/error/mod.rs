@@ -5,7 +5,7 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-use std::{error, fmt, io, iter, sync::Arc, time::Duration};
+use std::{borrow::Cow, error, fmt, io, iter, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -17,11 +17,21 @@ pub type BoxError = Box<dyn error::Error + Send + Sync>;
 /// The local service could not be used.
 ///
 /// One failed start fails every request that waited for it, so the error is cheap to clone.
-/// `Display` names the service, the fact and the remedy, and shows the last lines that the
-/// process wrote; so does `Debug`, which is what `unwrap` and a `main` that returns the error print.
-/// The wording may change in any release: match on [`kind`](Self::kind) instead.
 ///
-/// Neither `Display` nor `Debug` shows a value of `env`, a header value or an API key.
+/// `Display` is one sentence for a log: the service, what happened, the last lines that the process
+/// wrote, and what to do next. `{:#}` is the same for a person, in up to three lines:
+///
+/// ```text
+/// local service `gemma` exited with code 1, 12 ms after its start
+/// last output: failed to load model, '/models/gemma.gguf'
+/// hint: run the command by hand, with the same `args`, `cwd` and `env`, to see why
+/// ```
+///
+/// `Debug`, which `unwrap` and a `main` that returns the error print, is the same as `Display`;
+/// `{:#?}` shows the parts. The wording may change in any release: match on [`kind`](Self::kind)
+/// instead.
+///
+/// None of these texts has a value of `env`, a header value or an API key.
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,
@@ -34,13 +44,15 @@ struct Inner {
     after: Option<Duration>,
     output: Option<String>,
     retry_after: Option<Duration>,
+    // What the operating system said.
+    errno: Option<i32>,
     // What was probed.
     health_url: Option<String>,
-    // The server was ready, and a request under way.
+    // The server was ready, and a request was waiting for its answer.
     is_cut_off: bool,
-    // What to do next, where more is known than the kind.
-    remedy: Option<&'static str>,
-    // What led to this one: a crash loop tells the failure that it is about.
+    // Where more is known of the case than its kind.
+    hint: Option<Cow<'static, str>>,
+    // The failure that led to this one: that of the last start, in a crash loop.
     cause: Option<Error>,
 }
 
@@ -53,12 +65,20 @@ impl Error {
                 after: None,
                 output: None,
                 retry_after: None,
+                errno: None,
                 health_url: None,
                 is_cut_off: false,
-                remedy: None,
+                hint: None,
                 cause: None,
             }),
         }
+    }
+
+    /// The operating system refused to start something: `what` is the part that failed.
+    pub(crate) fn spawn(service: &str, what: &str, error: &io::Error) -> Self {
+        let reason = format!("{what}: {error}");
+        let errno = error.raw_os_error();
+        Self::new(service, ErrorKind::Spawn { reason }).with(|inner| inner.errno = errno)
     }
 
     /// How long it took from the start of the process, or of the wait, to the failure.
@@ -71,7 +91,7 @@ impl Error {
         self.with(|inner| inner.output = (!output.trim().is_empty()).then_some(output))
     }
 
-    /// How long it takes until another try makes sense.
+    /// How long it takes until the next attempt makes sense.
     pub(crate) fn retry_in(self, retry_after: Duration) -> Self {
         self.with(|inner| inner.retry_after = Some(retry_after))
     }
@@ -81,7 +101,7 @@ impl Error {
         self.with(|inner| inner.health_url = Some(url))
     }
 
-    /// The server ended under a request, and not as it started.
+    /// The server ended while a request waited for its answer, and not while it started.
     pub(crate) fn cut_off(self) -> Self {
         self.with(|inner| inner.is_cut_off = true)
     }
@@ -92,16 +112,18 @@ impl Error {
     }
 
     /// What to do next, where more is known of the case than its kind.
-    pub(crate) fn remedy(self, remedy: &'static str) -> Self {
-        self.with(|inner| inner.remedy = Some(remedy))
+    pub(crate) fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.with(|inner| inner.hint = Some(hint.into()))
     }
 
-    /// The failure that led to this one.
+    /// The failure of the last start, which led to this crash loop.
     pub(crate) fn cause(self, cause: Self) -> Self {
-        self.with(|inner| inner.cause = Some(cause))
+        // What made that start fail has to be repaired.
+        let hint = format!("{}; {}", cause.hint(), message::START_RETRIES);
+        self.with(|inner| inner.cause = Some(cause)).with_hint(hint)
     }
 
-    /// The same failure, as another handle of the same process tells it.
+    /// The same failure, reported by another handle of the same process.
     pub(crate) fn named(&self, service: &str) -> Self {
         if self.inner.service == service {
             return self.clone();
@@ -128,10 +150,35 @@ impl Error {
         &self.inner.kind
     }
 
-    /// The name of the service, as the handle that was asked bears it.
+    /// The name of the service, as the handle has it through which it was used.
     #[must_use]
     pub fn service(&self) -> &str {
         &self.inner.service
+    }
+
+    /// What to do next.
+    ///
+    /// # Example
+    ///
+    /// A program with windows shows both in their places:
+    ///
+    /// ```
+    /// use tower_local_service::{ErrorKind, LocalService, LocalServiceConfig};
+    ///
+    /// let config = LocalServiceConfig::new("llama-server");
+    /// let error = LocalService::new("gemma", "http://127.0.0.1:8080/v1", config).unwrap_err();
+    /// assert_eq!(error.hint(), "correct the configuration");
+    /// if let ErrorKind::InvalidConfig { problems, .. } = error.kind() {
+    ///     assert_eq!(problems[0].field, "command");
+    ///     assert!(problems[0].message.starts_with("is no absolute path: write it in full"));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        match &self.inner.hint {
+            Some(hint) => hint,
+            None => message::hint(&self.inner.kind, self.inner.errno),
+        }
     }
 
     /// The status with which a gateway would answer its own client.
@@ -155,7 +202,7 @@ impl Error {
         }
     }
 
-    /// How long to wait until another request has a chance, where that is known.
+    /// How long to wait until another request can succeed, where that is known.
     ///
     /// A gateway sends it as `Retry-After`.
     #[must_use]
@@ -165,8 +212,8 @@ impl Error {
 
     /// The last lines that the process wrote to its standard output and error.
     ///
-    /// `Display` shows the end of it only. Secrets that the configuration knows are replaced.
-    /// Where the failure is about an earlier one, as in a crash loop, it is the output of that.
+    /// `Display` shows only the end of it. Secrets that the configuration knows are replaced.
+    /// In a crash loop it is the output of the start that failed last.
     #[must_use]
     pub fn output_tail(&self) -> Option<&str> {
         self.inner.output()
@@ -174,43 +221,62 @@ impl Error {
 
     /// Finds this error in another one or among its sources.
     ///
-    /// Clients and middleware wrap the errors of the services inside of them; this looks through
-    /// all of that.
+    /// Clients and middleware wrap the errors of the services inside of them; this finds ours in all
+    /// of that. For a [`BoxError`], [`of`](Self::of) does the same without the stars.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::Error;
+    ///
+    /// fn status(error: &(dyn std::error::Error + 'static)) -> u16 {
+    ///     match Error::find_in(error) {
+    ///         Some(error) => error.status_code().as_u16(),
+    ///         None => 502, // the client's own failure
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(status(&std::fmt::Error), 502);
+    /// ```
+    #[must_use]
+    pub fn find_in<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a Self> {
+        iter::successors(Some(error), |&error| inside(error)).find_map(|error| error.downcast_ref())
+    }
+
+    /// Finds this error in one of Tower's, or among its sources, as [`find_in`](Self::find_in) does.
     ///
     /// # Example
     ///
     /// ```
     /// use tower_local_service::{BoxError, Error};
     ///
-    /// fn status(error: &BoxError) -> u16 {
-    ///     match Error::find_in(&**error) {
-    ///         Some(error) => error.status_code().as_u16(),
-    ///         None => 502, // the client's own failure
+    /// fn report(failed: &BoxError) {
+    ///     match Error::of(failed) {
+    ///         Some(error) => eprintln!("{error:#}"),
+    ///         None => eprintln!("the client failed: {failed}"),
     ///     }
     /// }
-    ///
-    /// assert_eq!(status(&"connection lost".into()), 502);
+    /// # report(&"connection lost".into());
     /// ```
     #[must_use]
-    pub fn find_in<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a Self> {
-        iter::successors(Some(error), |&error| inside(error)).find_map(|error| error.downcast_ref())
+    pub fn of(error: &BoxError) -> Option<&Self> {
+        Self::find_in(&**error)
     }
 }
 
 impl Inner {
-    /// Its own, or that of the failure which led to it.
+    /// Its own output, or that of its cause.
     fn output(&self) -> Option<&str> {
         let of_cause = || self.cause.as_ref()?.inner.output();
         self.output.as_deref().or_else(of_cause)
     }
 }
 
-/// What is inside of an error.
+/// The error inside of an error.
 pub(crate) fn inside<'a>(
     error: &'a (dyn error::Error + 'static),
 ) -> Option<&'a (dyn error::Error + 'static)> {
-    // An I/O error that holds another one passes for that: its source is the source of what it
-    // holds.
+    // An I/O error hides the error that it holds: its source is the source of that one.
     match error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)
@@ -222,9 +288,9 @@ pub(crate) fn inside<'a>(
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // For people, who see this in the panic of an `unwrap`; `{:#?}` shows the parts.
+        // The panic of an `unwrap` shows this to a person.
         if !f.alternate() {
-            return message::write(f, &self.inner);
+            return message::write(f, self);
         }
         let inner = &*self.inner;
         f.debug_struct("Error")
@@ -241,7 +307,11 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        message::write(f, &self.inner)
+        if f.alternate() {
+            message::write_lines(f, self)
+        } else {
+            message::write(f, self)
+        }
     }
 }
 

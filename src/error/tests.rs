@@ -44,7 +44,7 @@ fn crash_loop() -> Error {
         .cause(cause)
 }
 
-/// Every kind, its status, and what its message says: the fact and the remedy.
+/// Every kind, its status, and what its message says: what happened, and the hint.
 fn kinds() -> Vec<(Error, u16, &'static str, &'static str)> {
     [kinds_of_a_start(), kinds_after_the_start()].concat()
 }
@@ -108,7 +108,7 @@ fn kinds_after_the_start() -> Vec<(Error, u16, &'static str, &'static str)> {
         (
             error(ErrorKind::Stopped {}),
             503,
-            "told to stop",
+            "was stopped",
             "send the request again",
         ),
         (
@@ -127,14 +127,14 @@ fn kinds_after_the_start() -> Vec<(Error, u16, &'static str, &'static str)> {
 }
 
 #[test]
-fn every_message_names_the_service_the_fact_and_the_remedy() {
-    for (error, _, fact, remedy) in kinds() {
+fn every_message_names_the_service_what_happened_and_the_hint() {
+    for (error, _, fact, hint) in kinds() {
         let text = error.to_string();
         assert!(text.starts_with("local service `llama` "), "{text}");
         let (_, rest) = text
             .split_once(fact)
             .unwrap_or_else(|| panic!("{fact} not in {text}"));
-        assert!(rest.contains(remedy), "{remedy} not in {rest}");
+        assert!(rest.contains(hint), "{hint} not in {rest}");
         assert!(!text.contains('\n'), "{text}");
     }
 }
@@ -160,8 +160,8 @@ fn the_table_in_the_documentation_has_every_kind_with_its_status() {
 }
 
 #[test]
-fn what_the_system_says_decides_the_remedy_of_a_failed_spawn() {
-    for (code, remedy) in [
+fn what_the_system_says_decides_the_hint_of_a_failed_spawn() {
+    for (code, hint) in [
         (Errno::NOENT, "interpreter"),
         (Errno::ACCESS, "chmod +x"),
         (Errno::NOEXEC, "#!/bin/sh"),
@@ -171,10 +171,13 @@ fn what_the_system_says_decides_the_remedy_of_a_failed_spawn() {
         (Errno::NOMEM, "memory"),
         (Errno::IO, "by hand"),
     ] {
-        let reason = io::Error::from(code).to_string();
-        let text = spawn(&reason).to_string();
-        assert!(text.contains(remedy), "{text}");
-        assert!(text.contains(&reason), "{text}");
+        let error = io::Error::from(code);
+        let reason = error.to_string();
+        for error in [Error::spawn("llama", "/bin/x", &error), spawn(&reason)] {
+            let text = error.to_string();
+            assert!(text.contains(hint), "{text}");
+            assert!(text.contains(&reason), "{text}");
+        }
     }
     for reason in [
         "",
@@ -188,8 +191,54 @@ fn what_the_system_says_decides_the_remedy_of_a_failed_spawn() {
 }
 
 #[test]
-fn how_a_process_ended_decides_the_remedy_of_an_exit() {
-    for (error, fact, remedy) in [
+fn a_failed_spawn_says_what_could_not_be_started_and_why() {
+    let error = io::Error::from(Errno::NOMEM);
+    let error = Error::spawn("llama", "the watchdog", &error);
+    let said = "`llama` could not be started: the watchdog: Cannot allocate memory (os error 12)";
+    assert!(error.to_string().contains(said), "{error}");
+    assert_eq!(error.hint(), "free memory");
+    let error = Error::spawn("llama", "the watchdog", &io::Error::other("no runtime"));
+    assert!(error.hint().contains("by hand"), "{error}");
+}
+
+#[test]
+fn a_person_reads_up_to_three_lines() {
+    let error = exited(Some(1), None)
+        .after(Duration::from_millis(12))
+        .output("one\ntwo\n".to_owned());
+    assert_eq!(
+        format!("{error:#}"),
+        "local service `llama` exited with code 1, 12 ms after its start\n\
+         last output: one | two\n\
+         hint: run the command by hand, with the same `args`, `cwd` and `env`, to see why"
+    );
+    for (error, _, fact, _) in kinds() {
+        let text = format!("{error:#}");
+        let lines: Vec<_> = text.lines().collect();
+        let output = usize::from(error.output_tail().is_some());
+        assert_eq!(lines.len(), 2 + output, "{text}");
+        assert!(lines[0].starts_with("local service `llama` "), "{text}");
+        assert!(lines[0].contains(fact), "{text}");
+        assert_eq!(lines[lines.len() - 1], format!("hint: {}", error.hint()));
+    }
+}
+
+#[test]
+fn the_hint_is_the_end_of_the_sentence() {
+    for (error, ..) in kinds() {
+        assert!(!error.hint().is_empty());
+        let is_of_each_field = matches!(error.kind(), ErrorKind::InvalidConfig { .. });
+        let text = error.to_string();
+        let ends = text.ends_with(&format!("; {}", error.hint()));
+        assert!(ends != is_of_each_field, "{text}");
+    }
+    let error = occupied().with_hint("wait");
+    assert_eq!(error.hint(), "wait");
+}
+
+#[test]
+fn how_a_process_ended_decides_the_hint_of_an_exit() {
+    for (error, fact, hint) in [
         (exited(Some(0), None), "code 0", "background"),
         (exited(Some(127), None), "code 127", "absolute paths"),
         (exited(None, Some(9)), "signal 9 (SIGKILL)", "memory"),
@@ -198,7 +247,7 @@ fn how_a_process_ended_decides_the_remedy_of_an_exit() {
         (exited(None, None), "could not be read", "by hand"),
     ] {
         let text = error.to_string();
-        assert!(text.contains(fact) && text.contains(remedy), "{text}");
+        assert!(text.contains(fact) && text.contains(hint), "{text}");
     }
 }
 
@@ -238,7 +287,7 @@ fn a_crash_loop_knows_its_cause_and_its_end() {
 }
 
 #[test]
-fn a_crash_loop_shows_the_output_and_the_remedy_of_its_cause() {
+fn a_crash_loop_shows_the_output_and_the_hint_of_its_cause() {
     let words = crash_loop().to_string();
     let rest = words.split_once("for 3500 ms; last output: no such model; ");
     let (_, rest) = rest.unwrap_or_else(|| panic!("{words}"));
@@ -330,9 +379,11 @@ fn it_is_found_wherever_it_is_wrapped() {
         in_io.into(),
     ] {
         assert_eq!(Error::find_in(&*wrapped).unwrap().kind(), occupied().kind());
+        assert_eq!(Error::of(&wrapped).unwrap().kind(), occupied().kind());
     }
     let other = BoxError::from(io::Error::other("other"));
     assert!(Error::find_in(&*other).is_none());
+    assert!(Error::of(&other).is_none());
 }
 
 #[test]

@@ -17,9 +17,9 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpStream, lookup_host};
 
 use super::Answer;
-use crate::config::Host;
 #[cfg(feature = "retry")]
 use crate::config::Target;
+use crate::config::UrlHost;
 
 /// Connects to the server.
 ///
@@ -31,14 +31,14 @@ use crate::config::Target;
 ///
 /// Dropping the future closes the socket. The lookup of a name continues on a thread of its own until
 /// the resolver gives up.
-pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Answer> {
+pub(super) async fn dial(host: &UrlHost, port: u16) -> Result<TcpStream, Answer> {
     match host {
-        Host::Localhost => {
+        UrlHost::Localhost => {
             let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
             first_of(both.map(|ip: IpAddr| (ip, port).into())).await
         }
-        Host::Address(ip) => first_of([(*ip, port).into()]).await,
-        Host::Name(name) => match lookup_host((name.as_str(), port)).await {
+        UrlHost::Address(ip) => first_of([(*ip, port).into()]).await,
+        UrlHost::Name(name) => match lookup_host((name.as_str(), port)).await {
             Ok(addresses) => first_of(addresses).await,
             // The name server may be down, which says nothing of the server.
             Err(_) => Err(Answer::Silent),
@@ -51,12 +51,12 @@ pub(super) async fn dial(host: &Host, port: u16) -> Result<TcpStream, Answer> {
 #[cfg(feature = "retry")]
 pub(crate) fn refuses(target: &Target) -> bool {
     let addresses: &[IpAddr] = match &target.host {
-        Host::Localhost => &[
+        UrlHost::Localhost => &[
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
         ],
-        Host::Address(ip) if ip.is_loopback() => &[*ip],
-        Host::Address(_) | Host::Name(_) => return false,
+        UrlHost::Address(ip) if ip.is_loopback() => &[*ip],
+        UrlHost::Address(_) | UrlHost::Name(_) => return false,
     };
     addresses.iter().all(|&ip| {
         let peer = SocketAddr::new(ip, target.port);

@@ -104,7 +104,7 @@ async fn send(
 }
 
 fn is_ready(target: &Target, status: StatusCode) -> bool {
-    match &target.wanted {
+    match &target.ready_statuses {
         Some(statuses) => statuses.contains(&status.as_u16()),
         None => status.is_success(),
     }
@@ -117,16 +117,16 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::config::Host;
+    use crate::config::UrlHost;
 
     fn target(path_and_query: &str) -> Target {
         Target {
-            host: Host::Localhost,
+            host: UrlHost::Localhost,
             port: 1,
             authority: "localhost:1".into(),
             path_and_query: path_and_query.into(),
             headers: HeaderMap::new(),
-            wanted: None,
+            ready_statuses: None,
             timeout: Duration::from_secs(1),
         }
     }

@@ -1,10 +1,10 @@
-//! What a provider is, once all of it is known.
+//! A provider with its values filled in.
 
 use std::{fmt, time::Duration};
 
 use http::{HeaderMap, Uri};
 
-pub use super::file::Model;
+use super::file::Model;
 use crate::{config::shown_url, service::LocalService};
 
 /// One provider of models: an API somewhere, with or without a local server behind it.
@@ -17,19 +17,19 @@ pub struct Provider {
     pub id: String,
     /// Where its API begins, such as `http://127.0.0.1:8080/v1`.
     pub base_url: Uri,
-    /// What requests to it authorize themselves with. The layer does not: whoever sends them does.
+    /// The key that requests to it need. The layer does not send it: set it in your requests.
     pub api_key: Option<String>,
-    /// The dialect it speaks, such as `openai-completions`; as it is written.
+    /// The name of its API, such as `openai-completions`, as it is written.
     pub api: Option<String>,
     /// How long a response may take to its head, a cold start included, and then each gap in its
-    /// body: `timeoutSeconds`, or else the service's `readyTimeoutMs` and two minutes. Applied by
-    /// whoever sends the request; the layer has no deadline.
+    /// body: `timeoutSeconds`, or else the service's `readyTimeoutMs` and two minutes. The layer has
+    /// no deadline: set it around your requests.
     pub timeout: Duration,
-    /// For each request to it. The layer adds none.
+    /// Headers that each request to it needs. The layer adds none: set them in your requests.
     pub headers: HeaderMap,
-    /// The models that it lists. It may serve others.
+    /// The models that the file lists. It may serve others.
     pub models: Vec<Model>,
-    /// The server that has to run, if it has a `localService`.
+    /// The local server, if it has a `localService`.
     pub service: Option<LocalService>,
 }
 
@@ -52,12 +52,12 @@ impl fmt::Debug for Provider {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Those that were not there before.
+    /// Providers that were not there before.
     pub added: Vec<String>,
-    /// Those of which anything is another than before, be it the value of a variable.
+    /// Providers of which anything has changed, even if only the value of a variable.
     pub changed: Vec<String>,
-    /// Those that are gone.
+    /// Providers that are gone.
     pub removed: Vec<String>,
-    /// The others. Their services go on undisturbed.
+    /// Providers that are as before. Their services keep running.
     pub kept: Vec<String>,
 }

@@ -1,6 +1,8 @@
-//! A configuration file as it is written: what of `OpenClaw`'s shape is ours. Other keys are skipped.
+//! A configuration file as it is written: the keys of `OpenClaw`'s that are read. Others are skipped.
 //!
-//! The comments of fields are what an editor shows, by the schema in `examples/config`.
+//! Editors show the comments of the fields, by the schema in `examples/config`.
+
+use std::fmt;
 
 #[cfg(test)]
 use schemars::JsonSchema;
@@ -10,20 +12,31 @@ use crate::config::{LocalServiceConfig, Unique};
 
 /// Providers of models, and the local servers behind them, in the shape of `OpenClaw`'s configuration.
 /// Keys of `OpenClaw`'s that are not named here are skipped.
+// This comment is in the schema.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, expecting = "an object with `models` and `agents`")]
 #[cfg_attr(test, derive(JsonSchema), schemars(title = "Providers of models"))]
-pub(super) struct File {
-    // There is no catalog of ours to merge with or replace: `models.mode` is without meaning.
+pub struct ProvidersConfig {
+    // `models.mode` has no meaning here: there is no built-in catalog to merge with or to replace.
     pub(super) models: Models,
     pub(super) agents: Agents,
 }
 
-impl File {
-    /// All but those that `OpenClaw` has built in, of which a file need not say where they are.
-    pub(super) fn providers(&self) -> impl Iterator<Item = (&String, &WrittenProvider)> {
-        let all = self.models.providers.0.iter();
+impl ProvidersConfig {
+    /// All but those that `OpenClaw` has built in, for which a file need not have a URL.
+    pub(super) fn providers(self) -> impl Iterator<Item = (String, WrittenProvider)> {
+        let all = self.models.providers.0.into_iter();
         all.filter(|(_, it)| it.has_base_url() || it.local_service.is_some())
+    }
+}
+
+impl fmt::Debug for ProvidersConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The rest has secrets.
+        let ids: Vec<_> = self.models.providers.0.keys().collect();
+        f.debug_struct("ProvidersConfig")
+            .field("ids", &ids)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,10 +154,10 @@ pub(super) enum ModelChoice {
 }
 
 impl ModelChoice {
-    pub(super) fn primary(&self) -> Option<&str> {
+    pub(super) fn primary(self) -> Option<String> {
         match self {
             Self::Id(id) => Some(id),
-            Self::Choice { primary } => primary.as_deref(),
+            Self::Choice { primary } => primary,
         }
     }
 }

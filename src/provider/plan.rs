@@ -1,4 +1,4 @@
-//! From what is written to what is meant; or all that is wrong with it, at once.
+//! Reads the providers of a file: with all values filled in, or all that is wrong with them.
 
 use std::time::Duration;
 
@@ -6,16 +6,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::{
     FILE,
-    file::{File, Model, ModelChoice, Secret, WrittenProvider},
+    file::{Model, ModelChoice, ProvidersConfig, Secret, WrittenProvider},
     variables::{Lookup, expand, look_up},
 };
 use crate::{
-    config::{LocalServiceConfig, Settings},
+    config::{LONGEST, LocalServiceConfig, Refusals, Settings},
     error::{Error, ErrorKind, Problem},
 };
-
-/// No time may be longer.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(super) struct Plan {
     pub(super) providers: Vec<Planned>,
@@ -46,26 +43,19 @@ impl Plan {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`] with all problems.
-    pub(super) fn of(file: &File, lookup: &Lookup<'_>) -> Result<Self, Error> {
+    pub(super) fn of(mut config: ProvidersConfig, lookup: &Lookup<'_>) -> Result<Self, Error> {
         let mut problems = Vec::new();
         let mut providers = Vec::new();
-        for (id, written) in file.providers() {
-            let mut reader = Reader {
-                id,
-                lookup,
-                problems: &mut problems,
-            };
+        let primary = config.agents.defaults.model.take();
+        for (id, written) in config.providers() {
+            let mut reader = Reader::new(&id, lookup);
             providers.extend(reader.provider(written));
+            problems.extend(reader.refusals.into_problems());
         }
-        let primary = file.agents.defaults.model.as_ref();
-        let primary = primary.and_then(ModelChoice::primary).map(|text| {
-            let mut reader = Reader {
-                id: FILE,
-                lookup,
-                problems: &mut problems,
-            };
-            reader.text("agents.defaults.model", text)
-        });
+        let mut reader = Reader::new(FILE, lookup);
+        let primary = primary.and_then(ModelChoice::primary);
+        let primary = primary.map(|text| reader.text("agents.defaults.model", &text));
+        problems.extend(reader.refusals.into_problems());
         if problems.is_empty() {
             Ok(Self { providers, primary })
         } else {
@@ -78,21 +68,24 @@ impl Plan {
 struct Reader<'a> {
     id: &'a str,
     lookup: &'a Lookup<'a>,
-    problems: &'a mut Vec<Problem>,
+    refusals: Refusals<'a>,
 }
 
-impl Reader<'_> {
-    fn refuse(&mut self, field: &str, remedy: impl Into<String>) {
-        self.problems.push(Problem::new(self.id, field, remedy));
+impl<'a> Reader<'a> {
+    fn new(id: &'a str, lookup: &'a Lookup<'a>) -> Self {
+        Self {
+            id,
+            lookup,
+            refusals: Refusals::of(id),
+        }
     }
 
     /// `None` if nothing can be made of it.
-    fn provider(&mut self, written: &WrittenProvider) -> Option<Planned> {
-        let before = self.problems.len();
+    fn provider(&mut self, written: WrittenProvider) -> Option<Planned> {
         let meant = self.meant(written);
         let (base, settings) = match &meant.local {
-            Some(local) => self.settings(before, &meant, local).unzip(),
-            None if self.is_refused(before, "baseUrl") => (None, None),
+            Some(local) => self.settings(&meant, local).unzip(),
+            None if self.refusals.has("baseUrl") => (None, None),
             None => (self.base(&meant.base_url), None),
         };
         Some(Planned {
@@ -103,11 +96,11 @@ impl Reader<'_> {
         })
     }
 
-    fn meant(&mut self, written: &WrittenProvider) -> Meant {
+    fn meant(&mut self, written: WrittenProvider) -> Meant {
         if !written.has_base_url() {
-            self.refuse(
+            self.refusals.add(
                 "baseUrl",
-                "is missing: write where the API begins, like http://127.0.0.1:8080/v1",
+                "is missing: write where the API begins, such as http://127.0.0.1:8080/v1",
             );
         }
         let base_url = self.text("baseUrl", written.base_url.as_deref().unwrap_or_default());
@@ -116,9 +109,9 @@ impl Reader<'_> {
         let api = written.api.as_ref().map(|api| self.text("api", api));
         let timeout = written.timeout_seconds;
         let timeout = timeout.and_then(|seconds| self.timeout(seconds));
-        let headers = self.headers(written);
+        let headers = self.headers(&written);
         let models = self.models(&written.models);
-        let local = written.local_service.clone().map(|local| {
+        let local = written.local_service.map(|local| {
             let local = local
                 .change_strings(|field, text| self.text(&format!("localService.{field}"), &text));
             match &api_key {
@@ -147,11 +140,11 @@ impl Reader<'_> {
     }
 
     fn missing(&mut self, field: &str, variable: &str) {
-        self.refuse(
+        self.refusals.add(
             field,
             format!(
-                "asks for the environment variable {variable}, which is unset or empty: set it \
-                 before this program starts"
+                "needs the environment variable {variable}, which is unset or empty: set it before \
+                 your program starts"
             ),
         );
     }
@@ -168,7 +161,7 @@ impl Reader<'_> {
             }
             Secret::From(from) => {
                 let source = &from.source;
-                self.refuse(
+                self.refusals.add(
                     field,
                     format!(
                         "comes from the source {source:?}, which is not supported: write \
@@ -178,7 +171,7 @@ impl Reader<'_> {
                 None
             }
             Secret::Other(_) => {
-                self.refuse(
+                self.refusals.add(
                     field,
                     "is neither a string nor { source: \"env\", id: \"NAME\" }: put it in quotes",
                 );
@@ -192,7 +185,7 @@ impl Reader<'_> {
         let timeout = timeout.filter(|it| !it.is_zero() && *it <= LONGEST);
         if timeout.is_none() {
             let most = LONGEST.as_secs();
-            self.refuse(
+            self.refusals.add(
                 "timeoutSeconds",
                 format!("is out of range: write more than 0, and at most {most} (a year)"),
             );
@@ -206,7 +199,10 @@ impl Reader<'_> {
             let field = format!("headers.{name}");
             let value = self.secret(&field, value);
             let Ok(name) = name.parse::<HeaderName>() else {
-                self.refuse("headers", "has a name that no header can have: correct it");
+                self.refusals.add(
+                    "headers",
+                    "has an invalid name: write letters, digits and dashes",
+                );
                 continue;
             };
             match value.as_deref().map(HeaderValue::from_str) {
@@ -214,10 +210,9 @@ impl Reader<'_> {
                     value.set_sensitive(true);
                     headers.append(name, value);
                 }
-                Some(Err(_)) => self.refuse(
+                Some(Err(_)) => self.refusals.add(
                     &field,
-                    "has a value that no header can have: leave out line breaks and control \
-                     characters",
+                    "has a value that cannot be sent: leave out line breaks and control characters",
                 ),
                 None => {}
             }
@@ -233,45 +228,38 @@ impl Reader<'_> {
         models.iter().map(read).collect()
     }
 
-    /// Whether this provider, whose problems begin there, has one with this field.
-    fn is_refused(&self, first: usize, field: &str) -> bool {
-        self.problems[first..].iter().any(|it| it.field == field)
-    }
-
-    fn settings(
-        &mut self,
-        first: usize,
-        meant: &Meant,
-        local: &LocalServiceConfig,
-    ) -> Option<(Uri, Settings)> {
-        match local.validate(self.id, &meant.base_url) {
-            Ok(settings) => Some((settings.base.clone(), settings)),
-            Err(error) => {
-                if let ErrorKind::InvalidConfig { problems } = error.kind() {
-                    for Problem { field, remedy, .. } in problems {
-                        let field = match field.as_str() {
-                            "baseUrl" | "apiKey" | "name" => field.clone(),
-                            _ => format!("localService.{field}"),
-                        };
-                        // What could not be filled in is told already.
-                        if !self.is_refused(first, &field) {
-                            self.refuse(&field, remedy.clone());
-                        }
-                    }
-                }
-                None
-            }
+    fn settings(&mut self, meant: &Meant, local: &LocalServiceConfig) -> Option<(Uri, Settings)> {
+        let error = match local.validate(self.id, &meant.base_url) {
+            Ok(settings) => return Some((settings.base.clone(), settings)),
+            Err(error) => error,
+        };
+        let ErrorKind::InvalidConfig { problems } = error.kind() else {
+            return None;
+        };
+        // What could not be filled in has been refused already.
+        let refused = problems
+            .iter()
+            .filter_map(|Problem { field, message, .. }| {
+                let field = match field.as_str() {
+                    "baseUrl" | "apiKey" | "name" => field.clone(),
+                    _ => format!("localService.{field}"),
+                };
+                (!self.refusals.has(&field)).then(|| (field, message.clone()))
+            });
+        for (field, message) in refused.collect::<Vec<_>>() {
+            self.refusals.add(&field, message);
         }
+        None
     }
 
-    /// Of a provider that is not ours to start, and may be anything that can be sent to.
+    /// The base URL of a provider without a local server: of any scheme.
     fn base(&mut self, text: &str) -> Option<Uri> {
         let url = text.parse::<Uri>().ok();
         let url = url.filter(|url| url.scheme().is_some() && url.authority().is_some());
         if url.is_none() {
-            self.refuse(
+            self.refusals.add(
                 "baseUrl",
-                "is no URL: write one like https://api.example.com/v1",
+                "is no URL: write one such as https://api.example.com/v1",
             );
         }
         url

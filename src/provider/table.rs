@@ -1,4 +1,4 @@
-//! The providers of one reading, and how it differs from the one before.
+//! The providers of one reading of a file, and how two readings differ.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     service::{LocalService, Registry},
 };
 
-/// What a response may take beyond a cold start.
+/// How long a response may take beyond a cold start, where the file has no time.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 #[derive(Default)]
@@ -28,48 +28,53 @@ pub(super) struct Entry {
 }
 
 impl Table {
-    /// With the services of the former reading where nothing about them has changed.
+    /// Takes over the services of the former reading of which nothing has changed.
     ///
     /// # Errors
     ///
-    /// If the registry is shut down. Nothing has changed then.
+    /// The registry is shut down. It is then as it was.
     pub(super) fn new(plan: Plan, registry: &Registry, former: &Self) -> Result<Self, Error> {
-        let mut table = Self {
-            primary: plan.primary,
-            ..Self::default()
-        };
+        let mut providers = BTreeMap::new();
         let mut adopted = Vec::new();
-        for planned in plan.providers {
-            let kept = former.service_to_keep(&planned, registry);
-            let service = match (kept, planned.settings) {
+        for mut planned in plan.providers {
+            let service = match (
+                former.service_to_keep(&planned, registry),
+                planned.settings.take(),
+            ) {
                 (Some(kept), _) => Some(kept),
                 (None, None) => None,
-                (None, Some(settings)) => match registry.adopt(planned.id.clone(), settings) {
-                    Ok(service) => {
-                        adopted.push(service.clone());
-                        Some(service)
-                    }
-                    Err(error) => {
-                        registry.let_go(&adopted);
-                        return Err(error);
-                    }
-                },
+                (None, Some(settings)) => {
+                    let service = registry.adopt(planned.id.clone(), settings);
+                    let service = service.inspect_err(|_| registry.let_go(&adopted))?;
+                    adopted.push(service.clone());
+                    Some(service)
+                }
             };
-            table.routes.insert(&planned.base, service.as_ref());
-            let entry = Entry {
-                provider: provider(planned.id.clone(), planned.base, &planned.meant, service),
-                meant: planned.meant,
-            };
-            table.providers.insert(planned.id, entry);
+            providers.insert(planned.id.clone(), Entry::new(planned, service));
         }
-        Ok(table)
+        let bases = providers.values().map(|entry: &Entry| &entry.provider);
+        Ok(Self {
+            routes: Routes::new(bases.map(|it| (&it.base_url, it.service.as_ref()))),
+            primary: plan.primary,
+            providers,
+        })
+    }
+
+    pub(super) fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
+        let model = model.trim();
+        // The longest id first: ids may have slashes, as models do.
+        model.rmatch_indices('/').find_map(|(slash, _)| {
+            let entry = self.providers.get(&model[..slash])?;
+            let model = &model[slash + 1..];
+            (!model.is_empty()).then(|| (entry.provider.clone(), model.to_owned()))
+        })
     }
 
     fn service_to_keep(&self, planned: &Planned, registry: &Registry) -> Option<LocalService> {
         let former = self.providers.get(&planned.id)?;
         let is_same =
             former.meant.local == planned.meant.local && former.provider.base_url == planned.base;
-        // One that somebody has retired by hand is to come back, as the file still has it.
+        // A service that was retired by hand comes back, as the file still has it.
         let service = former.provider.service.as_ref();
         service
             .filter(|it| is_same && !it.is_shut_down() && registry.has(it))
@@ -81,7 +86,7 @@ impl Table {
         entries.filter_map(|entry| entry.provider.service.as_ref())
     }
 
-    /// The services of this one that the next one does not have.
+    /// The services that the next reading does not have.
     pub(super) fn services_without(&self, next: &Self) -> Vec<LocalService> {
         let is_in_next = |service: &LocalService| {
             let same = next.providers.get(service.name());
@@ -109,24 +114,23 @@ impl Table {
     }
 }
 
-fn provider(
-    id: String,
-    base_url: http::Uri,
-    meant: &Meant,
-    service: Option<LocalService>,
-) -> Provider {
-    let start = service
-        .as_ref()
-        .map(|it| it.settings().policy.ready_timeout);
-    let timeout = meant.timeout;
-    Provider {
-        id,
-        base_url,
-        api_key: meant.api_key.clone(),
-        api: meant.api.clone(),
-        timeout: timeout.unwrap_or_else(|| start.unwrap_or_default() + TIMEOUT),
-        headers: meant.headers.clone(),
-        models: meant.models.clone(),
-        service,
+impl Entry {
+    fn new(planned: Planned, service: Option<LocalService>) -> Self {
+        let meant = planned.meant;
+        let start = service
+            .as_ref()
+            .map(|it| it.settings().policy.ready_timeout);
+        let timeout = meant.timeout;
+        let provider = Provider {
+            id: planned.id,
+            base_url: planned.base,
+            api_key: meant.api_key.clone(),
+            api: meant.api.clone(),
+            timeout: timeout.unwrap_or_else(|| start.unwrap_or_default() + TIMEOUT),
+            headers: meant.headers.clone(),
+            models: meant.models.clone(),
+            service,
+        };
+        Self { provider, meant }
     }
 }

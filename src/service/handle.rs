@@ -1,4 +1,4 @@
-//! The handle that users hold.
+//! The handle of a service.
 
 use std::{
     fmt,
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use http::Uri;
 use tokio::{sync::watch, time::Instant};
 
 use super::{instance::Core, lease::Lease, status::Status};
@@ -26,12 +27,12 @@ use crate::{launch::process, probe};
 
 /// One configured local server: a handle that is cheap to clone.
 ///
-/// Handles with the same command, arguments, working directory, environment and endpoint are handles
-/// of one process, whatever their names and registries: the times configured for the longest count
-/// for it, and its leases are counted together.
+/// Handles with the same command, arguments, working directory, environment and address are handles
+/// of one process, whatever their names and registries: its leases are counted together, and where
+/// the configured times differ, the longest counts.
 ///
 /// The service lives as long as its [`Registry`](crate::Registry) or anything that holds a handle: a
-/// layer, a future, a lease. With the last of them the process is stopped.
+/// layer, a future, a lease. When the last of them is gone, the process is stopped.
 #[derive(Clone)]
 pub struct LocalService {
     handle: Arc<Handle>,
@@ -59,10 +60,27 @@ impl LocalService {
         }
     }
 
-    /// The name it was given.
+    /// Its name, which errors and events show.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.handle.attached.name
+    }
+
+    /// The URL that its requests begin with, as it was configured.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::{LocalService, LocalServiceConfig, Registry};
+    /// # let config = LocalServiceConfig::new("/usr/local/bin/llama-server");
+    /// # let gemma = Registry::new().service("gemma", "http://127.0.0.1:8080/v1", config)?;
+    /// let url = format!("{}/chat/completions", gemma.base_url());
+    /// assert_eq!(url, "http://127.0.0.1:8080/v1/chat/completions");
+    /// # Ok::<(), tower_local_service::Error>(())
+    /// ```
+    #[must_use]
+    pub fn base_url(&self) -> &Uri {
+        &self.settings().base
     }
 
     /// Makes sure that the server runs and is ready, and takes a lease on it.
@@ -73,8 +91,8 @@ impl LocalService {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the start to itself: it goes on, and the next call finds it
-    /// further along. No lease is lost.
+    /// If the future is dropped, the start continues, and the next call waits only for the rest of
+    /// it. No lease is lost.
     pub async fn acquire(&self) -> Result<Lease, Error> {
         if let Some(lease) = self.try_acquire() {
             return Ok(lease);
@@ -89,9 +107,10 @@ impl LocalService {
         }
     }
 
-    /// Takes a lease if the server is ready, without waiting, probing or starting anything. `None` also
-    /// when it was so long silent ([`recheck`](crate::LocalServiceConfig::recheck)) that the next use
-    /// has to ask first whether it still lives.
+    /// Takes a lease if the server is ready. Never waits, probes or starts anything.
+    ///
+    /// `None` also if the server has not answered for so long
+    /// ([`recheck`](crate::LocalServiceConfig::recheck)) that it is probed before the next use.
     #[must_use]
     pub fn try_acquire(&self) -> Option<Lease> {
         let run = self.take()?;
@@ -115,8 +134,8 @@ impl LocalService {
         self.shared().leases.take()
     }
 
-    /// Starts the server ahead of the first request, and waits until it is ready. No lease is kept:
-    /// the idle time begins. Clears the back-off of earlier failures.
+    /// Starts the server ahead of the first request, and waits until it is ready. No lease is kept, so
+    /// the idle time begins. Clears the backoff of earlier failures.
     ///
     /// # Errors
     ///
@@ -124,7 +143,7 @@ impl LocalService {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the start to itself.
+    /// If the future is dropped, the start continues.
     pub async fn start(&self) -> Result<(), Error> {
         self.ask(Want::Start).await.map(drop)
     }
@@ -151,11 +170,11 @@ impl LocalService {
         answer.map_err(|error| error.named(self.name()))
     }
 
-    /// Stops the process now, whatever leases are out: their bodies end with our error. The next
-    /// request starts it again, and so does a request that waits already. Clears the back-off.
+    /// Stops the process now, even while there are leases: their bodies end with an [`Error`]. The next
+    /// request starts it again, and so does a request that waits already. Clears the backoff.
     ///
-    /// Resolves when nothing of the process is left, or at once where nothing of ours runs: a server
-    /// that we did not start is never stopped.
+    /// Resolves when nothing of the process is left; immediately if no process runs that your program
+    /// has started. An external server is never stopped.
     ///
     /// # Errors
     ///
@@ -169,7 +188,7 @@ impl LocalService {
         stopped.map_err(|error| error.named(self.name()))
     }
 
-    /// What it is doing, as of now: counters are live, times are ages. Never waits.
+    /// What it is doing now. Never waits.
     #[must_use]
     pub fn status(&self) -> Status {
         let snapshot = self.shared().snapshot.borrow().clone();
@@ -194,7 +213,7 @@ impl LocalService {
         }
     }
 
-    /// Follows the changes of its phase, from now on.
+    /// Follows the changes of its phase and of who started the server, from now on.
     #[must_use]
     pub fn watch(&self) -> StatusWatch {
         StatusWatch {
@@ -203,21 +222,21 @@ impl LocalService {
         }
     }
 
-    /// What has happened lately, oldest first: up to 256 events, in which probes that saw the same are
-    /// one. For bug reports.
+    /// The last 256 events, oldest first, for bug reports. Probes in a row that saw the same are one
+    /// event.
     #[must_use]
     pub fn journal(&self) -> Vec<Record> {
         self.shared().journal.records(self.shared().now())
     }
 
-    /// The run that goes on; while nothing runs, the next one.
+    /// The current instance; while there is none, the next one.
     #[cfg(feature = "retry")]
     pub(crate) fn run_to_come(&self) -> u64 {
         self.shared().leases.word().run()
     }
 
-    /// Whether that run is over, or its server gone without that we know it. Asks the system, and does
-    /// not wait for anything.
+    /// Whether this instance has ended, or its server is gone and that was not noticed yet. Asks the
+    /// operating system; never waits.
     #[cfg(feature = "retry")]
     pub(crate) fn has_lost(&self, run: u64) -> bool {
         let pid = self.shared().snapshot.borrow().pid;
@@ -247,7 +266,7 @@ impl LocalService {
         Arc::ptr_eq(&self.handle, &other.handle)
     }
 
-    /// Whether it is the handle that this core knows by the number.
+    /// Whether it is the handle with this number at that core.
     pub(crate) fn is_handle(&self, id: u64, core: &Arc<Core>) -> bool {
         self.handle.id == id && Arc::ptr_eq(self.core(), core)
     }
@@ -257,7 +276,7 @@ impl LocalService {
         self.handle.is_shut_down.load(SeqCst)
     }
 
-    /// Gives out no new leases, and sends away who waits for one.
+    /// Gives out no new leases, and fails the requests that wait for one.
     pub(crate) fn shut_down(&self) {
         self.handle.is_shut_down.store(true, SeqCst);
         self.handle.core.detach(self.handle.id);
@@ -288,8 +307,8 @@ impl Drop for Handle {
 /// ```
 /// use tower_local_service::{LocalService, Phase};
 ///
-/// async fn until_it_rests(service: &LocalService) {
-///     // The watch first, so that no change is missed between the two.
+/// async fn until_it_has_stopped(service: &LocalService) {
+///     // The watch first, so that no change between the two is missed.
 ///     let mut watch = service.watch();
 ///     let mut status = service.status();
 ///     while !matches!(status.phase, Phase::Stopped | Phase::Failed) {
@@ -304,15 +323,15 @@ pub struct StatusWatch {
 }
 
 impl StatusWatch {
-    /// Resolves when the phase, or who started the server, is another than when last told. Changes
-    /// that come quickly may be told as one; single leases are none.
+    /// Resolves when the phase or the ownership has changed since the last call. Changes that follow
+    /// each other quickly may be reported as one. A lease is no change.
     ///
     /// # Cancel safety
     ///
-    /// No change is lost.
+    /// If the future is dropped, no change is lost.
     pub async fn changed(&mut self) -> Status {
         if self.snapshots.changed().await.is_err() {
-            // Not while the handle lives, which holds the sender.
+            // Cannot happen: the handle, which lives, has the sender.
             std::future::pending::<()>().await;
         }
         let snapshot = self.snapshots.borrow_and_update().clone();

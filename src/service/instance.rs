@@ -1,7 +1,7 @@
 //! What all handles of one identity share: their way to the task.
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 type Launch =
-    dyn Fn(&Core, Attached, Inbox<Command>, Option<&Handle>) -> Result<(), String> + Send + Sync;
+    dyn Fn(&Core, Attached, Inbox<Command>, Option<&Handle>) -> io::Result<()> + Send + Sync;
 
 pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
@@ -50,7 +50,7 @@ impl Core {
             let supervisor = Supervisor::new(shared, backend.clone(), claims, first, inbox);
             let runtime = match runtime {
                 Some(runtime) => runtime.clone(),
-                None => runtime::handle().map_err(|error| error.to_string())?,
+                None => runtime::handle()?,
             };
             // Whoever listens to the caller's events hears of the service too. Without anybody, a
             // listener for all may still come.
@@ -186,10 +186,8 @@ impl Core {
         };
         let (sender, inbox) = mailbox::mailbox();
         drop(sender.send(command));
-        (self.launch)(self, from.clone(), inbox, runtime).map_err(|reason| {
-            let reason = format!("the thread for supervisors could not be started: {reason}");
-            Error::new(&from.name, ErrorKind::Spawn { reason })
-        })?;
+        (self.launch)(self, from.clone(), inbox, runtime)
+            .map_err(|error| Error::spawn(&from.name, "the thread for supervisors", &error))?;
         *mailbox = Some(sender);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Which services there are: identity → process, registry → its handles.
+//! Which services there are: the process of each identity, and the handles of each registry.
 
 use std::{
     collections::HashMap,
@@ -17,19 +17,19 @@ use crate::{
     resources::Claims,
 };
 
-/// What all registries of a host process share: two of them cannot have one port either.
-struct Host {
+/// What all registries of your program share: two of them cannot have the same port either.
+struct ProcessWide {
     claims: Arc<Claims>,
     cores: Mutex<HashMap<Identity, Weak<Core>>>,
 }
 
-static HOST: LazyLock<Host> = LazyLock::new(|| Host {
+static PROCESS_WIDE: LazyLock<ProcessWide> = LazyLock::new(|| ProcessWide {
     claims: Arc::new(Claims::among_hosts()),
     cores: Mutex::default(),
 });
 
-impl Host {
-    /// The core of that identity; a new one if nobody has it.
+impl ProcessWide {
+    /// The core of that identity; a new one if no handle has it.
     fn core(&self, settings: &Settings, runtime: Option<&Handle>) -> Arc<Core> {
         let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
         let identity = Identity::of(settings);
@@ -46,12 +46,25 @@ impl Host {
 /// A set of services that are shut down together; a handle that is cheap to clone.
 ///
 /// [`LocalService::new`] puts its services into the [global](Self::global) one, which is what most
-/// programs need. Which process a service is does not depend on its registry: the same command on the
-/// same endpoint is one process, in however many registries.
+/// programs need. Which process a service has does not depend on its registry: the same command at the
+/// same address is one process, in however many registries.
+///
+/// # Four ends
+///
+/// | | of | new requests | responses in progress | then |
+/// |---|---|---|---|---|
+/// | [`LocalService::stop`] | one process | start it again | end with an error | the service is still in use |
+/// | [`retire`](Self::retire) | one service | are refused | come to their end | it is no longer in the registry |
+/// | [`drain`](Self::drain) | all services | are refused | come to their end, at most until the limit | the registry refuses new services |
+/// | [`shutdown`](Self::shutdown) | all services | are refused | end with an error | the registry refuses new services |
+///
+/// Each resolves when nothing is left of the processes that it has stopped. An external server is never
+/// stopped, and neither is a process that another handle or registry has in use, but by
+/// [`stop`](LocalService::stop). If your program just ends, its processes end with it.
 ///
 /// # Example
 ///
-/// A host that lets answers come to their end before it goes:
+/// A program that lets answers come to their end before it exits:
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,8 +74,6 @@ impl Host {
 ///     Registry::global().drain(Duration::from_secs(30)).await;
 /// }
 /// ```
-///
-/// A host that just ends need not do anything: its servers end with it, at once.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
@@ -81,7 +92,7 @@ struct Entries {
 }
 
 impl Entries {
-    /// Says which handle it replaces.
+    /// Returns the handle that it replaces.
     fn insert(&mut self, service: &LocalService) -> Result<Option<LocalService>, Error> {
         if self.is_shut_down {
             return Err(service.error(ErrorKind::ShutDown {}));
@@ -98,7 +109,7 @@ impl Entries {
     }
 }
 
-/// Whether both are the same process by the same name.
+/// Whether both are the same process under the same name.
 fn is_same(one: &LocalService, other: &LocalService) -> bool {
     one.name() == other.name() && Arc::ptr_eq(one.core(), other.core())
 }
@@ -112,18 +123,18 @@ impl Registry {
         }
     }
 
-    /// The registry of the host process; its services live as long as that.
+    /// The registry of your program. Its services live until the program ends.
     #[must_use]
     pub fn global() -> Self {
         static GLOBAL: LazyLock<Registry> = LazyLock::new(Registry::new);
         GLOBAL.clone()
     }
 
-    /// An empty registry whose services are looked after on that runtime, and not on the crate's own
+    /// An empty registry whose services are supervised on that runtime, and not on the crate's own
     /// thread.
     ///
     /// The runtime needs its I/O and time drivers. If it ends, so do the processes that were started
-    /// on it; services that are asked for after that are looked after on the crate's own thread.
+    /// on it; services that are used after that are supervised on the crate's own thread.
     #[must_use]
     pub fn with_runtime(runtime: Handle) -> Self {
         let inner = Inner {
@@ -137,8 +148,8 @@ impl Registry {
 
     /// A service of this registry. Nothing is started yet.
     ///
-    /// The same name with the same command, arguments, environment and endpoint replaces the handle
-    /// that the registry holds; clones of the former handle stay good.
+    /// The same name with the same command, arguments, environment and address replaces the handle
+    /// that the registry has; clones of the former handle still work.
     ///
     /// # Errors
     ///
@@ -147,7 +158,7 @@ impl Registry {
     /// [`drain`](Self::drain).
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "a configuration is used up, so that nobody changes it and expects an effect"
+        reason = "a configuration is consumed, so that nobody changes it and expects an effect"
     )]
     pub fn service(
         &self,
@@ -163,29 +174,28 @@ impl Registry {
     /// A service whose configuration has been checked.
     pub(crate) fn adopt(&self, name: String, settings: Settings) -> Result<LocalService, Error> {
         let settings = Arc::new(settings);
-        let core = HOST.core(&settings, self.inner.runtime.as_ref());
+        let core = PROCESS_WIDE.core(&settings, self.inner.runtime.as_ref());
         let service = LocalService::attach(name, settings, core);
-        // Dropped outside of the lock: the former one may be the last handle of its process.
+        // Dropped outside of the lock: the former handle may be the last one of its process.
         let _former = self.entries().insert(&service)?;
         Ok(service)
     }
 
-    /// The services of this registry, in the order in which they came.
+    /// The services of this registry, in the order in which they were created.
     #[must_use]
     pub fn services(&self) -> Vec<LocalService> {
         self.entries().services.clone()
     }
 
-    /// Takes a service out: its handles give out no new leases ([`ShutDown`](ErrorKind::ShutDown)),
-    /// the old ones may end in peace, then the process is stopped. Resolves when nothing of it is
+    /// Removes a service: its handles give out no new leases ([`ShutDown`](ErrorKind::ShutDown)), and
+    /// when the existing leases have ended, the process is stopped. Resolves when nothing of it is
     /// left.
     ///
-    /// A process that other handles have under another name, or from another registry, goes on for
-    /// them.
+    /// A process that handles of another name or registry have in use is not stopped.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it goes on without the future.
+    /// Once polled, it continues without the future.
     pub async fn retire(&self, service: &LocalService) {
         let retired: Vec<_> = self
             .entries()
@@ -197,7 +207,7 @@ impl Registry {
             .chain([service])
             .for_each(LocalService::shut_down);
         if !service.core().is_wanted() {
-            // What cannot be killed cannot be waited for.
+            // A process that survives SIGKILL is not waited for.
             drop(service.core().retire(None).await);
         }
     }
@@ -207,12 +217,12 @@ impl Registry {
         self.entries().services.iter().any(|it| it.is(service))
     }
 
-    /// Begins to retire these, without waiting for anything: they are no longer of this registry, and
+    /// Begins to retire these, without waiting for anything: they are no longer in this registry, and
     /// their processes are stopped when the last leases have ended.
     ///
-    /// Unlike [`retire`](Self::retire) their handles go on to work: a request that has come by one of
-    /// them before it was replaced is served, if need be by a start of its own. A process goes on if
-    /// it is that of another handle, too.
+    /// Unlike with [`retire`](Self::retire), their handles still work: a request that has found one of
+    /// them before it was replaced is served, if need be by another start. A process that another
+    /// handle has in use is not stopped.
     pub(crate) fn let_go(&self, services: &[LocalService]) {
         let is_one = |other: &LocalService| services.iter().any(|it| it.is(other));
         let gone: Vec<_> = self
@@ -231,13 +241,13 @@ impl Registry {
         drop(gone);
     }
 
-    /// Refuses new leases from now on ([`ShutDown`](ErrorKind::ShutDown)), and stops all processes
-    /// side by side, whatever leases are out. Resolves when nothing of them is left, or KILL did not
-    /// help.
+    /// Refuses new leases from now on ([`ShutDown`](ErrorKind::ShutDown)), and stops all processes at
+    /// the same time, even while there are leases. Resolves when nothing of them is left, or if they
+    /// survive SIGKILL.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it goes on without the future.
+    /// Once polled, it continues without the future.
     pub async fn shutdown(&self) {
         self.drain(Duration::ZERO).await;
     }
@@ -247,7 +257,7 @@ impl Registry {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it goes on without the future.
+    /// Once polled, it continues without the future.
     pub async fn drain(&self, limit: Duration) {
         let services = {
             let mut entries = self.entries();
@@ -255,7 +265,7 @@ impl Registry {
             std::mem::take(&mut entries.services)
         };
         services.iter().for_each(LocalService::shut_down);
-        // All are told before the first is waited for.
+        // All stops begin before the first one is waited for.
         let unwanted = services
             .iter()
             .map(LocalService::core)
@@ -289,7 +299,12 @@ impl fmt::Debug for Registry {
 }
 
 impl LocalService {
-    /// A service of the [global registry](Registry::global). Nothing is started yet.
+    /// A service that the [global registry](Registry::global) keeps until your program ends, even if
+    /// all of its handles are dropped.
+    ///
+    /// Nothing is started yet. Its process is stopped by [`idle_stop`](LocalServiceConfig::idle_stop),
+    /// which is off by default, by [`stop`](Self::stop) or by the registry; a service that is to end
+    /// with its handles belongs into a [`Registry`] of its own.
     ///
     /// # Errors
     ///

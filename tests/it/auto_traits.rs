@@ -18,7 +18,7 @@ use tower_local_service::{
     ForItsOrigin, Lease, LocalService, LocalServiceConfig, Record, Registry, Status, StatusWatch,
     body::LeasedBody,
     future::ResponseFuture,
-    provider::{Changes, Provider, Providers},
+    provider::{Changes, Provider, Providers, ProvidersConfig},
 };
 
 type Client = hyper_util::client::legacy::Client<
@@ -47,6 +47,7 @@ fn everything_that_users_hold_is_send_and_sync() {
     send_sync::<EnsureOn>();
     send_sync::<ForItsOrigin>();
     send_sync::<Providers>();
+    send_sync::<ProvidersConfig>();
     send_sync::<Provider>();
     send_sync::<Changes>();
     send_sync::<EnsureLocalServiceLayer>();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::timeout};
 use tower::{Layer as _, ServiceExt as _};
-use tower_local_service::{EnsureLocalServiceLayer, Phase, Registry, provider::Providers};
+use tower_local_service::{EnsureLocalServiceLayer, Phase, Registry, provider::ProvidersConfig};
 
 use crate::{
     clients::{chunk, get, hyper_client},
@@ -35,7 +35,7 @@ fn providers(fixtures: &[Fixture]) -> Value {
 async fn fifty_providers_of_one_file_are_used_at_once_and_all_are_stopped() {
     let fixtures: Vec<_> = (0..COUNT).map(|_| Fixture::new()).collect();
     let file = json!({ "models": { "providers": providers(&fixtures) } });
-    let file: Providers = serde_json::from_value(file).unwrap();
+    let file: ProvidersConfig = serde_json::from_value(file).unwrap();
     let registry = Registry::new();
     let providers = file.register(&registry).unwrap();
     assert_eq!(registry.services().len(), COUNT);

@@ -7,7 +7,7 @@ use tower::{Layer as _, Service as _};
 use tower_local_service::{
     BoxError, EnsureLocalService, EnsureLocalServiceLayer, Error, ErrorKind, LocalService, Phase,
     Registry, Resolve as _,
-    provider::{Changes, Providers},
+    provider::{Changes, Providers, ProvidersConfig},
 };
 
 use crate::{
@@ -29,7 +29,7 @@ fn provider(fixture: &Fixture) -> Value {
     })
 }
 
-fn read(providers: &Value) -> Providers {
+fn read(providers: &Value) -> ProvidersConfig {
     let file = json!({ "models": { "providers": providers } });
     serde_json::from_value(file).unwrap()
 }
@@ -71,7 +71,7 @@ async fn a_file_in_openclaws_shape_starts_its_server() {
         },
         "agents": { "defaults": { "model": { "primary": "llama/google/gemma" } }, "list": [] },
     });
-    let providers: Providers = serde_json::from_value(file).unwrap();
+    let providers: ProvidersConfig = serde_json::from_value(file).unwrap();
     let providers = providers.register(&Registry::new()).unwrap();
     let client = EnsureLocalServiceLayer::new(providers.clone()).layer(hyper_client());
 
@@ -123,10 +123,10 @@ fn a_missing_variable_is_named_with_its_provider_and_field() {
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].service, "llama");
     assert_eq!(problems[0].field, "localService.args");
-    let remedy = &problems[0].remedy;
+    let message = &problems[0].message;
     assert!(
-        remedy.contains("LOCAL_SERVICE_NOBODY_SETS_THIS"),
-        "{remedy}"
+        message.contains("LOCAL_SERVICE_NOBODY_SETS_THIS"),
+        "{message}"
     );
 }
 

@@ -9,7 +9,8 @@ use std::{
 use serde_json::{Value, json};
 use tower::Layer as _;
 use tower_local_service::{
-    EnsureLocalServiceLayer, Error, ErrorKind, LocalService, Registry, provider::Providers,
+    EnsureLocalServiceLayer, Error, ErrorKind, LocalService, Registry,
+    provider::{Providers, ProvidersConfig},
 };
 use tracing::{Dispatch, Level, dispatcher::DefaultGuard};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
@@ -145,7 +146,7 @@ fn provider(fixture: &Fixture, script: &str) -> Value {
     })
 }
 
-fn read(provider: &Value) -> Providers {
+fn read(provider: &Value) -> ProvidersConfig {
     let file = json!({ "models": { "providers": { "indiscreet": provider } } });
     serde_json::from_value(file).unwrap()
 }

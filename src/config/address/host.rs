@@ -1,69 +1,55 @@
-//! Hosts, as URLs write them and as they are compared and connected to.
+//! Hosts of URLs: as they are connected to, and as they are compared.
 
 use std::{
-    hash::Hasher,
+    cmp::Ordering,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 /// Where a probe connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Host {
+pub(crate) enum UrlHost {
     /// `localhost`: 127.0.0.1, then `[::1]`; never the resolver's answer.
     Localhost,
     /// An address. The unspecified addresses have become loopback ones.
     Address(IpAddr),
-    /// A name to resolve; only with `allowRemoteHealth`.
+    /// A name to resolve, in lower case; only with `allowRemoteHealth`.
     Name(String),
 }
 
-impl Host {
+impl UrlHost {
     /// Reads the host of a URL; `None` if it is neither a name nor an address.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Some(match HostRef::parse(text)? {
             HostRef::Localhost => Self::Localhost,
             HostRef::Address(address) => Self::Address(address),
-            HostRef::Name(name) => Self::Name(name.to_ascii_lowercase()),
+            HostRef::Name(Uncased(name)) => Self::Name(name.to_ascii_lowercase()),
         })
     }
 
-    /// Whether it is this machine, whatever a resolver says.
-    pub(crate) fn is_loopback(&self) -> bool {
-        self.borrow().is_loopback()
-    }
-
-    /// The name that all spellings of one host share.
-    pub(super) fn canonical(&self) -> String {
-        match self {
-            _ if self.is_loopback() => "localhost".to_owned(),
-            Self::Address(IpAddr::V6(address)) => format!("[{address}]"),
-            Self::Address(IpAddr::V4(address)) => address.to_string(),
-            Self::Name(name) => name.clone(),
-            Self::Localhost => "localhost".to_owned(),
-        }
-    }
-
-    fn borrow(&self) -> HostRef<'_> {
+    /// Without an allocation.
+    pub(super) fn by_ref(&self) -> HostRef<'_> {
         match self {
             Self::Localhost => HostRef::Localhost,
             Self::Address(address) => HostRef::Address(*address),
-            Self::Name(name) => HostRef::Name(name),
+            Self::Name(name) => HostRef::Name(Uncased(name)),
         }
     }
 }
 
-/// The same without an allocation: origins are compared on every request.
-#[derive(Clone, Copy)]
+/// The same, borrowed from a URL: hosts are compared on every request, which must not allocate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum HostRef<'a> {
     Localhost,
     Address(IpAddr),
-    Name(&'a str),
+    Name(Uncased<'a>),
 }
 
 impl<'a> HostRef<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         if let Some(text) = text.strip_prefix('[') {
             let address: Ipv6Addr = text.strip_suffix(']')?.parse().ok()?;
-            // `[::ffff:10.0.0.1]` is 10.0.0.1, for whoever asks whether it is loopback.
+            // `[::ffff:10.0.0.1]` is 10.0.0.1, also where loopback addresses alone are allowed.
             return Some(Self::Address(reachable(address.to_canonical())));
         }
         if let Ok(address) = text.parse::<Ipv4Addr>() {
@@ -73,38 +59,56 @@ impl<'a> HostRef<'a> {
         if name.eq_ignore_ascii_case("localhost") {
             return Some(Self::Localhost);
         }
-        (!name.is_empty() && !ends_in_number(name)).then_some(Self::Name(name))
+        (!name.is_empty() && !ends_in_number(name)).then_some(Self::Name(Uncased(name)))
     }
 
+    /// One form for all spellings of one host: each loopback address is `localhost`.
+    pub(super) fn canonical(self) -> Self {
+        match self {
+            Self::Address(address) if address.is_loopback() => Self::Localhost,
+            other => other,
+        }
+    }
+
+    /// Whether it is this machine, whatever a resolver says.
     pub(super) fn is_loopback(self) -> bool {
+        self.canonical() == Self::Localhost
+    }
+}
+
+impl fmt::Display for HostRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Localhost => true,
-            Self::Address(address) => address.is_loopback(),
-            Self::Name(_) => false,
+            Self::Localhost => f.write_str("localhost"),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(IpAddr::V4(address)) => write!(f, "{address}"),
+            Self::Name(Uncased(name)) => f.write_str(&name.to_ascii_lowercase()),
         }
     }
+}
 
-    /// Equal for all that is the same.
-    pub(super) fn hash(self, hasher: &mut impl Hasher) {
-        match self {
-            _ if self.is_loopback() => hasher.write_u8(0),
-            Self::Localhost => hasher.write_u8(0),
-            Self::Address(IpAddr::V4(address)) => hasher.write(&address.octets()),
-            Self::Address(IpAddr::V6(address)) => hasher.write(&address.octets()),
-            Self::Name(name) => {
-                for byte in name.bytes() {
-                    hasher.write_u8(byte.to_ascii_lowercase());
-                }
-            }
-        }
+/// Text in which upper and lower case are the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uncased<'a>(pub(super) &'a str);
+
+impl PartialEq for Uncased<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(other.0)
     }
+}
 
-    pub(super) fn is_same(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Name(a), Self::Name(b)) => a.eq_ignore_ascii_case(b),
-            (Self::Address(a), Self::Address(b)) if a == b => true,
-            _ => self.is_loopback() && other.is_loopback(),
-        }
+impl Eq for Uncased<'_> {}
+
+impl Ord for Uncased<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let [one, other] = [self, other].map(|it| it.0.bytes().map(|it| it.to_ascii_lowercase()));
+        one.cmp(other)
+    }
+}
+
+impl PartialOrd for Uncased<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -117,7 +121,7 @@ fn reachable(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether some resolver would take the name for an address, such as `127.1` or `0x7f.1`.
+/// Whether some resolvers would take the name for an address, such as `127.1` or `0x7f.1`.
 fn ends_in_number(name: &str) -> bool {
     let label = name.rsplit('.').next().unwrap_or(name).as_bytes();
     match label {
@@ -130,8 +134,8 @@ fn ends_in_number(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn address(text: &str) -> Host {
-        Host::Address(text.parse().unwrap())
+    fn address(text: &str) -> UrlHost {
+        UrlHost::Address(text.parse().unwrap())
     }
 
     #[test]
@@ -148,21 +152,24 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "[::ffff:0.0.0.0]",
         ] {
-            let host = Host::parse(text).unwrap();
+            let host = HostRef::parse(text).unwrap();
             assert!(host.is_loopback(), "{text}");
-            assert_eq!(host.canonical(), "localhost", "{text}");
+            assert_eq!(host.canonical().to_string(), "localhost", "{text}");
         }
     }
 
     #[test]
     fn unspecified_addresses_are_reached_through_loopback() {
-        assert_eq!(Host::parse("0.0.0.0"), Some(address("127.0.0.1")));
-        assert_eq!(Host::parse("[::]"), Some(address("::1")));
+        assert_eq!(UrlHost::parse("0.0.0.0"), Some(address("127.0.0.1")));
+        assert_eq!(UrlHost::parse("[::]"), Some(address("::1")));
     }
 
     #[test]
     fn a_mapped_address_is_what_it_maps() {
-        assert_eq!(Host::parse("[::ffff:10.0.0.1]"), Some(address("10.0.0.1")));
+        assert_eq!(
+            UrlHost::parse("[::ffff:10.0.0.1]"),
+            Some(address("10.0.0.1"))
+        );
     }
 
     #[test]
@@ -181,7 +188,7 @@ mod tests {
             "[127.0.0.1]",
             "0127.0.0.1",
         ] {
-            assert_eq!(Host::parse(text), None, "{text}");
+            assert_eq!(UrlHost::parse(text), None, "{text}");
         }
     }
 
@@ -194,11 +201,11 @@ mod tests {
             "169.254.169.254",
             "[fe80::1]",
         ] {
-            assert!(!Host::parse(text).unwrap().is_loopback(), "{text}");
+            assert!(!HostRef::parse(text).unwrap().is_loopback(), "{text}");
         }
         assert_eq!(
-            Host::parse("GPU.lan."),
-            Some(Host::Name("gpu.lan".to_owned()))
+            UrlHost::parse("GPU.lan."),
+            Some(UrlHost::Name("gpu.lan".to_owned()))
         );
     }
 }

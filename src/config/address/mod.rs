@@ -1,19 +1,21 @@
-//! What two servers cannot share.
+//! Hosts, ports and origins of URLs: what two servers cannot share, and which server a request is for.
 
 mod host;
+mod origin;
 pub(super) mod url;
 
-use std::{
-    fmt,
-    hash::{Hash as _, Hasher},
-};
+use std::fmt;
 
 use http::Uri;
 
 use self::host::HostRef;
-pub(crate) use self::{host::Host, url::shown};
+pub(crate) use self::{
+    host::UrlHost,
+    origin::{Origin, OwnedOrigin, same_origin},
+    url::shown,
+};
 
-/// A host and port.
+/// A host and port, in one form for all spellings.
 ///
 /// `localhost`, 127.0.0.0/8, `[::1]`, `0.0.0.0` and `[::]` are one host, called `localhost` here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +28,7 @@ impl Address {
     /// Where requests for this URL go; `None` if it names no host and port.
     pub(crate) fn of(url: &Uri) -> Option<Self> {
         Some(Self {
-            host: Host::parse(url.host()?)?.canonical(),
+            host: HostRef::parse(url.host()?)?.canonical().to_string(),
             port: port(url)?,
         })
     }
@@ -38,33 +40,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether a request goes to the server behind the base URL: same scheme, host and port.
-///
-/// The spellings of this machine are one host. Allocates nothing.
-pub(crate) fn same_origin(base: &Uri, request: &Uri) -> bool {
-    fn host(url: &Uri) -> Option<HostRef<'_>> {
-        HostRef::parse(url.host()?)
-    }
-    let (Some(base_host), Some(request_host)) = (host(base), host(request)) else {
-        return false;
-    };
-    base.scheme() == request.scheme()
-        && base_host.is_same(request_host)
-        && port(base).is_some_and(|it| port(request) == Some(it))
-}
-
-/// Hashes what [`same_origin`] compares; `None` if the URL has no origin. Allocates nothing.
-pub(crate) fn hash_origin(url: &Uri, hasher: &mut impl Hasher) -> Option<()> {
-    HostRef::parse(url.host()?)?.hash(hasher);
-    let scheme = url.scheme_str()?;
-    scheme
-        .bytes()
-        .for_each(|byte| byte.to_ascii_lowercase().hash(hasher));
-    port(url)?.hash(hasher);
-    Some(())
-}
-
-/// The port that a URL names, or that its scheme implies; `None` for 0 and what is no port.
+/// The port that a URL names, or that its scheme implies; `None` for 0 and for what is no port.
 pub(crate) fn port(url: &Uri) -> Option<u16> {
     // `Uri::port_u16` is `None` for `:99999` and `:` too, which are not the default port.
     let authority = url.authority()?.as_str();
@@ -90,24 +66,24 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn endpoint(text: &str) -> Option<String> {
+    fn address(text: &str) -> Option<String> {
         Address::of(&url(text)).map(|it| it.to_string())
     }
 
     #[test]
-    fn an_endpoint_is_a_canonical_host_and_a_port() {
+    fn an_address_is_a_canonical_host_and_a_port() {
         assert_eq!(
-            endpoint("http://127.0.0.1:8080/v1").unwrap(),
+            address("http://127.0.0.1:8080/v1").unwrap(),
             "localhost:8080"
         );
-        assert_eq!(endpoint("http://[::]:8080").unwrap(), "localhost:8080");
-        assert_eq!(endpoint("http://LOCALHOST").unwrap(), "localhost:80");
-        assert_eq!(endpoint("https://GPU.lan/v1").unwrap(), "gpu.lan:443");
-        assert_eq!(endpoint("http://[fe80::1]:1").unwrap(), "[fe80::1]:1");
+        assert_eq!(address("http://[::]:8080").unwrap(), "localhost:8080");
+        assert_eq!(address("http://LOCALHOST").unwrap(), "localhost:80");
+        assert_eq!(address("https://GPU.lan/v1").unwrap(), "gpu.lan:443");
+        assert_eq!(address("http://[fe80::1]:1").unwrap(), "[fe80::1]:1");
     }
 
     #[test]
-    fn what_names_no_port_has_no_endpoint() {
+    fn what_names_no_port_has_no_address() {
         for text in [
             "http://h:0",
             "http://h:65536",
@@ -116,42 +92,7 @@ mod tests {
             "ftp://h",
             "h",
         ] {
-            assert_eq!(endpoint(text), None, "{text}");
+            assert_eq!(address(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn one_origin_has_many_spellings() {
-        let base = url("http://localhost:8080/v1");
-        for text in [
-            "http://127.0.0.1:8080/x?y",
-            "HTTP://[::1]:8080",
-            "http://u:p@0.0.0.0:8080/",
-        ] {
-            assert!(same_origin(&base, &url(text)), "{text}");
-        }
-        assert!(same_origin(&url("http://h/"), &url("http://H:80")));
-        assert!(same_origin(&url("https://h./"), &url("https://h:443")));
-    }
-
-    #[test]
-    fn another_scheme_host_or_port_is_another_origin() {
-        let base = url("http://localhost:8080/v1");
-        for text in [
-            "https://localhost:8080/v1",
-            "http://localhost:8081/v1",
-            "http://localhost/v1",
-            "http://localhost:65536",
-            "http://10.0.0.1:8080",
-            "http://example.com:8080",
-            "/v1/models",
-            "localhost:8080",
-        ] {
-            assert!(!same_origin(&base, &url(text)), "{text}");
-        }
-        assert!(!same_origin(
-            &url("http://10.0.0.1"),
-            &url("http://10.0.0.2")
-        ));
     }
 }

@@ -2,17 +2,17 @@
 
 use http::Uri;
 
-use super::host::Host;
+use super::host::HostRef;
 
 /// Reads the base URL, or says what is wrong with it.
 pub(crate) fn base(text: &str) -> Result<Uri, &'static str> {
     let url = parse(text)?;
     if !matches!(url.scheme_str(), Some("http" | "https")) {
-        return Err("has a scheme that no HTTP client sends to: write http:// or https://");
+        return Err("has a scheme other than HTTP: write http:// or https://");
     }
     if url.query().is_some() {
         return Err(
-            "has a query, behind which no path can be put: leave out the `?` and all after it",
+            "has a query, after which no path can follow: leave out the `?` and all after it",
         );
     }
     check_parts(&url)?;
@@ -23,30 +23,30 @@ pub(crate) fn base(text: &str) -> Result<Uri, &'static str> {
 pub(crate) fn health(text: &str, allow_remote: bool) -> Result<Uri, &'static str> {
     let url = parse(text)?;
     if url.scheme_str() != Some("http") {
-        return Err("is no http URL: probes speak plain HTTP, so write http://");
+        return Err("is no http URL: write http://, since probes speak plain HTTP");
     }
     check_parts(&url)?;
     if !allow_remote && !is_loopback(&url) {
         return Err(
             "is not on this machine: write a host such as 127.0.0.1 or localhost, or set \
-                    `allowRemoteHealth`",
+             `allowRemoteHealth`",
         );
     }
     Ok(url)
 }
 
-/// The health URL of a service that configures none, or why there has to be one.
+/// The health URL where none is configured, or why one has to be.
 pub(crate) fn default_health(base: &Uri, allow_remote: bool) -> Result<Uri, &'static str> {
     if base.scheme_str() != Some("http") {
         return Err(
-            "is missing: `baseUrl` is an https URL and probes speak plain HTTP, so write an \
-                    http URL of the same server",
+            "is missing, as `baseUrl` is an https URL and probes speak plain HTTP: write an http \
+             URL of the same server",
         );
     }
     if !allow_remote && !is_loopback(base) {
         return Err(
-            "is missing: `baseUrl` is not on this machine, so write a health URL that is, \
-                    or set `allowRemoteHealth`",
+            "is missing, as `baseUrl` is not on this machine: write a health URL that is, or set \
+             `allowRemoteHealth`",
         );
     }
     let text = base.to_string();
@@ -54,7 +54,7 @@ pub(crate) fn default_health(base: &Uri, allow_remote: bool) -> Result<Uri, &'st
 }
 
 fn parse(text: &str) -> Result<Uri, &'static str> {
-    const NO_URL: &str = "is no URL: write one like http://127.0.0.1:8080/v1";
+    const NO_URL: &str = "is no URL: write one such as http://127.0.0.1:8080/v1";
     if text.contains('#') {
         return Err("has a fragment, which is never sent: leave out the `#` and all after it");
     }
@@ -69,27 +69,26 @@ fn check_parts(url: &Uri) -> Result<(), &'static str> {
     if url.authority().is_some_and(|it| it.as_str().contains('@')) {
         return Err(
             "has user info: leave out all between `//` and `@`, and write credentials into \
-                    `healthHeaders` or the provider's `apiKey`",
+             `healthHeaders` or the provider's `apiKey`",
         );
     }
-    if url.host().and_then(Host::parse).is_none() {
+    if url.host().and_then(HostRef::parse).is_none() {
         return Err(
-            "has a host that is neither a name nor an address: write it in full, like \
-                    127.0.0.1",
+            "has a host that is neither a name nor an address: write it in full, such as 127.0.0.1",
         );
     }
     if super::port(url).is_none() {
-        return Err("has no port that can be connected to: write one from 1 to 65535");
+        return Err("has a port to which nobody can connect: write one from 1 to 65535");
     }
     Ok(())
 }
 
 fn is_loopback(url: &Uri) -> bool {
-    let host = url.host().and_then(Host::parse);
-    host.is_some_and(|host| host.is_loopback())
+    let host = url.host().and_then(HostRef::parse);
+    host.is_some_and(HostRef::is_loopback)
 }
 
-/// The URL without its query and user info, where keys may stand.
+/// The URL without its query and user info, which may contain keys.
 pub(crate) fn shown(text: &str) -> String {
     let (place, query) = match text.find(['?', '#']) {
         Some(at) => (&text[..at], "?[redacted]"),

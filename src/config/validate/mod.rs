@@ -1,54 +1,34 @@
-//! Refuses what cannot work, as far as the text alone tells.
+//! Refuses what cannot work, as far as that can be known without the file system.
 
 #[cfg(test)]
 mod tests;
 
-use std::{env, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
+use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Uri};
 
 use super::{
-    Address, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Secrets, Settings, Target,
-    address::url, file_problems, health, same_origin,
+    Address, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Refusals, Secrets, Settings,
+    Target, address::url, file_problems, health, same_origin,
 };
 use crate::{
-    error::{Error, ErrorKind, Problem},
+    error::{Error, Problem},
     machine::Policy,
 };
 
-/// No time may be longer, so that none overflows where it is added to another.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What is wrong with one service's configuration.
-pub(super) struct Refusals<'a> {
-    service: &'a str,
-    problems: Vec<Problem>,
-}
-
-impl Refusals<'_> {
-    pub(super) fn add(&mut self, field: &str, remedy: impl Into<String>) {
-        self.problems
-            .push(Problem::new(self.service, field, remedy));
-    }
-
-    fn keep<T>(&mut self, field: &str, result: Result<T, &'static str>) -> Option<T> {
-        result.map_err(|remedy| self.add(field, remedy)).ok()
-    }
-}
+/// A year: no time may be longer, so that the sum of two never overflows.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl LocalServiceConfig {
-    /// Checks everything that can be known from the text alone.
+    /// Checks everything that can be known without the file system.
     ///
-    /// Of what the file system says it only warns: a healthy server is used without a command.
+    /// A missing or unusable file is only a warning: a server that runs already needs no command.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`] with all problems.
     pub(crate) fn validate(&self, service: &str, base_url: &str) -> Result<Settings, Error> {
-        let mut refusals = Refusals {
-            service,
-            problems: Vec::new(),
-        };
+        let mut refusals = Refusals::of(service);
         check_name(service, &mut refusals);
         check_launch(&self.launch, &mut refusals);
         self.check_limits(&mut refusals);
@@ -56,17 +36,12 @@ impl LocalServiceConfig {
         let target = self.target(urls.as_ref(), &mut refusals);
 
         match (urls, target) {
-            (Some((base, health)), Some(target)) if refusals.problems.is_empty() => {
+            (Some((base, health)), Some(target)) if refusals.is_empty() => {
                 let settings = self.settings(base, &health, target);
                 warn_of_files(&settings.launch, service);
                 Ok(settings)
             }
-            _ => Err(Error::new(
-                service,
-                ErrorKind::InvalidConfig {
-                    problems: refusals.problems,
-                },
-            )),
+            _ => Err(refusals.into_error()),
         }
     }
 
@@ -83,9 +58,9 @@ impl LocalServiceConfig {
     }
 
     fn target(&self, urls: Option<&(Uri, Uri)>, refusals: &mut Refusals<'_>) -> Option<Target> {
-        // Looked at even if there is no URL: all problems are told at once.
+        // Checked even without a URL: all problems are reported at once.
         let mut headers = health::headers(&self.health_headers, refusals);
-        let wanted = health::wanted(self.health_status.as_deref(), refusals);
+        let ready_statuses = health::ready_statuses(self.health_status.as_deref(), refusals);
         let (base, health) = urls?;
         if let Some(key) = &self.api_key
             && same_origin(base, health)
@@ -94,7 +69,7 @@ impl LocalServiceConfig {
         }
         Some(Target {
             headers,
-            wanted,
+            ready_statuses,
             ..Target::new(health, self.probe_timeout)?
         })
     }
@@ -122,8 +97,8 @@ impl LocalServiceConfig {
         if self.max_waiters == Some(0) {
             refusals.add(
                 "maxWaiters",
-                "is 0, with which no request could ever start the service: write 1 or more, or \
-                 leave it out for no limit",
+                "is 0, so that no request could ever start the service: write 1 or more, or leave it \
+                 out for no limit",
             );
         }
         if let OomScoreAdj::Exactly(score) = self.oom_score_adj
@@ -131,7 +106,7 @@ impl LocalServiceConfig {
         {
             refusals.add(
                 "oomScoreAdj",
-                "is out of range: write -1000 to 1000, or null for that of the host",
+                "is out of range: write -1000 to 1000, or null for that of your program",
             );
         }
     }
@@ -171,10 +146,12 @@ impl LocalServiceConfig {
     }
 
     fn secrets(&self, headers: &HeaderMap) -> Secrets {
-        let host_env = env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Secrets::new(&self.launch, headers, self.api_key.as_deref(), host_env)
+        Secrets::new(
+            &self.launch,
+            headers,
+            self.api_key.as_deref(),
+            env::vars_os(),
+        )
     }
 }
 
@@ -182,12 +159,12 @@ fn check_name(service: &str, refusals: &mut Refusals<'_>) {
     if service.trim().is_empty() {
         refusals.add(
             "name",
-            "is empty: give the service a name, by which errors and logs call it",
+            "is empty: give the service a name, which errors and logs show",
         );
     } else if service.contains(char::is_control) {
         refusals.add(
             "name",
-            "has a control character: write a name that fits into a line of a log",
+            "has a control character: write a name that fits into one line of a log",
         );
     }
 }
@@ -202,8 +179,8 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
     } else if !launch.command.is_absolute() {
         refusals.add(
             "command",
-            "is no absolute path: write it in full, beginning with `/`, since no shell and no \
-             PATH is asked (`command -v` shows it)",
+            "is no absolute path: write it in full, beginning with `/` (`command -v` shows it), \
+             since neither a shell nor PATH is used",
         );
     }
     check_nul("command", command, refusals);
@@ -214,7 +191,7 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
         if cwd.as_os_str().is_empty() {
             refusals.add(
                 "cwd",
-                "is empty: write a directory, or leave it out for the host's",
+                "is empty: write a directory, or leave it out for that of your program",
             );
         }
         check_nul("cwd", cwd.as_os_str().as_bytes(), refusals);
@@ -225,22 +202,22 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
     }
     if let InheritEnv::Only(names) = &launch.inherit_env {
         for name in names {
-            check_variable("inheritEnv", name, refusals);
+            check_variable("inheritEnv", name.as_ref(), refusals);
         }
     }
 }
 
-fn check_variable(field: &str, name: &str, refusals: &mut Refusals<'_>) {
+fn check_variable(field: &str, name: &OsStr, refusals: &mut Refusals<'_>) {
     if name.is_empty() {
         refusals.add(
             field,
             "has a variable without a name: give it one or leave it out",
         );
-    } else if name.contains('=') {
-        // The text before `=` is not shown either: nobody knows what was meant.
+    } else if name.as_bytes().contains(&b'=') {
+        // The name is not shown: a secret may have been written into it.
         refusals.add(
             field,
-            "has a variable with `=` in its name: write name and value apart",
+            "has a variable with `=` in its name: write the name and the value separately",
         );
     }
     check_nul(field, name.as_bytes(), refusals);
@@ -250,18 +227,18 @@ fn check_nul(field: &str, text: &[u8], refusals: &mut Refusals<'_>) {
     if text.contains(&0) {
         refusals.add(
             field,
-            "has a NUL character, which no program can be given: leave it out",
+            "has a NUL character, which cannot be passed to a program: leave it out",
         );
     }
 }
 
 fn warn_of_files(launch: &Launch, service: &str) {
-    for Problem { field, remedy, .. } in file_problems(launch, service) {
+    for Problem { field, message, .. } in file_problems(launch, service) {
         tracing::warn!(
             target: "tower_local_service",
             service,
             field,
-            "the local service could not be started now: `{field}` {remedy}"
+            "the local service could not be started now: `{field}` {message}"
         );
     }
 }

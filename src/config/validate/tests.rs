@@ -1,5 +1,8 @@
 use std::{
+    ffi::{OsStr, OsString},
     io::{self, Write},
+    os::unix::ffi::OsStringExt as _,
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -7,7 +10,7 @@ use http::StatusCode;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::config::Host;
+use crate::{config::UrlHost, error::ErrorKind};
 
 const BASE: &str = "http://127.0.0.1:8080/v1";
 const SECRET: &str = "s3cr3t-marker";
@@ -31,19 +34,19 @@ fn refused_at(config: &LocalServiceConfig, base_url: &str) -> Vec<Problem> {
     problems.clone()
 }
 
-/// The configuration has one problem, in this field, and the remedy says this.
-fn assert_refused(config: &LocalServiceConfig, field: &str, remedy: &str) {
-    assert_refused_at(config, BASE, field, remedy);
+/// The configuration has one problem, in this field, and its message says this.
+fn assert_refused(config: &LocalServiceConfig, field: &str, says: &str) {
+    assert_refused_at(config, BASE, field, says);
 }
 
-fn assert_refused_at(config: &LocalServiceConfig, base_url: &str, field: &str, remedy: &str) {
+fn assert_refused_at(config: &LocalServiceConfig, base_url: &str, field: &str, says: &str) {
     let problems = refused_at(config, base_url);
     let [problem] = &*problems else {
         panic!("not one problem for {field} of {base_url}: {problems:?}");
     };
     assert_eq!((&*problem.service, &*problem.field), ("llama", field));
-    assert!(problem.remedy.contains(remedy), "{}", problem.remedy);
-    assert!(!problem.remedy.contains(SECRET), "{}", problem.remedy);
+    assert!(problem.message.contains(says), "{}", problem.message);
+    assert!(!problem.message.contains(SECRET), "{}", problem.message);
 }
 
 // The name and the command
@@ -86,9 +89,11 @@ fn nul_is_refused_everywhere() {
     for (field, config) in [
         ("command", LocalServiceConfig::new("/bin/\0")),
         ("args", config().args([nul()])),
+        ("args", config().arg(OsString::from_vec(vec![0xff, 0]))),
         ("cwd", config().cwd("/\0")),
         ("env", config().env(nul(), "x")),
         ("env", config().env("X", nul())),
+        ("env", config().envs([("X", nul())])),
         ("inheritEnv", config().inherit_env(only)),
     ] {
         assert_refused(&config, field, "NUL");
@@ -125,6 +130,24 @@ fn an_empty_working_directory_is_refused() {
 }
 
 #[test]
+fn paths_are_arguments_also_those_that_are_no_utf_8() {
+    let odd = PathBuf::from(OsString::from_vec(b"/models/\xff.gguf".to_vec()));
+    let config = config()
+        .arg("--model")
+        .arg(&odd)
+        .args([&odd])
+        .env("MODEL", &odd)
+        .envs([("A", "1"), ("B", "2")]);
+    let launch = accepted(&config, BASE).launch;
+    assert_eq!(
+        launch.args,
+        [OsStr::new("--model"), odd.as_os_str(), odd.as_os_str()]
+    );
+    assert_eq!(launch.env[OsStr::new("MODEL")], odd);
+    assert_eq!(launch.env[OsStr::new("B")], "2");
+}
+
+#[test]
 fn arguments_and_values_are_otherwise_taken_as_they_are() {
     let config = config()
         .args(["", " a b ", "$HOME"])
@@ -133,7 +156,7 @@ fn arguments_and_values_are_otherwise_taken_as_they_are() {
         .cwd("rel");
     let launch = accepted(&config, BASE).launch;
     assert_eq!(launch.args, ["", " a b ", "$HOME", "ü"]);
-    assert_eq!(launch.env["A"], "");
+    assert_eq!(launch.env[OsStr::new("A")], "");
 }
 
 // URLs
@@ -142,7 +165,7 @@ fn arguments_and_values_are_otherwise_taken_as_they_are() {
 fn what_is_no_http_url_is_refused() {
     let user_info = format!("http://u:{SECRET}@localhost:1/");
     let fragment = format!("http://localhost:1/#{SECRET}");
-    for (text, remedy) in [
+    for (text, says) in [
         ("", "no URL"),
         ("not a url", "no URL"),
         ("localhost:8080", "no URL"),
@@ -160,14 +183,10 @@ fn what_is_no_http_url_is_refused() {
         ("http://0x7f.0.0.1/", "host"),
         ("http://localhost/?api-version=1", "query"),
     ] {
-        assert_refused_at(&config(), text, "baseUrl", remedy);
-        if !text.is_empty() && remedy != "query" {
-            let remedy = if remedy == "scheme" {
-                "plain HTTP"
-            } else {
-                remedy
-            };
-            assert_refused(&config().health_url(text), "healthUrl", remedy);
+        assert_refused_at(&config(), text, "baseUrl", says);
+        if !text.is_empty() && says != "query" {
+            let says = if says == "scheme" { "plain HTTP" } else { says };
+            assert_refused(&config().health_url(text), "healthUrl", says);
         }
     }
 }
@@ -217,13 +236,16 @@ fn a_health_url_on_another_machine_is_refused_unless_allowed() {
 #[test]
 fn every_spelling_of_this_machine_is_accepted() {
     for (host, probed) in [
-        ("localhost", Host::Localhost),
-        ("127.0.0.1", Host::Address([127, 0, 0, 1].into())),
-        ("127.1.2.3", Host::Address([127, 1, 2, 3].into())),
-        ("0.0.0.0", Host::Address([127, 0, 0, 1].into())),
-        ("[::1]", Host::Address("::1".parse().unwrap())),
-        ("[::]", Host::Address("::1".parse().unwrap())),
-        ("[::ffff:127.0.0.1]", Host::Address([127, 0, 0, 1].into())),
+        ("localhost", UrlHost::Localhost),
+        ("127.0.0.1", UrlHost::Address([127, 0, 0, 1].into())),
+        ("127.1.2.3", UrlHost::Address([127, 1, 2, 3].into())),
+        ("0.0.0.0", UrlHost::Address([127, 0, 0, 1].into())),
+        ("[::1]", UrlHost::Address("::1".parse().unwrap())),
+        ("[::]", UrlHost::Address("::1".parse().unwrap())),
+        (
+            "[::ffff:127.0.0.1]",
+            UrlHost::Address([127, 0, 0, 1].into()),
+        ),
     ] {
         let settings = accepted(&config(), &format!("http://{host}:8080/v1"));
         assert_eq!(settings.target.host, probed);
@@ -313,7 +335,7 @@ fn headers_and_statuses_go_to_the_probe() {
     let target = accepted(&config, BASE).target;
     assert_eq!(target.headers["x-one"], "1");
     assert_eq!(target.headers["x-two"], "2");
-    assert_eq!(target.wanted, Some(vec![200, 404]));
+    assert_eq!(target.ready_statuses, Some(vec![200, 404]));
     assert_eq!(target.timeout, Duration::from_millis(7));
 }
 
@@ -442,7 +464,7 @@ fn the_defaults_are_those_of_the_table() {
     );
     assert_eq!(settings.swap_timeout, secs(120));
     assert_eq!(settings.target.timeout, secs(2));
-    assert_eq!(settings.target.wanted, None);
+    assert_eq!(settings.target.ready_statuses, None);
     assert!(settings.target.headers.is_empty());
     assert_eq!(settings.max_waiters, None);
     assert!(settings.stop_detached);

@@ -102,8 +102,8 @@ impl Wire {
         };
         let mut config = LocalServiceConfig::new(command)
             .args(strings(self.args)?)
+            .envs(map("env", self.env)?)
             .health_headers(map("healthHeaders", self.health_headers)?);
-        config.launch.env = map("env", self.env)?;
         config.launch.cwd = self.cwd.0.map(Into::into);
         config.launch.inherit_env = self.inherit_env.0.map_or(InheritEnv::All, |it| it.0);
         config.health_url = self.health_url.0;

@@ -1,3 +1,5 @@
+use std::ffi::OsStr;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -67,8 +69,8 @@ fn every_key_is_read() {
         launch.cwd.as_deref().and_then(|it| it.to_str()),
         Some("/tmp")
     );
-    assert_eq!(launch.env["A"], "1");
-    assert_eq!(launch.env["B"], "");
+    assert_eq!(launch.env[OsStr::new("A")], "1");
+    assert_eq!(launch.env[OsStr::new("B")], "");
     assert_eq!(
         launch.inherit_env,
         InheritEnv::Only(vec!["PATH".to_owned()])

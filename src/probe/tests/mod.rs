@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Answer, get};
-use crate::config::{Host, Target};
+use crate::config::{Target, UrlHost};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -29,12 +29,12 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn target(port: u16, timeout: Duration) -> Target {
     Target {
-        host: Host::Address(V4),
+        host: UrlHost::Address(V4),
         port,
         authority: format!("127.0.0.1:{port}"),
         path_and_query: "/v1/models".into(),
         headers: HeaderMap::new(),
-        wanted: None,
+        ready_statuses: None,
         timeout,
     }
 }
@@ -159,7 +159,7 @@ async fn configured_statuses_replace_2xx() {
     ] {
         let listener = TcpListener::bind((V4, 0)).await.unwrap();
         let mut target = target(listener.local_addr().unwrap().port(), LONG);
-        target.wanted = Some(vec![204, 404]);
+        target.ready_statuses = Some(vec![204, 404]);
         let answer = answer_to(&target, listener, async |mut stream| {
             let answer = format!("HTTP/1.1 {status} X\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();
@@ -407,7 +407,7 @@ async fn localhost_means_ipv4_first() {
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut target = target(port, LONG);
-    target.host = Host::Localhost;
+    target.host = UrlHost::Localhost;
     // Where `::1` exists, the server there is not asked.
     let _other = TcpListener::bind((V6, port)).await;
     let answer = answer_to(&target, listener, async |mut stream| {
@@ -427,7 +427,7 @@ async fn localhost_means_ipv6_where_ipv4_refuses() {
         return; // another program has that port
     };
     let mut target = target(port, LONG);
-    target.host = Host::Localhost;
+    target.host = UrlHost::Localhost;
     let answer = answer_to(&target, listener, async |mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
         for_ever().await;
@@ -439,7 +439,7 @@ async fn localhost_means_ipv6_where_ipv4_refuses() {
 async fn localhost_refuses_where_both_do_or_ipv6_is_missing() {
     let (_held, port) = closed_port(V4, 0).unwrap();
     let mut target = target(port, LONG);
-    target.host = Host::Localhost;
+    target.host = UrlHost::Localhost;
     let _held = closed_port(V6, port);
     assert_eq!(get(&target).await, Answer::Refused);
 }
@@ -448,7 +448,7 @@ async fn localhost_refuses_where_both_do_or_ipv6_is_missing() {
 async fn a_name_is_resolved() {
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let mut target = target(listener.local_addr().unwrap().port(), LONG);
-    target.host = Host::Name("localhost".into());
+    target.host = UrlHost::Name("localhost".into());
     let answer = answer_to(&target, listener, async |mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
         for_ever().await;
@@ -460,7 +460,7 @@ async fn a_name_is_resolved() {
 async fn an_unknown_name_is_silent() {
     let mut target = target(1, SHORT);
     // Longer than a label may be, so it fails without a resolver.
-    target.host = Host::Name("a".repeat(64));
+    target.host = UrlHost::Name("a".repeat(64));
     assert_eq!(get(&target).await, Answer::Silent);
 }
 

@@ -19,10 +19,10 @@ fn then(lines: &str) -> String {
 }
 
 fn load(text: &str, registry: &Registry) -> Result<Providers, Error> {
-    Providers::from_json5(text)?.register(registry)
+    ProvidersConfig::from_json5(text)?.register(registry)
 }
 
-/// Provider, field and remedy of the only problem.
+/// Provider, field and message of the only problem.
 #[track_caller]
 fn problem(text: &str) -> (String, String, String) {
     let registry = Registry::new();
@@ -35,10 +35,10 @@ fn problem(text: &str) -> (String, String, String) {
     let Problem {
         service,
         field,
-        remedy,
+        message,
         ..
     } = problems[0].clone();
-    (service, field, remedy)
+    (service, field, message)
 }
 
 #[test]
@@ -106,25 +106,31 @@ fn what_is_no_json5_is_told_with_line_and_column() {
             "EOF",
         ),
     ] {
-        let (service, field, remedy) = problem(text);
+        let (service, field, message) = problem(text);
         assert_eq!(
             (service.as_str(), field.as_str()),
             (FILE, "syntax"),
             "{text}"
         );
-        assert!(remedy.contains("cannot be read: "), "{remedy}");
-        assert!(remedy.ends_with(place), "{text}\n{remedy}\nnot at {place}");
-        assert!(remedy.contains(said), "{text}\n{remedy}\nwithout {said}");
+        assert!(message.contains("cannot be read: "), "{message}");
+        assert!(
+            message.ends_with(place),
+            "{text}\n{message}\nnot at {place}"
+        );
+        assert!(message.contains(said), "{text}\n{message}\nwithout {said}");
     }
 }
 
-/// Path, and the end of the remedy, which is the place.
+/// Path, and the end of the message, which is the place.
 #[track_caller]
 fn assert_told_at(lines: &str, path: &str, place: &str) {
-    let (service, field, remedy) = problem(&file_with(lines));
-    assert_eq!(service, "llama", "{remedy}");
-    assert_eq!(field, format!("models.providers.llama.{path}"), "{remedy}");
-    assert!(remedy.ends_with(place), "{lines}\n{remedy}\nnot at {place}");
+    let (service, field, message) = problem(&file_with(lines));
+    assert_eq!(service, "llama", "{message}");
+    assert_eq!(field, format!("models.providers.llama.{path}"), "{message}");
+    assert!(
+        message.ends_with(place),
+        "{lines}\n{message}\nnot at {place}"
+    );
 }
 
 #[test]
@@ -169,37 +175,37 @@ fn what_is_wrong_in_a_local_service_is_told_by_its_key() {
 fn what_is_there_twice_is_told_with_its_place() {
     let twice = "{ models: { providers: {\n  a: { baseUrl: 'http://a' },\n  b: { baseUrl: 'http://b' },\n  \
                  'a': { baseUrl: 'http://c' },\n} } }";
-    let (service, field, remedy) = problem(twice);
+    let (service, field, message) = problem(twice);
     assert_eq!(
         (service.as_str(), field.as_str()),
         ("a", "models.providers.a")
     );
     assert!(
-        remedy.contains("duplicate key `a`") && remedy.ends_with("line 4 column 3"),
-        "{remedy}"
+        message.contains("duplicate key `a`") && message.ends_with("line 4 column 3"),
+        "{message}"
     );
 
-    let (_, field, remedy) = problem(&then("headers: { 'x-a': 'b',\n'x-a': 'c' }"));
+    let (_, field, message) = problem(&then("headers: { 'x-a': 'b',\n'x-a': 'c' }"));
     assert_eq!(field, "models.providers.llama.headers.x-a");
     assert!(
-        remedy.contains("duplicate key `x-a`") && remedy.ends_with("line 8 column 1"),
-        "{remedy}"
+        message.contains("duplicate key `x-a`") && message.ends_with("line 8 column 1"),
+        "{message}"
     );
 
-    let (_, field, remedy) = problem(&then("baseUrl: 'http://127.0.0.1:9351/v1'"));
+    let (_, field, message) = problem(&then("baseUrl: 'http://127.0.0.1:9351/v1'"));
     assert!(field.starts_with("models.providers.llama"), "{field}");
-    assert!(remedy.contains("duplicate field `baseUrl`"), "{remedy}");
-    assert!(remedy.contains("line "), "{remedy}");
+    assert!(message.contains("duplicate field `baseUrl`"), "{message}");
+    assert!(message.contains("line "), "{message}");
 
-    let (_, field, remedy) = problem(&then("localService: { command: '/bin/y' }"));
+    let (_, field, message) = problem(&then("localService: { command: '/bin/y' }"));
     assert!(field.starts_with("models.providers.llama"), "{field}");
     assert!(
-        remedy.contains("duplicate field `localService`"),
-        "{remedy}"
+        message.contains("duplicate field `localService`"),
+        "{message}"
     );
 
-    let (_, _, remedy) = problem("{ models: {},\nmodels: {} }");
-    assert!(remedy.contains("duplicate field `models`"), "{remedy}");
+    let (_, _, message) = problem("{ models: {},\nmodels: {} }");
+    assert!(message.contains("duplicate field `models`"), "{message}");
 }
 
 #[test]
@@ -215,14 +221,38 @@ fn a_file_of_brackets_is_told_and_ends_nobody() {
         for depth in [129, 100_000] {
             let nested = format!("{}0{}", open.repeat(depth), close.repeat(depth));
             for text in [&nested, &open.repeat(depth), &then(&format!("x: {nested}"))] {
-                let (_, field, remedy) = problem(text);
+                let (_, field, message) = problem(text);
                 assert_eq!(field, "syntax");
                 assert!(
-                    remedy.contains("128 deep") && remedy.contains(" at line "),
-                    "{remedy}"
+                    message.contains("128 deep") && message.contains(" at line "),
+                    "{message}"
                 );
             }
         }
+    }
+}
+
+#[test]
+fn brackets_in_strings_and_comments_are_not_nested() {
+    let brackets = "[{".repeat(100);
+    let text = then(&format!(
+        "// {brackets}\n/* {brackets}/*/ api: '{brackets}\\'{brackets}', y: \"'{brackets}\", z: [1],"
+    ));
+    drop(load(&text, &Registry::new()).unwrap());
+    let nested = "[".repeat(129);
+    for hidden in [
+        "'\\''",
+        "\"'\"",
+        "// '\n",
+        "// '\u{2028}",
+        "/*/ ' */",
+        "'//', ",
+        "'/*', ",
+    ] {
+        let key = if hidden.starts_with('/') { "" } else { "h: " };
+        let (_, field, message) = problem(&then(&format!("{key}{hidden}, x: {nested}")));
+        assert_eq!(field, "syntax");
+        assert!(message.contains("128 deep"), "{hidden}: {message}");
     }
 }
 
@@ -233,7 +263,7 @@ fn what_is_as_deep_as_allowed_needs_little_stack() {
         "apiKey: {nested}, models: [{{ id: 'a', cost: {} }}]",
         &nested[2..246]
     ));
-    let read = move || drop(Providers::from_json5(&text).unwrap());
+    let read = move || drop(ProvidersConfig::from_json5(&text).unwrap());
     let small = thread::Builder::new().stack_size(512 * 1024);
     small.spawn(read).unwrap().join().unwrap();
 }
@@ -245,8 +275,8 @@ fn a_large_file_is_read() {
     let registry = Registry::new();
     let providers = load(&text, &registry).unwrap();
     assert_eq!(providers.get("llama").unwrap().models[0].id, "gemma");
-    let (_, _, remedy) = problem(&then(&format!("extra: [{strings}],\nmodels: 5")));
-    assert!(remedy.ends_with("line 8 column 9"), "{remedy}");
+    let (_, _, message) = problem(&then(&format!("extra: [{strings}],\nmodels: 5")));
+    assert!(message.ends_with("line 8 column 9"), "{message}");
 }
 
 #[test]
@@ -256,8 +286,8 @@ fn marks_and_line_ends_of_other_systems_are_no_mistake() {
     for text in [format!("\u{feff}{text}"), text.replace('\n', "\r\n")] {
         drop(load(&text, &registry).unwrap());
     }
-    let (_, _, remedy) = problem(&file_with("api: 5").replace('\n', "\r\n"));
-    assert!(remedy.ends_with("line 5 column 6"), "{remedy}");
+    let (_, _, message) = problem(&file_with("api: 5").replace('\n', "\r\n"));
+    assert!(message.ends_with("line 5 column 6"), "{message}");
 }
 
 #[test]

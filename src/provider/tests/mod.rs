@@ -15,7 +15,10 @@ mod schema;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::LocalServiceConfig;
+use crate::{
+    config::LocalServiceConfig,
+    error::{ErrorKind, Problem},
+};
 
 /// Of an environment of its own.
 fn lookup(name: &str) -> Option<String> {
@@ -27,18 +30,20 @@ fn lookup(name: &str) -> Option<String> {
     }
 }
 
-fn file(value: Value) -> Providers {
+fn file(value: Value) -> ProvidersConfig {
     serde_json::from_value(value).unwrap()
 }
 
-fn providers(providers: Value) -> Providers {
+fn providers(providers: Value) -> ProvidersConfig {
     file(json!({ "models": { "providers": providers } }))
 }
 
-fn try_registered(value: Providers) -> Result<Providers, Error> {
-    let file = value.state().file.clone();
-    value.put(file, Some(&Registry::new()), &lookup)?;
-    Ok(value)
+fn register(config: ProvidersConfig, registry: &Registry) -> Result<Providers, Error> {
+    Providers::new(Plan::of(config, &lookup)?, registry)
+}
+
+fn try_registered(config: ProvidersConfig) -> Result<Providers, Error> {
+    register(config, &Registry::new())
 }
 
 fn registered(value: Value) -> Providers {
@@ -46,8 +51,8 @@ fn registered(value: Value) -> Providers {
 }
 
 fn reload(handle: &Providers, value: Value) -> Changes {
-    let file = providers(value).state().file.clone();
-    handle.put(file, None, &lookup).unwrap()
+    let plan = Plan::of(providers(value), &lookup).unwrap();
+    handle.replace(plan).unwrap()
 }
 
 fn local(port: u16) -> Value {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ffi::OsStr, time::Duration};
 
 use super::*;
 
@@ -50,30 +50,35 @@ fn all_of_a_file_is_there_once_it_is_registered() {
     assert_eq!(launch.command.to_str(), Some("/opt/bin/llama-server"));
     let args = ["--port", "9300", "--template", "${KEY} ${other}"];
     assert_eq!(launch.args, args);
-    assert_eq!(launch.env["TOKEN"], "t-sk-from-env");
+    assert_eq!(launch.env[OsStr::new("TOKEN")], "t-sk-from-env");
     let headers = &service.settings().target.headers;
     assert_eq!(headers["authorization"], "Bearer sk-from-env", "of probes");
 }
 
 #[test]
-fn nothing_is_resolved_before_it_is_registered() {
-    let providers = file(everything());
+fn a_clone_is_the_same_handle() {
+    let providers = try_registered(file(everything())).unwrap();
     assert_eq!(providers.ids(), ["llama"]);
-    assert!(providers.get("llama").is_none());
-    assert!(providers.primary_model().is_none());
-    assert_eq!(service_for(&providers, "http://localhost:9300/v1"), None);
-
     let clone = providers.clone();
-    drop(try_registered(providers).unwrap());
+    drop(providers);
     let service = service_for(&clone, "http://localhost:9300/v1");
-    assert_eq!(service.as_deref(), Some("llama"), "a clone sees it, too");
+    assert_eq!(service.as_deref(), Some("llama"));
+}
+
+#[test]
+fn one_file_can_be_registered_twice() {
+    let config = file(everything());
+    let [one, other] = [config.clone(), config].map(|it| try_registered(it).unwrap());
+    assert_eq!(one.ids(), other.ids());
 }
 
 #[test]
 fn secrets_are_never_shown() {
-    let providers = try_registered(file(everything())).unwrap();
+    let config = file(everything());
+    let providers = try_registered(config.clone()).unwrap();
     let provider = providers.get("llama").unwrap();
-    let shown = format!("{providers:?} {providers:#?} {provider:?} {provider:#?}");
+    let shown =
+        format!("{config:?} {config:#?} {providers:?} {providers:#?} {provider:?} {provider:#?}");
     assert!(shown.contains("llama") && shown.contains("x-team"));
     for secret in ["sk-from-env", "blue-secret"] {
         assert!(!shown.contains(secret), "{shown}");
@@ -110,7 +115,7 @@ fn unknown_keys_of_a_local_service_are_refused_by_name() {
     let mut value = local(9303);
     value["localService"]["idleStop"] = json!(5);
     let written = json!({ "models": { "providers": { "a": value } } });
-    let error = serde_json::from_value::<Providers>(written).unwrap_err();
+    let error = serde_json::from_value::<ProvidersConfig>(written).unwrap_err();
     assert!(error.to_string().contains("`idleStop`"), "{error}");
 }
 
@@ -119,41 +124,41 @@ mod json5 {
     use super::*;
 
     fn problem(text: &str) -> (String, String, String) {
-        let error = Providers::from_json5(text).unwrap_err();
+        let error = ProvidersConfig::from_json5(text).unwrap_err();
         let ErrorKind::InvalidConfig { problems } = error.kind() else {
             panic!("another kind: {error}");
         };
         let Problem {
             service,
             field,
-            remedy,
+            message,
             ..
         } = problems[0].clone();
-        (service, field, remedy)
+        (service, field, message)
     }
 
     #[test]
     fn a_mistake_is_told_with_its_provider_path_line_and_column() {
         let text = "{ models: { providers: {\n  llama: {\n    localService: {\n      \
                     command: '/bin/x',\n      idleStop: 5,\n    },\n  },\n} } }";
-        let (service, field, remedy) = problem(text);
+        let (service, field, message) = problem(text);
         assert_eq!(service, "llama");
         assert!(
             field.starts_with("models.providers.llama.localService"),
             "{field}"
         );
-        assert!(remedy.contains("`idleStop`"), "{remedy}");
-        assert!(remedy.contains("line 5 column"), "{remedy}");
+        assert!(message.contains("`idleStop`"), "{message}");
+        assert!(message.contains("line 5 column"), "{message}");
     }
 
     #[test]
     fn a_wrong_type_is_told_with_the_path_of_its_field() {
         let text =
             "{ models: { providers: {\n a: { baseUrl: 'http://h', timeoutSeconds: 'x' } } } }";
-        let (service, field, remedy) = problem(text);
+        let (service, field, message) = problem(text);
         assert_eq!(service, "a");
         assert_eq!(field, "models.providers.a.timeoutSeconds");
-        assert!(remedy.contains("line 2 column"), "{remedy}");
+        assert!(message.contains("line 2 column"), "{message}");
         let (_, field, _) = problem("{ agents: { defaults: { model: 5 } } }");
         assert_eq!(field, "agents.defaults.model");
     }
@@ -161,11 +166,11 @@ mod json5 {
     #[test]
     fn broken_text_is_told_with_line_and_column() {
         for text in ["{\n  models: [ }", "{}\n}", "\n'open", ""] {
-            let (_, field, remedy) = problem(text);
+            let (_, field, message) = problem(text);
             assert_eq!(field, "syntax");
             assert!(
-                remedy.contains("line ") && remedy.contains("column "),
-                "{text:?}: {remedy}"
+                message.contains("line ") && message.contains("column "),
+                "{text:?}: {message}"
             );
         }
     }
@@ -173,7 +178,7 @@ mod json5 {
     #[test]
     fn a_secret_of_a_wrong_type_is_not_quoted() {
         let text = "{ models: { providers: { a: { baseUrl: 'http://h', apiKey: 90210 } } } }";
-        let error = try_registered(Providers::from_json5(text).unwrap()).unwrap_err();
+        let error = try_registered(ProvidersConfig::from_json5(text).unwrap()).unwrap_err();
         assert!(error.to_string().contains("`apiKey` is neither"), "{error}");
         assert!(!error.to_string().contains("90210"), "{error}");
     }
@@ -182,11 +187,11 @@ mod json5 {
     fn the_sample_files_can_be_read() {
         for path in sample_files() {
             let text = std::fs::read_to_string(&path).unwrap();
-            let providers = Providers::from_json5(&text).unwrap();
-            let lookup = |_: &str| Some("/sample".to_owned());
-            let file = providers.state().file.clone();
-            let registered = providers.put(file, Some(&Registry::new()), &lookup);
-            registered.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let config = ProvidersConfig::from_json5(&text).unwrap();
+            let plan = Plan::of(config, &|_: &str| Some("/sample".to_owned()));
+            let registered = plan.and_then(|plan| Providers::new(plan, &Registry::new()));
+            let providers =
+                registered.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let (provider, model) = providers.primary_model().unwrap();
             assert!(
                 provider.service.is_some(),

@@ -20,7 +20,7 @@ fn each_problem_names_its_field_and_what_to_do() {
     relative["localService"]["command"] = json!("llama-server");
     let mut unset = local(9310);
     unset["localService"]["args"] = json!(["--key", "${UNSET_ONE}"]);
-    for (provider, field, remedy) in [
+    for (provider, field, says) in [
         (relative, "localService.command", "in full"),
         (unset, "localService.args", "UNSET_ONE"),
         (with("baseUrl", json!(null)), "baseUrl", "is missing"),
@@ -70,7 +70,7 @@ fn each_problem_names_its_field_and_what_to_do() {
     ] {
         let (told, text) = only(provider);
         assert_eq!(told, field);
-        assert!(text.contains(remedy), "{field}: {text}");
+        assert!(text.contains(says), "{field}: {text}");
     }
 }
 
@@ -125,8 +125,7 @@ fn no_problem_shows_a_secret() {
 #[test]
 fn what_is_refused_leaves_nothing_behind() {
     let registry = Registry::new();
-    let value = providers(json!({ "a": local(9314), "b": { "baseUrl": "v1" } }));
-    let file = value.state().file.clone();
-    drop(value.put(file, Some(&registry), &lookup).unwrap_err());
+    let config = providers(json!({ "a": local(9314), "b": { "baseUrl": "v1" } }));
+    drop(register(config, &registry).unwrap_err());
     assert!(registry.services().is_empty());
 }

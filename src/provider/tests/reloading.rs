@@ -41,9 +41,8 @@ fn a_reload_tells_what_was_added_changed_removed_and_kept() {
 #[test]
 fn the_registry_holds_what_the_file_says() {
     let registry = Registry::new();
-    let handle = providers(json!({ "a": local(9334), "b": local(9335) }));
-    let file = handle.state().file.clone();
-    handle.put(file, Some(&registry), &lookup).unwrap();
+    let config = providers(json!({ "a": local(9334), "b": local(9335) }));
+    let handle = register(config, &registry).unwrap();
     let other = LocalServiceConfig::new("/bin/false");
     let other = registry.service("other", "http://127.0.0.1:9336", other);
     drop(other.unwrap());
@@ -78,19 +77,10 @@ fn what_is_refused_changes_nothing() {
     assert!(service(&handle, "a").is(&before));
 }
 
-#[test]
-fn what_was_never_registered_cannot_be_reloaded() {
-    let handle = providers(json!({}));
-    let error = handle.reload(providers(json!({}))).unwrap_err();
-    assert!(error.to_string().contains("`register`"), "{error}");
-}
-
 #[tokio::test]
 async fn what_was_retired_by_hand_comes_back_with_a_reload() {
     let registry = Registry::new();
-    let handle = providers(json!({ "a": local(9341) }));
-    let file = handle.state().file.clone();
-    handle.put(file, Some(&registry), &lookup).unwrap();
+    let handle = register(providers(json!({ "a": local(9341) })), &registry).unwrap();
     registry.retire(&service(&handle, "a")).await;
     assert!(service(&handle, "a").is_shut_down());
     assert_eq!(reload(&handle, json!({ "a": local(9341) })).kept, ["a"]);

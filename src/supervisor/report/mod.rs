@@ -123,18 +123,18 @@ impl Facts {
                 probed(ErrorKind::ReadyTimeout { last_probe })
                     .after(*limit)
                     .output(output())
-                    .remedy(remedy::of_timeout(*last, self.pid.is_some()))
+                    .with_hint(remedy::of_timeout(*last, self.pid.is_some()))
             }
             Failure::Rejected { status } => probed(ErrorKind::HealthRejected { status: *status })
                 .after(self.age(now))
                 .output(output()),
             Failure::Held => {
                 let by = holder().unwrap_or_else(|| "another program".to_owned());
-                error(ErrorKind::AddressInUse { by }).remedy(remedy::HELD)
+                error(ErrorKind::AddressInUse { by }).with_hint(remedy::HELD)
             }
             Failure::AddressInUse { sight } => {
                 let by = occupant(*sight);
-                probed(ErrorKind::AddressInUse { by }).remedy(remedy::of_occupied(*sight))
+                probed(ErrorKind::AddressInUse { by }).with_hint(remedy::of_occupied(*sight))
             }
             Failure::CrashLoop {
                 failures,
@@ -157,7 +157,7 @@ impl Facts {
             .after(self.age(now))
             .output(self.last_words.clone().unwrap_or_default());
         if exited.port_taken {
-            error.remedy(remedy::PORT_TAKEN)
+            error.with_hint(remedy::PORT_TAKEN)
         } else {
             error
         }

@@ -15,29 +15,29 @@ async fn a_server_is_started_shown_and_stopped_by_hand() {
     let status = gateway.status("one").await;
     assert_eq!(
         (&status["phase"], &status["pid"]),
-        (&json!("Stopped"), &json!(null))
+        (&json!("stopped"), &json!(null))
     );
 
     let started = gateway.post("/admin/one/start", "").await;
     assert_eq!(started.status, 200);
     let (started, pid) = (started.json(), fixture.starts()[0]);
     for (field, is) in [
-        ("phase", json!("Ready")),
-        ("origin", json!("Owned")),
+        ("phase", json!("ready")),
+        ("ownership", json!("owned")),
         ("pid", json!(pid)),
         ("leases", json!(0)),
         ("waiters", json!(0)),
         ("starts", json!(1)),
-        ("last_error", json!(null)),
+        ("lastError", json!(null)),
     ] {
         assert_eq!(started[field], is, "{field}");
     }
-    let idle = |status: &serde_json::Value| status["idle_for_ms"].as_u64() > Some(20);
+    let idle = |status: &serde_json::Value| status["idleForMs"].as_u64() > Some(20);
     let status = gateway.until("one", idle).await;
-    assert!(status["up_for_ms"].as_u64() > Some(20), "{status}");
+    assert!(status["upForMs"].as_u64() > Some(20), "{status}");
 
     let stopped = gateway.post("/admin/one/stop", "").await.json();
-    assert_eq!(stopped["phase"], "Stopped");
+    assert_eq!(stopped["phase"], "stopped");
     assert!(!is_alive(pid));
     // A second one is no mistake, and the next request starts it again.
     assert_eq!(gateway.post("/admin/one/stop", "").await.status, 200);
@@ -55,7 +55,7 @@ async fn a_use_in_progress_is_shown() {
         .await;
     let status = gateway.status("one").await;
     assert_eq!(
-        (&status["leases"], &status["idle_for_ms"]),
+        (&status["leases"], &status["idleForMs"]),
         (&json!(1), &json!(null))
     );
     drop(response);
@@ -72,7 +72,7 @@ async fn a_start_by_hand_that_fails_says_why_and_forgives() {
     assert_eq!(fixture.starts().len(), 4);
     let status = gateway.status("one").await;
     assert!(
-        status["last_error"].as_str().unwrap().contains("code 1"),
+        status["lastError"].as_str().unwrap().contains("code 1"),
         "{status}"
     );
 }

@@ -32,7 +32,7 @@ async fn a_client_that_hangs_up_while_the_server_starts_does_not_stop_the_start(
         eventually("it is started", || fixture.starts().len() == 1).await;
         drop(client);
         gateway.until("one", |status| status["waiters"] == 0).await;
-        let status = gateway.until("one", |status| status["phase"] == "Ready");
+        let status = gateway.until("one", |status| status["phase"] == "ready");
         let status = status.await;
         assert_eq!(
             (&status["starts"], &status["leases"]),

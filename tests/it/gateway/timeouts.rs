@@ -33,7 +33,7 @@ async fn a_cold_start_counts_and_goes_on_when_the_time_is_over() {
     let reply = gateway.ask("/v1/hello", &ask).await;
     assert_eq!(reply.failure(), (504, "timeout".into()));
     gateway
-        .until("one", |status| status["phase"] == "Ready")
+        .until("one", |status| status["phase"] == "ready")
         .await;
     assert_eq!(gateway.ask("/v1/hello", &ask).await.body, "hello");
     assert_eq!(fixture.starts().len(), 1);

@@ -139,7 +139,7 @@ fn it_can_be_dropped_after_its_runtime_and_while_unwinding() {
 fn a_start_that_is_dropped_leaves_nothing() {
     let mark = format!("{}-abandoned", std::process::id());
     let mut launch = sh("sleep 1000 & wait");
-    launch.env.insert("TEST_MARK".into(), mark.clone());
+    launch.env.insert("TEST_MARK".into(), mark.clone().into());
     let launch = Arc::new(launch);
     let runtime = runtime();
     runtime.block_on(async {

@@ -51,7 +51,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 fn command(command: impl Into<PathBuf>, args: &[&str]) -> Launch {
     Launch {
         command: command.into(),
-        args: args.iter().map(ToString::to_string).collect(),
+        args: args.iter().map(Into::into).collect(),
         cwd: None,
         env: BTreeMap::new(),
         inherit_env: InheritEnv::All,

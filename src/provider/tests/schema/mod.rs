@@ -17,7 +17,7 @@ fn schema() -> Value {
     let settings = SchemaSettings::draft07().with_transform(RecursiveTransform(tidy));
     settings
         .into_generator()
-        .into_root_schema_for::<File>()
+        .into_root_schema_for::<ProvidersConfig>()
         .to_value()
 }
 
@@ -100,7 +100,8 @@ fn with_model(model: Value) -> Value {
 
 /// Whether the types take it, too.
 fn is_taken(file: &Value) -> bool {
-    serde_json::from_value::<Providers>(file.clone()).is_ok_and(|it| try_registered(it).is_ok())
+    serde_json::from_value::<ProvidersConfig>(file.clone())
+        .is_ok_and(|it| try_registered(it).is_ok())
 }
 
 #[test]
