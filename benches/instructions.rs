@@ -20,7 +20,7 @@ use gungraun::{
 use http::Response;
 use http_body::Body;
 use tower::Service;
-use tower_local_service::{EnsureLocalService, LocalService, LocalServiceConfig, Registry};
+use tower_local_service::{LocalService, LocalServiceConfig, Registry};
 
 /// 5 % more than when it was last looked at. Who has made it faster lowers it.
 const MOST: u64 = 794;
@@ -64,7 +64,7 @@ fn without_the_layer(mut client: warm::Bare) -> warm::Bare {
 
 #[library_benchmark]
 #[bench::request(used(warm::layered(&running())))]
-fn with_the_layer(mut client: EnsureLocalService<warm::Bare>) -> EnsureLocalService<warm::Bare> {
+fn with_the_layer(mut client: warm::Layered) -> warm::Layered {
     warm::request(black_box(&mut client));
     client
 }

@@ -32,7 +32,7 @@ async fn main() -> Result<(), BoxError> {
     let service = LocalService::new("example", url, config)?;
     let client = ServiceBuilder::new()
         // Requests to other origins pass through, as if there were no layer.
-        .layer(EnsureLocalServiceLayer::new(service.for_its_origin()))
+        .layer(EnsureLocalServiceLayer::new(service))
         .service(Client::new());
 
     let request = Request::new(Method::GET, url.parse()?);

@@ -35,7 +35,7 @@ async fn main() -> Result<(), BoxError> {
     let client = ClientBuilder::new(reqwest::Client::new())
         // First is outermost: each try makes sure again that the server runs.
         .with(RetryTransientMiddleware::new_with_policy(retries))
-        .with(EnsureLocalServiceMiddleware::new(service.for_its_origin()))
+        .with(EnsureLocalServiceMiddleware::new(service))
         .build();
 
     let response = client.get(url).send().await?;

@@ -47,9 +47,9 @@
 //!
 //! What a layer is made with decides which requests it is about; it is a [`Resolve`]:
 //!
-//! - a [`LocalService`]: every request,
-//! - [`LocalService::for_its_origin`]: those to its base URL, so that one client can talk to local and
-//!   remote servers,
+//! - a [`LocalService`]: the requests for the origin of its base URL. All others pass through, so that one
+//!   client can talk to local and remote servers,
+//! - [`LocalService::every_request`]: every request, also of a type that has no URL,
 //! - any `Fn(&Request) -> Option<LocalService>`: several services behind one client. Where it says
 //!   `None`, the request passes through, untouched,
 //! - a [`Providers`](provider::Providers): all servers of a configuration file, each for the URLs under
@@ -431,7 +431,7 @@ pub use self::{
     error::{BoxError, Error, ErrorKind, Problem},
     machine::{Ownership, Phase, Record},
     middleware::{
-        ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, ForItsOrigin, HoldLease,
+        ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, EveryRequest, HoldLease,
         Resolve, body, future,
     },
     service::{Lease, LocalService, Registry, Status, StatusWatch},

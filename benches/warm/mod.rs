@@ -14,10 +14,13 @@ use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use tower::{Layer as _, Service, service_fn, util::ServiceFn};
-use tower_local_service::{EnsureLocalService, EnsureLocalServiceLayer, LocalService};
+use tower_local_service::{
+    EnsureLocalService, EnsureLocalServiceLayer, EveryRequest, LocalService,
+};
 
 type Answer = Ready<Result<Response<Full<Bytes>>, Infallible>>;
 pub(crate) type Bare = ServiceFn<fn(()) -> Answer>;
+pub(crate) type Layered = EnsureLocalService<Bare, EveryRequest>;
 
 fn answer((): ()) -> Answer {
     ready(Ok(Response::new(Full::new(Bytes::from_static(b"answer")))))
@@ -29,8 +32,8 @@ pub(crate) fn bare() -> Bare {
 }
 
 /// The same client with the layer around it.
-pub(crate) fn layered(service: &LocalService) -> EnsureLocalService<Bare> {
-    EnsureLocalServiceLayer::new(service.clone()).layer(bare())
+pub(crate) fn layered(service: &LocalService) -> Layered {
+    EnsureLocalServiceLayer::new(service.every_request()).layer(bare())
 }
 
 /// One request, its answer read to the end, with no runtime that could cost something itself.

@@ -20,9 +20,7 @@ use tower::{
     retry::{Policy, RetryLayer},
     util::BoxCloneService,
 };
-use tower_local_service::{
-    BoxError, EnsureLocalServiceLayer, EnsureOn, ForItsOrigin, LocalService,
-};
+use tower_local_service::{BoxError, EnsureLocalServiceLayer, EnsureOn, LocalService};
 
 pub(crate) type Req = Request<Empty<Bytes>>;
 pub(crate) type Stack = BoxCloneService<Req, StatusCode, BoxError>;
@@ -63,13 +61,12 @@ fn new() -> ServiceBuilder<tower::layer::util::Identity> {
     ServiceBuilder::new()
 }
 
-fn ours(service: &LocalService) -> EnsureLocalServiceLayer<ForItsOrigin> {
-    EnsureLocalServiceLayer::new(service.for_its_origin())
+fn ours(service: &LocalService) -> EnsureLocalServiceLayer {
+    EnsureLocalServiceLayer::new(service.clone())
 }
 
-/// `poll_ready` sees no request, so the start cannot depend on its origin.
 fn preload(service: &LocalService) -> EnsureLocalServiceLayer {
-    EnsureLocalServiceLayer::new(service.clone()).ensure_on(EnsureOn::PollReady)
+    ours(service).ensure_on(EnsureOn::PollReady)
 }
 
 fn stack<L, B>(layers: &ServiceBuilder<L>) -> Stack

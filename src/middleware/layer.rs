@@ -5,18 +5,18 @@ use tower_layer::Layer;
 use super::service::EnsureLocalService;
 use crate::service::LocalService;
 
-/// Makes sure that the local server a request is for runs, before the request is sent.
+/// Makes sure that the local server a request is for runs, before it sends the request.
 ///
 /// It wraps every client that is a `Service<Req> + Clone` and whose response [can hold a
 /// lease](crate::HoldLease). See the [crate's documentation](crate) for what happens step by step, and
 /// for where to put it among other layers.
 ///
-/// All that it starts and counts is in the [`LocalService`]: layers and their services may be made and
-/// cloned at will.
+/// The state is in the [`LocalService`]: you may make and clone layers, and the services that they make, at
+/// will.
 ///
 /// # Example
 ///
-/// Two servers behind one client, told apart by a header:
+/// Two servers behind one client, chosen by a header:
 ///
 /// ```
 /// use http::{Request, Response};
@@ -43,32 +43,35 @@ use crate::service::LocalService;
 #[derive(Clone, Debug)]
 pub struct EnsureLocalServiceLayer<R = LocalService> {
     resolver: R,
-    /// What `poll_ready` starts, with `EnsureOn::PollReady`.
+    /// The service that `poll_ready` starts, with `EnsureOn::PollReady`.
     preload: Option<LocalService>,
 }
 
-/// When the start of the server is asked for.
+/// When the layer asks for the start of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnsureOn {
-    /// When the response future is first polled: nothing is started for a service that gets no
-    /// request, and nothing of the wrapped client is held during a cold start.
+    /// When the response future is first polled: nothing is started for a client that gets no request,
+    /// and nothing of the wrapped client is held during a cold start.
     #[default]
     Call,
-    /// In `poll_ready`, for `LoadShed`, `Balance`, and callers who want back-pressure: the service is
-    /// not ready until the server is. Whoever asks for readiness starts the server, whether or not a
-    /// request follows: `Balance` starts every endpoint that it has.
+    /// In `poll_ready`, for `LoadShed`, `Balance`, and callers that want back-pressure: the client is
+    /// not ready until the server is. A caller that asks for readiness starts the server, whether or not
+    /// a request follows: `Balance` starts the server of every client that it has.
     ///
-    /// No lease is taken by that: if the server is gone again when the request comes, the response
-    /// future starts it anew. A start that fails is the error of the next response, never one of
+    /// `poll_ready` takes no lease: if the server is gone again when the request comes, the response
+    /// future starts it again. A start that fails is the error of the next response, never one of
     /// readiness.
     PollReady,
 }
 
 impl<R> EnsureLocalServiceLayer<R> {
-    /// A layer for the service that the resolver names: a [`LocalService`] for every request,
-    /// [`LocalService::for_its_origin`] for those to its base URL, or any
-    /// `Fn(&Req) -> Option<LocalService>`.
+    /// A layer for the service that the resolver names:
+    ///
+    /// - a [`LocalService`]: requests for the origin of its base URL, all others pass through,
+    /// - [`LocalService::every_request`]: every request, also of a type that has no URL,
+    /// - a [`Providers`](crate::provider::Providers): requests for the base URLs of a configuration file,
+    /// - any `Fn(&Req) -> Option<LocalService>`.
     pub const fn new(resolver: R) -> Self {
         Self {
             resolver,
@@ -77,16 +80,34 @@ impl<R> EnsureLocalServiceLayer<R> {
     }
 }
 
-impl EnsureLocalServiceLayer<LocalService> {
-    /// When the start is asked for. Only for a layer with one service, since `poll_ready` sees no
+impl<R: AsRef<LocalService>> EnsureLocalServiceLayer<R> {
+    /// When the layer asks for the start. Only for a resolver of one service, since `poll_ready` sees no
     /// request. Default: [`EnsureOn::Call`].
     #[must_use]
     pub fn ensure_on(mut self, ensure_on: EnsureOn) -> Self {
         self.preload = match ensure_on {
             EnsureOn::Call => None,
-            EnsureOn::PollReady => Some(self.resolver.clone()),
+            EnsureOn::PollReady => Some(self.resolver.as_ref().clone()),
         };
         self
+    }
+}
+
+impl<R> EnsureLocalService<(), R> {
+    /// The layer that makes such clients, as [`EnsureLocalServiceLayer::new`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower::Layer;
+    /// use tower_local_service::{EnsureLocalService, LocalService};
+    ///
+    /// fn layered<S>(service: LocalService, client: S) -> EnsureLocalService<S> {
+    ///     EnsureLocalService::layer(service).layer(client)
+    /// }
+    /// ```
+    pub const fn layer(resolver: R) -> EnsureLocalServiceLayer<R> {
+        EnsureLocalServiceLayer::new(resolver)
     }
 }
 
@@ -94,6 +115,6 @@ impl<S, R: Clone> Layer<S> for EnsureLocalServiceLayer<R> {
     type Service = EnsureLocalService<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        EnsureLocalService::new(inner, self.resolver.clone(), self.preload.clone())
+        EnsureLocalService::with_preload(inner, self.resolver.clone(), self.preload.clone())
     }
 }

@@ -17,7 +17,7 @@ mod service;
 pub use self::reqwest_middleware::EnsureLocalServiceMiddleware;
 pub use self::{
     layer::{EnsureLocalServiceLayer, EnsureOn},
-    resolve::{ForItsOrigin, Resolve},
+    resolve::{EveryRequest, Resolve},
     response::{ColdStart, HoldLease},
     service::EnsureLocalService,
 };

@@ -3,7 +3,7 @@
 use reqwest::{Body, Request, Response, ResponseBuilderExt};
 
 use super::{
-    resolve::{ForItsOrigin, Resolve},
+    resolve::Resolve,
     response::{HoldLease, sealed::Sealed},
 };
 use crate::service::{Lease, LocalService};
@@ -34,8 +34,9 @@ impl HoldLease for Response {
     }
 }
 
-impl Resolve<Request> for ForItsOrigin {
+/// As for the requests of the crate `http`, by scheme, host and port.
+impl Resolve<Request> for LocalService {
     fn resolve(&self, request: &Request) -> Option<LocalService> {
-        self.resolve_uri(&request.url().as_str().parse().ok()?)
+        self.if_its_origin(&request.url().as_str().parse().ok()?)
     }
 }

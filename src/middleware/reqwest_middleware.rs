@@ -40,7 +40,7 @@ use crate::error::{BoxError, Error};
 ///
 /// fn client(service: &LocalService) -> ClientWithMiddleware {
 ///     ClientBuilder::new(reqwest::Client::new())
-///         .with(EnsureLocalServiceMiddleware::new(service.for_its_origin()))
+///         .with(EnsureLocalServiceMiddleware::new(service.clone()))
 ///         .build()
 /// }
 /// ```

@@ -15,11 +15,11 @@ use crate::{
     service::LocalService,
 };
 
-/// A client whose requests make sure that the local server they are for runs.
+/// A client that makes sure, for each request, that the local server the request is for runs.
 ///
-/// Made by [`EnsureLocalServiceLayer`](crate::EnsureLocalServiceLayer). The wrapped client is cloned
-/// for each request, so a clone of it should be cheap: those of reqwest and hyper-util are. The clone is
-/// made ready by the response future, once the server runs; the original never is.
+/// Made by [`new`](Self::new), or by [`EnsureLocalServiceLayer`](crate::EnsureLocalServiceLayer). It clones the wrapped client for each
+/// request, so a clone of that should be cheap: those of reqwest and hyper-util are. The response future
+/// makes the clone ready, once the server runs; the original is never made ready.
 ///
 /// Its error is [`BoxError`]: an [`Error`] of this crate, which [`Error::find_in`] finds, or the
 /// client's own error, not wrapped.
@@ -35,28 +35,36 @@ type Start = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + Sync>>;
 struct Preload {
     service: LocalService,
     start: Option<Start>,
-    /// A failed start is an error of the next response, never one of readiness: many layers take
-    /// that for the end of the service.
+    /// A failed start is an error of the next response, never one of readiness: many layers take an error
+    /// of readiness for the end of the client.
     failed: Option<Error>,
 }
 
 impl<S, R> EnsureLocalService<S, R> {
-    pub(crate) fn new(inner: S, resolver: R, preload: Option<LocalService>) -> Self {
-        let preload = preload.map(Preload::new);
+    /// Wraps the client. [`EnsureLocalServiceLayer::new`](crate::EnsureLocalServiceLayer::new) lists the resolvers.
+    pub const fn new(inner: S, resolver: R) -> Self {
         Self {
             inner,
             resolver,
-            preload,
+            preload: None,
+        }
+    }
+
+    pub(super) fn with_preload(inner: S, resolver: R, preload: Option<LocalService>) -> Self {
+        Self {
+            inner,
+            resolver,
+            preload: preload.map(Preload::new),
         }
     }
 
     /// The wrapped client.
-    pub fn get_ref(&self) -> &S {
+    pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 
     /// The wrapped client.
-    pub fn get_mut(&mut self) -> &mut S {
+    pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
@@ -103,8 +111,8 @@ where
     type Future = ResponseFuture<S, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // The wrapped client is made ready by the response future, once the server runs. Doing it
-        // here would hold whatever its readiness reserves throughout a cold start.
+        // The response future makes the wrapped client ready, once the server runs. Doing it here would
+        // hold whatever its readiness reserves throughout a cold start.
         if let Some(preload) = &mut self.preload {
             ready!(preload.poll_ready(cx));
         }
@@ -126,9 +134,9 @@ where
 
 impl<S: Clone, R: Clone> Clone for EnsureLocalService<S, R> {
     fn clone(&self) -> Self {
-        // What one clone waits for is not what another does.
+        // A clone waits for a start of its own.
         let preload = self.preload.as_ref().map(|preload| preload.service.clone());
-        Self::new(self.inner.clone(), self.resolver.clone(), preload)
+        Self::with_preload(self.inner.clone(), self.resolver.clone(), preload)
     }
 }
 

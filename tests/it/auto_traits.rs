@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_local_service::{
     ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, Error, ErrorKind,
-    ForItsOrigin, Lease, LocalService, LocalServiceConfig, Record, Registry, Status, StatusWatch,
+    EveryRequest, Lease, LocalService, LocalServiceConfig, Record, Registry, Status, StatusWatch,
     body::LeasedBody,
     future::ResponseFuture,
     provider::{Changes, Provider, Providers, ProvidersConfig},
@@ -45,15 +45,15 @@ fn everything_that_users_hold_is_send_and_sync() {
     send_sync::<Record>();
     send_sync::<ColdStart>();
     send_sync::<EnsureOn>();
-    send_sync::<ForItsOrigin>();
+    send_sync::<EveryRequest>();
     send_sync::<Providers>();
     send_sync::<ProvidersConfig>();
     send_sync::<Provider>();
     send_sync::<Changes>();
     send_sync::<EnsureLocalServiceLayer>();
-    send_sync::<EnsureLocalServiceLayer<ForItsOrigin>>();
+    send_sync::<EnsureLocalServiceLayer<EveryRequest>>();
     send_sync::<EnsureLocalService<Client>>();
-    send_sync::<EnsureLocalService<Client, ForItsOrigin>>();
+    send_sync::<EnsureLocalService<Client, EveryRequest>>();
     send_sync::<LeasedBody<hyper::body::Incoming>>();
 }
 
@@ -73,7 +73,7 @@ fn everything_around_reqwest_is_send_and_sync() {
 #[cfg(feature = "reqwest-middleware")]
 #[test]
 fn the_middleware_is_send_and_sync() {
-    send_sync::<tower_local_service::EnsureLocalServiceMiddleware<ForItsOrigin>>();
+    send_sync::<tower_local_service::EnsureLocalServiceMiddleware<EveryRequest>>();
 }
 
 #[cfg(feature = "retry")]

@@ -8,14 +8,15 @@ use hyper_util::{
 };
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_local_service::{
-    BoxError, EnsureLocalService, EnsureLocalServiceLayer, Error, ErrorKind, LocalService,
-    LocalServiceConfig, body::LeasedBody,
+    BoxError, EnsureLocalService, EnsureLocalServiceLayer, Error, ErrorKind, EveryRequest,
+    LocalService, LocalServiceConfig, body::LeasedBody,
 };
 
 use crate::support::{Fixture, within};
 
 pub(crate) type Request = http::Request<Full<Bytes>>;
 pub(crate) type Response = http::Response<LeasedBody<Incoming>>;
+pub(crate) type Ensured<S> = EnsureLocalService<S, EveryRequest>;
 pub(crate) type HyperClient = Client<HttpConnector, Full<Bytes>>;
 
 /// A connection for each request: what a pool does when a server ends is not what we test.
@@ -34,9 +35,9 @@ pub(crate) fn get(url: &str) -> Request {
     request(http::Method::GET, url)
 }
 
-/// The client with the layer around it.
-pub(crate) fn ensured<S>(service: &LocalService, client: S) -> EnsureLocalService<S> {
-    EnsureLocalServiceLayer::new(service.clone()).layer(client)
+/// The client with the layer around it, for requests of any type.
+pub(crate) fn ensured<S>(service: &LocalService, client: S) -> Ensured<S> {
+    EnsureLocalServiceLayer::new(service.every_request()).layer(client)
 }
 
 /// Its response head.
@@ -49,7 +50,7 @@ where
 
 /// A fixture, its service, and a layered client of hyper's.
 pub(crate) struct Setup {
-    pub(crate) client: EnsureLocalService<HyperClient>,
+    pub(crate) client: Ensured<HyperClient>,
     pub(crate) service: LocalService,
     // The last to be dropped: it looks what the others left behind.
     pub(crate) fixture: Fixture,

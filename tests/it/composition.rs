@@ -23,7 +23,9 @@ use tower::{
     steer::Steer,
     timeout::error::Elapsed,
 };
-use tower_local_service::{EnsureLocalServiceLayer, EnsureOn, ErrorKind, LocalService, Phase};
+use tower_local_service::{
+    EnsureLocalServiceLayer, EnsureOn, ErrorKind, EveryRequest, LocalService, Phase,
+};
 
 use crate::{
     clients::{Setup, get, hyper_client, kind, send, text},
@@ -31,11 +33,11 @@ use crate::{
     support::{Fixture, PROGRAM, eventually, kill, within},
 };
 
-fn layer(service: &LocalService) -> EnsureLocalServiceLayer {
-    EnsureLocalServiceLayer::new(service.clone())
+fn layer(service: &LocalService) -> EnsureLocalServiceLayer<EveryRequest> {
+    EnsureLocalServiceLayer::new(service.every_request())
 }
 
-fn on_poll_ready(service: &LocalService) -> EnsureLocalServiceLayer {
+fn on_poll_ready(service: &LocalService) -> EnsureLocalServiceLayer<EveryRequest> {
     layer(service).ensure_on(EnsureOn::PollReady)
 }
 

@@ -71,7 +71,7 @@ async fn a_request_to_another_origin_passes_through() {
     let it = Setup::new("middleware, at home");
     let elsewhere = Fixture::new();
     let _elsewhere = elsewhere.run_outside();
-    let client = client(it.service.for_its_origin());
+    let client = client(it.service.clone());
     let response = get(&client, &elsewhere.url("/hello")).await.unwrap();
     assert_eq!(response.text().await.unwrap(), "hello");
     assert_eq!(it.fixture.starts(), [0; 0]);

@@ -133,7 +133,8 @@ async fn a_cold_start_holds_no_permit_of_the_client() {
 #[tokio::test]
 async fn with_poll_ready_the_start_is_waited_for_there_and_no_lease_is_kept() {
     let it = Setup::new("a start in poll_ready");
-    let layer = EnsureLocalServiceLayer::new(it.service.clone()).ensure_on(EnsureOn::PollReady);
+    let layer =
+        EnsureLocalServiceLayer::new(it.service.every_request()).ensure_on(EnsureOn::PollReady);
     let mut client = layer.layer(answers(Script::counted([])));
     let mut ready = task::spawn(poll_fn(|cx| Service::<()>::poll_ready(&mut client, cx)));
     assert_pending!(ready.poll());
@@ -150,7 +151,8 @@ async fn a_start_that_poll_ready_asked_for_is_no_use_of_the_server() {
     let it = Setup::configured("asked and left", Fixture::new(), |config| {
         config.idle_stop(Duration::from_millis(100))
     });
-    let layer = EnsureLocalServiceLayer::new(it.service.clone()).ensure_on(EnsureOn::PollReady);
+    let layer =
+        EnsureLocalServiceLayer::new(it.service.every_request()).ensure_on(EnsureOn::PollReady);
     let mut client = layer.layer(answers(Script::counted([])));
     // Asked once and never again, as `LoadShed` does; the client lives on.
     assert_pending!(task::spawn(ServiceExt::<()>::ready(&mut client)).poll());
@@ -165,7 +167,8 @@ async fn with_poll_ready_a_failed_start_is_the_responses_error_and_not_the_last_
         "heals",
         fixture.flag("--exit-at-start").with("--exit-code", 7),
     );
-    let layer = EnsureLocalServiceLayer::new(it.service.clone()).ensure_on(EnsureOn::PollReady);
+    let layer =
+        EnsureLocalServiceLayer::new(it.service.every_request()).ensure_on(EnsureOn::PollReady);
     let mut client = layer.layer(answers(Script::counted([])));
     for _ in 0..2 {
         let ready = within("readiness", ServiceExt::<()>::ready(&mut client)).await;

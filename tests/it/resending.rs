@@ -247,8 +247,8 @@ async fn a_request_that_passes_through_is_not_sent_again() {
         async { Err::<http::Response<String>, BoxError>("it broke".into()) }
     });
     let client = ServiceBuilder::new()
-        .retry(ServerGone::new(it.service.for_its_origin()))
-        .layer(EnsureLocalServiceLayer::new(it.service.for_its_origin()))
+        .retry(ServerGone::new(it.service.clone()))
+        .layer(EnsureLocalServiceLayer::new(it.service.clone()))
         .service(client);
     let elsewhere = get("http://127.0.0.1:1/");
     client.oneshot(elsewhere).await.unwrap_err();

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use http::Uri;
 use tower::Layer as _;
 use tower_local_service::{
-    ColdStart, EnsureLocalServiceLayer, LocalService, LocalServiceConfig, Phase, Registry,
+    ColdStart, EnsureLocalService, EnsureLocalServiceLayer, LocalService, LocalServiceConfig,
+    Phase, Registry,
 };
 
 use crate::{
-    clients::{Request, Setup, get, hyper_client, send, text},
+    clients::{HyperClient, Request, Setup, get, hyper_client, send, text},
     support::{Fixture, free_port},
 };
 
@@ -47,7 +48,7 @@ async fn other_origins_pass_through_untouched() {
     let other = Fixture::new();
     let _elsewhere = other.run_outside();
     let it = Setup::new("its origin");
-    let layer = EnsureLocalServiceLayer::new(it.service.for_its_origin());
+    let layer = EnsureLocalServiceLayer::new(it.service.clone());
     let client = layer.layer(hyper_client());
 
     let response = send(&client, get(&other.url("/hello"))).await.unwrap();
@@ -68,18 +69,48 @@ async fn other_origins_pass_through_untouched() {
 #[tokio::test]
 async fn all_paths_of_its_origin_are_its_own_and_localhost_is_loopback() {
     let it = Setup::new("localhost");
-    let layer = EnsureLocalServiceLayer::new(it.service.for_its_origin());
+    let layer = EnsureLocalServiceLayer::new(it.service.clone());
     let client = layer.layer(hyper_client());
     let port = it.fixture.port();
     for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.0.0.2"] {
         it.service.stop().await.unwrap();
         let before = it.fixture.starts().len();
-        // 127.0.0.2 is the same machine, on which this server does not listen.
+        // The server does not listen on 127.0.0.2, which is this machine as well.
         let url = format!("http://{host}:{port}/hello?query");
         drop(send(&client, get(&url)).await);
         assert_eq!(it.fixture.starts().len(), before + 1, "{host}");
     }
     drop((client, layer));
+}
+
+#[tokio::test]
+async fn with_every_request_a_request_to_any_url_starts_the_service() {
+    let other = Fixture::new();
+    let _elsewhere = other.run_outside();
+    let it = Setup::new("every request");
+    let client = EnsureLocalServiceLayer::new(it.service.every_request()).layer(hyper_client());
+    let response = send(&client, get(&other.url("/hello"))).await.unwrap();
+    assert!(response.extensions().get::<ColdStart>().is_some());
+    assert_eq!(it.fixture.starts().len(), 1);
+    assert_eq!(it.leases(), 1);
+    assert_eq!(text(response.into_body()).await.unwrap(), "hello");
+    assert_eq!(it.leases(), 0);
+}
+
+#[tokio::test]
+async fn a_client_is_wrapped_with_a_layer_or_without() {
+    let it = Setup::new("wrapped");
+    let mut client = EnsureLocalService::new(hyper_client(), it.service.clone());
+    let url = it.fixture.url("/hello");
+    let response = send(&client, get(&url)).await.unwrap();
+    assert_eq!(text(response.into_body()).await.unwrap(), "hello");
+    assert_eq!(it.fixture.starts().len(), 1);
+
+    let _: (&HyperClient, &HyperClient) = (&client.get_mut().clone(), client.get_ref());
+    let client = EnsureLocalService::layer(it.service.clone()).layer(client.into_inner());
+    let response = send(&client, get(&url)).await.unwrap();
+    assert_eq!(it.leases(), 1);
+    drop(response);
 }
 
 #[test]
@@ -92,7 +123,7 @@ fn an_origin_is_scheme_host_and_port() {
     };
     let is_for = |service: &LocalService, url: &'static str| {
         let request = http::Request::get(Uri::from_static(url)).body(()).unwrap();
-        service.for_its_origin().resolve(&request).is_some()
+        service.resolve(&request).is_some()
     };
     let with_port = service("http://127.0.0.1:9100/v1");
     for url in [
@@ -126,7 +157,7 @@ async fn reqwest_passes_other_origins_through_untouched() {
     let other = Fixture::new();
     let _elsewhere = other.run_outside();
     let it = Setup::new("its origin, reqwest");
-    let layer = EnsureLocalServiceLayer::new(it.service.for_its_origin());
+    let layer = EnsureLocalServiceLayer::new(it.service.clone());
     let client = layer.layer(reqwest::Client::new());
 
     let url = other.url("/hello");

@@ -173,7 +173,7 @@ async fn a_run_that_goes_well_shows_no_secret() {
     drop(text(response.into_body()).await.unwrap());
     let lease = service.acquire().await.unwrap();
     shown.add(&lease);
-    shown.add(&service.for_its_origin());
+    shown.add(&service.every_request());
     shown.add(&(&providers, providers.get("indiscreet"), &layer, &client));
     let config: tower_local_service::LocalServiceConfig =
         serde_json::from_value(indiscreet["localService"].clone()).unwrap();

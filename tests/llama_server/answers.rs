@@ -4,9 +4,9 @@ use std::{env, time::Duration};
 
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Full};
-use tower_local_service::{EnsureLocalService, LocalService, LocalServiceConfig, Phase, Registry};
+use tower_local_service::{LocalService, LocalServiceConfig, Phase, Registry};
 
-use crate::clients::{HyperClient, Request, chunk, ensured, hyper_client, send, text};
+use crate::clients::{Ensured, HyperClient, Request, chunk, ensured, hyper_client, send, text};
 use crate::support::{eventually, free_port, is_alive, kill, within};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny.gguf");
@@ -18,8 +18,8 @@ const ENDLESS: u32 = 1_000_000;
 struct Llama {
     base_url: String,
     service: LocalService,
-    hyper: EnsureLocalService<HyperClient>,
-    reqwest: EnsureLocalService<reqwest::Client>,
+    hyper: Ensured<HyperClient>,
+    reqwest: Ensured<reqwest::Client>,
 }
 
 impl Llama {
