@@ -11,8 +11,15 @@ use crate::{leases::Outcome, service::Lease};
 
 /// A response that can hold a lease until its body has ended.
 ///
-/// It is sealed: implemented by `http::Response<B>` and, with feature `reqwest`, by
-/// `reqwest::Response`.
+/// It is sealed: implemented by `http::Response<B>`, where `B` is a [`Body`], and, with feature `reqwest`,
+/// by `reqwest::Response` (0.13). [`EnsureLocalService`](crate::EnsureLocalService#clients-with-other-responses)
+/// shows how to wrap a client with other responses.
+#[diagnostic::on_unimplemented(
+    message = "a response of type `{Self}` cannot hold the lease of a local service",
+    label = "the wrapped client has to answer with another type",
+    note = "responses that can: `http::Response<B>` where `B` is an `http_body::Body`, and the `Response` of reqwest 0.13 if the feature `reqwest` of `tower-local-service` is on",
+    note = "for any other, such as that of reqwest 0.12, convert it to an `http::Response` between the client and the layer: the documentation of `EnsureLocalService` shows how"
+)]
 pub trait HoldLease: sealed::Sealed {
     /// The response that holds one.
     type Held;
@@ -38,6 +45,8 @@ pub struct ColdStart {
 
 impl<B> sealed::Sealed for http::Response<B> {}
 
+// Otherwise the compiler asks for a `Body`, and does not say what for.
+#[diagnostic::do_not_recommend]
 impl<B: Body> HoldLease for http::Response<B> {
     type Held = http::Response<LeasedBody<B>>;
 

@@ -23,6 +23,92 @@ use crate::{
 ///
 /// Its error is [`BoxError`]: an [`Error`] of this crate, which [`Error::find_in`] finds, or the
 /// client's own error, not wrapped.
+///
+/// # With anyhow
+///
+/// `?` does not take a [`BoxError`], and an [`anyhow::Error`] made of one with `from_boxed` or `anyhow!` no
+/// longer has the type of the error. Convert the types that you ask for:
+///
+/// ```
+/// use tower_local_service::{BoxError, Error};
+/// # #[cfg(feature = "reqwest")]
+/// # {
+///
+/// fn into_anyhow(error: BoxError) -> anyhow::Error {
+///     let error = match error.downcast::<reqwest::Error>() {
+///         Ok(of_the_client) => return (*of_the_client).into(),
+///         Err(error) => error,
+///     };
+///     match error.downcast::<Error>() {
+///         Ok(of_the_layer) => (*of_the_layer).into(),
+///         Err(other) => anyhow::Error::from_boxed(other),
+///     }
+/// }
+/// # fn a<S>(client: S, request: reqwest::Request)
+/// # where
+/// #     S: tower::Service<reqwest::Request, Response = reqwest::Response, Error = BoxError>,
+/// # {
+/// # use tower::ServiceExt;
+/// # let _ = async {
+///
+/// let response = client.oneshot(request).await.map_err(into_anyhow)?;
+/// # drop(response);
+/// # anyhow::Ok(()) };
+/// # }
+/// # }
+/// ```
+///
+/// Then `error.downcast_ref::<reqwest::Error>()` finds the client's own error, and
+/// `error.downcast_ref::<tower_local_service::Error>()` that of this crate, also below `.context(..)`.
+///
+/// [`anyhow::Error`]: https://docs.rs/anyhow/1/anyhow/struct.Error.html
+///
+/// # Clients with other responses
+///
+/// The layer needs a response that [can hold a lease](crate::HoldLease). The response of reqwest 0.12
+/// cannot, so convert it to an `http::Response` and back:
+///
+/// ```
+/// # use reqwest_0_12 as reqwest;
+/// use reqwest::{Body, Client, Request, Response, ResponseBuilderExt};
+/// use tower::{Service, ServiceBuilder};
+/// use tower_local_service::{
+///     BoxError, EnsureLocalServiceLayer, LocalService, Resolve, body::LeasedBody,
+/// };
+///
+/// fn client(
+///     service: LocalService,
+/// ) -> impl Service<Request, Response = Response, Error = BoxError> + Clone {
+///     let its_origin = move |request: &Request| {
+///         let request = http::Request::get(request.url().as_str()).body(()).ok()?;
+///         service.resolve(&request)
+///     };
+///     ServiceBuilder::new()
+///         .map_response(|response: http::Response<LeasedBody<Body>>| {
+///             Response::from(response.map(Body::wrap))
+///         })
+///         .layer(EnsureLocalServiceLayer::new(its_origin))
+///         .map_response(with_url)
+///         .service(Client::new())
+/// }
+///
+/// /// The conversion loses the URL, and only a builder takes one.
+/// fn with_url(response: Response) -> http::Response<Body> {
+///     let url = response.url().clone();
+///     let mut response = http::Response::from(response);
+///     if let Ok(holder) = http::Response::builder().url(url).body(()) {
+///         let (head, ()) = holder.into_parts();
+///         response.extensions_mut().extend(head.extensions);
+///     }
+///     response
+/// }
+/// ```
+///
+/// # If the compiler says that trait bounds were not satisfied
+///
+/// For a method such as `oneshot` the compiler does not say which bound is missing, or what to do about it.
+/// It does where a type asks for the trait: have a function return the client as
+/// `impl Service<YourRequest>`.
 pub struct EnsureLocalService<S, R = LocalService> {
     inner: S,
     resolver: R,

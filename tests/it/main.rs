@@ -15,6 +15,7 @@ mod composition;
 mod credentials;
 #[cfg(target_os = "linux")]
 mod cycles;
+mod diagnostics;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 #[cfg(target_os = "linux")]
@@ -47,6 +48,7 @@ mod protection;
 mod providers;
 mod quickstart;
 mod readiness;
+mod recipes;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 #[cfg(feature = "retry")]
