@@ -407,9 +407,6 @@ compile_error!(
 
 mod config;
 mod error;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod fuzzing;
 mod launch;
 mod leases;
 mod log;

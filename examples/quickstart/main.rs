@@ -112,7 +112,7 @@ async fn show_end() -> Result<(), BoxError> {
     let service = services.first().ok_or("the service has gone")?;
     let mut watch = service.watch();
     let mut status = service.status();
-    if status.ownership == Some(Ownership::External) {
+    if matches!(status.ownership, Some(Ownership::External { .. })) {
         show::phase("idle", "the server was there before, and is left as it is");
         return Ok(());
     }

@@ -22,10 +22,10 @@ fn a_run_is_closed_for_idleness_or_used() {
         let server = Server::new();
         let callers = [server.caller(), server.caller()];
         let closed = closes_and_ends(&server);
-        let runs = callers.map(|caller| caller.join().unwrap());
-        for (run, _) in runs.into_iter().flatten() {
-            // Whoever was quicker has kept the run open; who was not uses the next.
-            assert!(run == u64::from(closed), "a lease of run {run}");
+        let instances = callers.map(|caller| caller.join().unwrap());
+        for (instance, _) in instances.into_iter().flatten() {
+            // Whoever was quicker has kept the instance open; who was not uses the next.
+            assert!(instance == u64::from(closed), "a lease of instance {instance}");
         }
         assert_eq!(server.leases.word().count(), 0);
     });
@@ -86,11 +86,11 @@ fn no_lease_is_taken_between_the_close_and_what_follows() {
 fn whoever_calls_after_a_suspicion_asks_the_supervisor() {
     model(|| {
         let server = Server::new();
-        let run = server.leases.take().unwrap();
+        let instance = server.leases.take().unwrap();
         let failing = server.client(move |server| {
-            server.leases.suspect(run);
+            server.leases.suspect(instance);
             let next = server.leases.take();
-            server.give_back(run);
+            server.give_back(instance);
             next
         });
         let caller = server.caller();
@@ -98,6 +98,6 @@ fn whoever_calls_after_a_suspicion_asks_the_supervisor() {
         caller.join().unwrap();
         assert_eq!(server.leases.take(), None);
         server.leases.update(Word::trust);
-        assert_eq!(server.leases.take(), Some(run));
+        assert_eq!(server.leases.take(), Some(instance));
     });
 }

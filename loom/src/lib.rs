@@ -11,7 +11,7 @@
 mod word;
 
 mod closing;
-mod runs;
+mod instances;
 mod waking;
 
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn model(threads: impl Fn() + Send + Sync + 'static) {
     model.check(threads);
 }
 
-/// A run that is open, and a clock that goes on with each look at it.
+/// A instance that is open, and a clock that goes on with each look at it.
 #[derive(Clone)]
 struct Server {
     leases: Arc<LeaseCount>,
@@ -57,9 +57,9 @@ impl Server {
         Duration::from_secs(self.clock.fetch_add(1, SeqCst) + 1)
     }
 
-    fn give_back(&self, run: u64) -> bool {
+    fn give_back(&self, instance: u64) -> bool {
         self.leases
-            .give_back(run, Outcome::Completed, || self.now())
+            .give_back(instance, Outcome::Completed, || self.now())
     }
 
     /// A client of its own.
@@ -70,16 +70,16 @@ impl Server {
 
     /// One that has a lease, and ends it; says whether the supervisor is to be woken.
     fn reader(&self) -> JoinHandle<bool> {
-        let run = self.leases.take().expect("the run is open");
-        self.client(move |server| server.give_back(run))
+        let instance = self.leases.take().expect("the instance is open");
+        self.client(move |server| server.give_back(instance))
     }
 
-    /// One that asks for a lease and ends it at once; says of which run, and whether the supervisor is to
+    /// One that asks for a lease and ends it at once; says of which instance, and whether the supervisor is to
     /// be woken.
     fn caller(&self) -> JoinHandle<Option<(u64, bool)>> {
         self.client(|server| {
-            let run = server.leases.take()?;
-            Some((run, server.give_back(run)))
+            let instance = server.leases.take()?;
+            Some((instance, server.give_back(instance)))
         })
     }
 }

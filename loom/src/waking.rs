@@ -56,8 +56,8 @@ fn a_lease_that_the_supervisor_hands_out_counts_among_those_that_end() {
         let server = Server::new();
         let reader = server.reader();
         server.leases.look();
-        let run = server.leases.update(Word::grant).run();
-        let waiter = server.client(move |server| server.give_back(run));
+        let instance = server.leases.update(Word::grant).instance();
+        let waiter = server.client(move |server| server.give_back(instance));
         assert!(!server.leases.close_if_idle(), "it was just handed out");
         let seen = server.leases.look();
         let told = [reader.join().unwrap(), waiter.join().unwrap()];
@@ -72,10 +72,10 @@ fn a_lease_that_the_supervisor_hands_out_counts_among_those_that_end() {
 fn a_lease_may_be_cloned_while_it_is_the_last() {
     model(|| {
         let server = Server::new();
-        let run = server.leases.take().unwrap();
+        let instance = server.leases.take().unwrap();
         let cloning = server.client(move |server| {
-            assert!(server.leases.take_another(run), "one is out");
-            [server.give_back(run), server.give_back(run)]
+            assert!(server.leases.take_another(instance), "one is out");
+            [server.give_back(instance), server.give_back(instance)]
         });
         let seen = server.leases.look();
         let told = cloning.join().unwrap();

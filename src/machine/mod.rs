@@ -1,400 +1,337 @@
-//! The state machine of one service: decides everything, does nothing.
+//! The state machine of one service: it decides everything and does nothing.
 //!
-//! [`State::on`] takes what happened and says what to do; it has no clock, no lock and no I/O. What
-//! it needs to know of leases comes with the events, since requests count them by themselves in
-//! one atomic word.
+//! [`Machine::on`] takes what happened, and says what to do. It has no clock, no lock and no I/O, and imports
+//! nothing of the crate: tests, model checkers and fuzzers include this folder as it is. What it needs to know of
+//! leases comes with the events, since requests count leases by themselves in one atomic word.
+//!
+//! # Theory of operation
+//!
+//! A service is in one [`Stage`] at a time. Each stage is a type of its own, in a file of its own; it takes an event
+//! by value and returns the next stage. What all stages share (waiters, back-off, whether another service waits for
+//! the address) is in [`Common`], which also collects the actions.
 //!
 //! ```text
-//!            asked                granted
-//!  Stopped ---------> Claiming -------------> Looking ---- wanted ---------> Ready (external)
-//!     ^  ^                |                     |  ^                            |
-//!     |  |                | swap timeout        |  | 503, silence: somebody's   | gone, retired
-//!     |  '----------------'                     |--' server is loading          v
-//!     |  '--- occupied, timeout ----------------'                            Stopped
-//!     |                                         | refused, 502, 504
-//!     |                                         v
-//!     |   spawn failed                       Spawning
-//!     |<----------------------------------------|
-//!     |                                         v
-//!     |                        .------------ Loading ------- wanted -------> Ready (owned)
-//!     |                        | exited,        ^                               |
-//!     |                        | timeout,       | the port was taken,           | idle, retired, swapped,
-//!     |                        | rejected,      | and is free now               | stopped, unhealthy, exited
-//!     |                        | stopped        |                               |
-//!     |                        v                |                               |
-//!     |   port refuses      Stopping <----------+-------------------------------'
-//!     |<--- Settling <-------- gone             |
-//!     |        |                  \             |
-//!     |        |                   '-> Unkillable (until it is gone after all)
-//!     |        |--------------------------------'
-//!     |        '--- another's server answers --> Ready (external)
+//!             asked                owner, guest
+//!  Stopped ----------> Claiming -----------------> Inspecting --- ready ----> Borrowing
+//!     ^  ^              |  ^                        |   |  ^                      |
+//!     |  |              |  '------- rival ----------'   |  | loading, silent      | retired, dead
+//!     |  | swap timeout |                               |  '--'                   v
+//!     |  '--------------'                               | refused, down        Stopped
+//!     |     '------- other, denied, ready timeout ------|
+//!     |                                                 v
+//!     |   spawn failed                               Spawning
+//!     |<------------------------------------------------|
+//!     |                                                 v
+//!     |                         .------------------- Loading ------ ready ----> Serving
+//!     |                         | exited, denied,       ^                          |
+//!     |                         | ready timeout,        | the port was taken,      | idle, retired, swapped,
+//!     |                         | abandoned, stopped    | and is free now          | stopped, dead, exited
+//!     |                         v                       |                          |
+//!     |   refused           Stopping <------------------+--------------------------'
+//!     |<--- AwaitingPort <----- gone                    |
+//!     |        |                   \                    |
+//!     |        |                    '-> Unkillable (until it is gone after all)
+//!     |        |----------------------------------------'
+//!     |        '--- another program's server is ready --> Borrowing
 //! ```
 //!
-//! Whoever waits when a way ends in `Stopped` is either answered there or makes it `Claiming` again.
-//! The claim on the endpoint is held from `Looking` to the end of `Settling`, and never while
-//! `Ready (external)`.
+//! The drawing is the `match` of [`transition`]. Wherever it leads to `Stopped` while callers wait, the service
+//! becomes `Claiming` again at once. Serving and Borrowing are the phase *ready*: of an owned instance, and of an
+//! external one. The address is held from Inspecting to the end of `AwaitingPort`, but for a guest: a peer has it for
+//! the same server. Nobody holds it while Borrowing.
+//!
+//! The driver performs the actions of an event in order, then takes the events that answer them: [`drive`] is that
+//! loop, and the only one.
 
+mod action;
+mod awaiting_port;
 mod backoff;
-#[cfg(test)]
-mod check;
+mod borrowing;
+mod claiming;
+mod common;
+mod drive;
 mod event;
+mod inspecting;
 mod journal;
+mod last_answers;
+mod loading;
 mod pace;
 mod phase;
 mod policy;
-mod ready;
-#[cfg(any(test, fuzzing))]
-mod reference;
 mod seen;
-mod start;
-mod stop;
+mod serving;
+mod stopping;
+mod suspicion;
+mod waiters;
 
-use std::{collections::BTreeMap, time::Duration};
-
-#[cfg(fuzzing)]
-pub(crate) use self::reference::play;
 pub(crate) use self::{
-    event::{Action, Ask, Claim, End, Event, Exited, Failure, Leases, Reason, Time, Want},
+    action::{Action, Failure, InstanceEnd, StopReason},
+    awaiting_port::{AfterGone, AwaitingPort},
+    borrowing::Borrowing,
+    claiming::Claiming,
+    common::Common,
+    drive::{Effects, drive},
+    event::{Ask, Claim, Event, Exited, Leases, Time, Want},
+    inspecting::{Inspecting, Standing},
     journal::Journal,
+    loading::{Loading, Spawning},
     pace::pause,
     policy::Policy,
     seen::Sight,
+    serving::Serving,
+    stopping::Stopping,
 };
 pub use self::{
     journal::Record,
     phase::{Ownership, Phase},
 };
-use self::{ready::Ready, start::Loading, stop::Stopping};
 
 /// Where a service stands, and who waits for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct State {
-    policy: Policy,
-    stage: Stage,
-    waiters: BTreeMap<u64, Waiter>,
-    /// The handle that asked last: its probe is used while nobody waits.
-    asker: u64,
-    /// Another service waits for our endpoint.
-    rival: bool,
-    /// No handle is left, so nobody will ask again.
-    abandoned: bool,
-    /// Starts that failed in a row.
-    failures: u32,
-    /// Until then, requests fail at once.
-    not_before: Time,
-    /// The last start failed, or the last run did.
-    failed: bool,
-    // Of the event at hand; saves every transition two parameters.
-    now: Time,
-    actions: Vec<Action>,
+pub(crate) struct Machine {
+    pub(crate) stage: Stage,
+    pub(crate) common: Common,
 }
 
+/// Where a service stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Stage {
+pub(crate) enum Stage {
     Stopped,
-    /// Waiting for the endpoint. `due`: when the first waiter has waited for its swap timeout.
-    Claiming {
-        since: Time,
-        due: Time,
-    },
-    /// Looking at what is there before we start. `until`: how long a stranger may load. `respawned`:
-    /// ours has lost the port once already, so the next that loses it has failed.
-    Looking {
-        since: Time,
-        until: Time,
-        last: Sight,
-        respawned: bool,
-    },
-    Spawning(start::Spawning),
-    /// Our process runs and is not ready.
+    /// Waiting for the address.
+    Claiming(Claiming),
+    /// Looking whether a server is running, before one is started.
+    Inspecting(Inspecting),
+    /// The process is being created.
+    Spawning(Spawning),
+    /// The process runs and is not ready.
     Loading(Loading),
-    Ready(Ready),
-    /// Our process is being ended, or has ended and takes its group with it.
+    /// An owned instance serves requests.
+    Serving(Serving),
+    /// An external server serves requests.
+    Borrowing(Borrowing),
+    /// The process is being ended, or has ended and its group is ended with it.
     Stopping(Stopping),
-    /// Nothing of the process is left; waiting for the port to refuse.
-    Settling {
-        until: Time,
-        ending: stop::Ending,
-    },
+    /// Nothing of the process is left; its port may still answer.
+    AwaitingPort(AwaitingPort),
     /// The process survived KILL.
     Unkillable,
 }
 
-/// Somebody who waits for an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Waiter {
-    handle: u64,
-    since: Time,
-    swap_timeout: Duration,
-}
-
-impl State {
+impl Machine {
     pub(crate) fn new(policy: Policy) -> Self {
         Self {
-            policy,
             stage: Stage::Stopped,
-            waiters: BTreeMap::new(),
-            asker: 0,
-            rival: false,
-            abandoned: false,
-            failures: 0,
-            not_before: Time::ZERO,
-            failed: false,
-            now: Time::ZERO,
-            actions: Vec::new(),
+            common: Common::new(policy),
         }
     }
 
     /// Takes an event, and says what to do.
     pub(crate) fn on(&mut self, event: Event, now: Time) -> Vec<Action> {
-        self.now = now;
-        match event {
-            Event::Asked {
-                waiter,
-                ask,
-                suspect,
-                leases,
-            } => {
-                self.asked(waiter, &ask, suspect, leases);
-            }
-            Event::Left { waiter } => {
-                if self.waiters.remove(&waiter).is_some() {
-                    self.somebody_left();
-                }
-            }
-            Event::Dismissed { handle } => self.dismissed(handle),
-            Event::StopAsked => self.stop_asked(),
-            Event::RetireAsked { limit } => self.retire_asked(limit),
-            Event::HandlesGone => {
-                self.abandoned = true;
-                self.retire_asked(None);
-            }
-            Event::PolicyChanged(policy) => self.policy_changed(policy),
-            Event::Claim(claim) => self.claim_answered(&claim),
-            Event::Probed {
-                sight,
-                took,
-                leases,
-            } => self.probed(sight, took, leases),
-            Event::Spawned => self.spawned(),
-            Event::SpawnFailed { invalid } => self.spawn_failed(invalid),
-            Event::Exited(exited) => self.exited(exited),
-            Event::Gone => self.gone(),
-            Event::Looked(leases) => self.looked(leases),
-            Event::Closed => self.closed(),
-            Event::Tick => self.tick(),
-        }
-        std::mem::take(&mut self.actions)
+        let cx = &mut self.common;
+        cx.now = now;
+        let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
+        self.stage = match cx.callers(&stage, event) {
+            Some(event) => transition(stage, event, cx),
+            None => stage,
+        };
+        std::mem::take(&mut cx.actions)
     }
 
     /// When the next `Tick` is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        match &self.stage {
+        let of_stage = match &self.stage {
             Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => None,
-            Stage::Claiming { due, .. } => Some(*due),
-            Stage::Loading(loading) => Some(loading.deadline()),
-            Stage::Ready(ready) => ready.deadline(),
-            Stage::Stopping(stopping) => Some(stopping.deadline()),
-            Stage::Looking { until, .. } | Stage::Settling { until, .. } => Some(*until),
-        }
+            Stage::Claiming(it) => Some(it.due),
+            Stage::Inspecting(it) => Some(it.until),
+            Stage::Loading(it) => Some(it.deadline()),
+            Stage::Serving(it) => it.deadline(),
+            Stage::Borrowing(it) => it.deadline(),
+            Stage::Stopping(it) => Some(it.step_ends),
+            Stage::AwaitingPort(it) => Some(it.until()),
+        };
+        let of_answers = self.common.last_answers.deadline();
+        of_stage.into_iter().chain(of_answers).min()
     }
 
-    /// Whether a probe is of use; one under way is dropped when it is not.
+    /// Whether a probe, or a renewed use, is of use; one under way is dropped when it is not.
     pub(crate) fn is_probing(&self) -> bool {
         match &self.stage {
-            Stage::Looking { .. } | Stage::Loading(_) | Stage::Settling { .. } => true,
-            Stage::Ready(ready) => ready.is_checking(),
+            Stage::Inspecting(it) => it.is_probing(),
+            Stage::Loading(it) => !it.dying,
+            Stage::AwaitingPort(_) => true,
+            Stage::Serving(it) => it.suspicion.is_checking(),
+            Stage::Borrowing(it) => it.suspicion.is_checking(),
             _ => false,
         }
     }
 
+    /// Whether the event means something else if the process has ended.
+    pub(crate) fn heeds_death(&self, event: &Event) -> bool {
+        let lives = match &self.stage {
+            Stage::Loading(it) => !it.dying,
+            Stage::Serving(it) => !it.dying,
+            _ => false,
+        };
+        let matters = matches!(
+            event,
+            Event::Asked { .. }
+                | Event::Probed { .. }
+                | Event::BodyEnded { .. }
+                | Event::Claim(Claim::Uncontested)
+        );
+        lives && matters
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         match &self.stage {
-            Stage::Stopped if self.failed => Phase::Failed,
+            Stage::Stopped if self.common.backoff.failed => Phase::Failed,
             Stage::Stopped => Phase::Stopped,
-            Stage::Claiming { .. }
-            | Stage::Looking { .. }
-            | Stage::Spawning(_)
-            | Stage::Loading(_) => Phase::Starting,
-            Stage::Ready(_) => Phase::Ready,
-            Stage::Stopping(_) | Stage::Settling { .. } => Phase::Stopping,
+            Stage::Claiming(_) | Stage::Inspecting(_) | Stage::Spawning(_) | Stage::Loading(_) => {
+                Phase::Starting
+            }
+            Stage::Serving(_) | Stage::Borrowing(_) => Phase::Ready,
+            Stage::Stopping(_) | Stage::AwaitingPort(_) => Phase::Stopping,
             Stage::Unkillable => Phase::Failed,
         }
     }
 
     pub(crate) fn ownership(&self) -> Option<Ownership> {
         match &self.stage {
-            Stage::Ready(ready) => Some(ready.ownership),
-            Stage::Loading(_) | Stage::Stopping(_) | Stage::Unkillable => Some(Ownership::Owned),
+            Stage::Borrowing(_) => Some(Ownership::External { pid: None }),
+            Stage::Loading(_) | Stage::Serving(_) | Stage::Stopping(_) | Stage::Unkillable => {
+                Some(Ownership::Owned)
+            }
             _ => None,
         }
-    }
-
-    /// Whether a listener must belong to our group to be taken for our process: only then was the
-    /// port nobody's before we started.
-    pub(crate) fn wants_own_listener(&self) -> bool {
-        matches!(&self.stage, Stage::Loading(loading) if loading.port_was_free)
-    }
-
-    /// Whether nothing follows from what a probe saw but the next probe, whatever else has happened.
-    pub(crate) fn only_probes_again(&self, sight: Sight) -> bool {
-        let says_more = matches!(
-            sight,
-            Sight::Wanted | Sight::Status(401 | 403) | Sight::Stranger(_)
-        );
-        matches!(self.stage, Stage::Loading(_)) && !says_more
     }
 
     pub(crate) fn waiters(&self) -> usize {
-        self.waiters.len()
+        self.common.waiters.len()
     }
+}
 
-    fn asked(&mut self, waiter: u64, ask: &Ask, suspect: bool, leases: usize) {
-        if ask.want == Want::Start {
-            self.forgive();
-        }
-        self.asker = ask.handle;
-        if let Some(failure) = self.refusal(ask) {
-            return self.act(Action::Fail(vec![waiter], failure));
-        }
-        let (handle, since, swap_timeout) = (ask.handle, self.now, ask.swap_timeout);
-        self.waiters.insert(
-            waiter,
-            Waiter {
-                handle,
-                since,
-                swap_timeout,
+/// The transitions, all of them. An `Asked` is that of a caller that now waits, a `Left` that of the last one to
+/// leave.
+#[expect(clippy::match_same_arms, reason = "a row for each transition")]
+fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
+    match (stage, event) {
+        // A start.
+        (Stage::Stopped, Event::Asked { .. }) => cx.claim(),
+        (Stage::Claiming(it), Event::Asked { .. }) => it.joined(cx),
+        (Stage::Claiming(it), Event::Claim(claim)) => it.answered(claim, cx),
+        (Stage::Claiming(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Claiming(_), Event::Left { .. }) => cx.rest(),
+        (Stage::Inspecting(it), Event::Claim(claim)) => it.answered(claim, cx),
+        (Stage::Inspecting(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
+        (Stage::Inspecting(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Inspecting(it), Event::Left { .. }) => it.left_alone(cx),
+        (Stage::Spawning(it), Event::Spawned) => it.spawned(cx),
+        (Stage::Spawning(it), Event::SpawnFailed { invalid }) => it.failed(invalid, cx),
+        (Stage::Loading(it), Event::Asked { .. }) => it.joined(cx),
+        (Stage::Loading(it), Event::Probed { sight, foreign, .. }) => it.probed(sight, foreign, cx),
+        (Stage::Loading(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Loading(it), Event::Left { .. }) => it.left_alone(cx),
+        (Stage::Loading(it), Event::Dying) => it.dying(),
+        (Stage::Loading(it), Event::Exited(exited)) => it.exited(exited, cx),
+
+        // An owned instance.
+        (
+            Stage::Serving(it),
+            Event::Asked {
+                suspect, leases, ..
             },
-        );
+        ) => it.asked(suspect, leases, cx),
+        (Stage::Serving(it), Event::Probed { sight, leases, .. }) => it.probed(sight, leases, cx),
+        (Stage::Serving(it), Event::Leases(leases)) => it.counted(leases, cx),
+        (Stage::Serving(it), Event::Closed) => it.closed(cx),
+        (Stage::Serving(it), Event::Claim(Claim::Contested)) => it.make_way(cx),
+        (Stage::Serving(it), Event::Claim(Claim::Uncontested)) => it.stay(cx),
+        (Stage::Serving(it), Event::BodyEnded { body }) => it.body_ended(body, cx),
+        (Stage::Serving(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Serving(it), Event::Dying) => it.dying(),
+        (Stage::Serving(it), Event::Exited(exited)) => it.exited(exited, cx),
 
-        match &mut self.stage {
-            Stage::Stopped => self.claim(),
-            Stage::Claiming { due, .. } => *due = (*due).min(since + swap_timeout),
-            Stage::Loading(loading) => {
-                loading.alone_since = None;
-                loading.set_times(&self.policy);
+        // An external server.
+        (Stage::Borrowing(it), Event::Asked { suspect, .. }) => it.asked(suspect, cx),
+        (Stage::Borrowing(it), Event::Claim(claim)) => it.renewed(claim, cx),
+        (Stage::Borrowing(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
+        (Stage::Borrowing(it), Event::Leases(leases)) => it.counted(leases, cx),
+        (Stage::Borrowing(it), Event::BodyEnded { body }) => it.body_ended(body, cx),
+        (Stage::Borrowing(it), Event::Tick) => it.timed_out(cx),
+
+        // A stop.
+        (Stage::Stopping(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Stopping(it), Event::Gone { .. }) => it.gone(cx),
+        (Stage::AwaitingPort(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
+        (Stage::AwaitingPort(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Unkillable, Event::Gone { .. }) => cx.rest(),
+
+        // By hand.
+        (stage, Event::StopAsked) => stage.stop_asked(cx),
+        (stage, Event::RetireAsked { limit }) => stage.retire_asked(limit, cx),
+        (stage, Event::HandlesGone) => stage.retire_asked(None, cx),
+        (stage, Event::PolicyChanged(former)) => stage.policy_changed(former, cx),
+
+        // Its process has ended, or is being ended.
+        (stage, Event::BodyEnded { body }) => {
+            let (bodies, lives) = (vec![body], Some(false));
+            cx.act(Action::Confirm { bodies, lives });
+            stage
+        }
+
+        // Everything else comes too late to matter.
+        (stage, _) => stage,
+    }
+}
+
+impl Stage {
+    /// Now, whatever leases are out. The callers that wait are served by a new start.
+    fn stop_asked(self, cx: &mut Common) -> Self {
+        cx.backoff.forgive();
+        match self {
+            Self::Spawning(it) => Self::Spawning(it.cancel(StopReason::Asked)),
+            Self::Loading(it) => it.stop(StopReason::Asked, cx),
+            Self::Serving(it) => it.cut(StopReason::Asked, cx),
+            Self::Borrowing(_) => Borrowing::forget(cx),
+            Self::Stopping(it) => Self::Stopping(it.call_off(cx)),
+            Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
+            Self::Unkillable => cx.cannot_stop(),
+            // No process of this service runs.
+            Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) => {
+                cx.act(Action::StopsDone { killed: true });
+                self
             }
-            Stage::Ready(_) => self.asked_while_ready(suspect, leases),
-            _ => {}
         }
     }
 
-    /// Why somebody who asks now gets an error at once.
-    fn refusal(&self, ask: &Ask) -> Option<Failure> {
-        let waiters = self.waiters.len();
-        match &self.stage {
-            Stage::Unkillable => Some(Failure::Unkillable),
-            Stage::Stopped | Stage::Stopping(_) | Stage::Settling { .. } if self.backs_off() => {
-                Some(self.crash_loop())
+    /// No handle asks for it any more: existing leases may end, and a start that nobody waits for is stopped.
+    fn retire_asked(self, limit: Option<Time>, cx: &mut Common) -> Self {
+        let is_waited_for = !cx.waiters.is_empty();
+        match self {
+            Self::Serving(it) => it.close(StopReason::Retired, limit, cx),
+            Self::Borrowing(it) => it.close(limit, cx),
+            Self::Stopping(it) => Self::Stopping(it.call_off(cx)),
+            Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
+            Self::Unkillable => cx.cannot_stop(),
+            stage if is_waited_for => {
+                cx.act(Action::StopsDone { killed: true });
+                stage
             }
-            _ if ask.max_waiters.is_some_and(|most| waiters >= most) => {
-                Some(Failure::Overloaded { waiters })
+            Self::Spawning(it) => Self::Spawning(it.cancel(StopReason::Retired)),
+            Self::Loading(it) => it.stop(StopReason::Retired, cx),
+            Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) => cx.rest(),
+        }
+    }
+
+    fn policy_changed(self, former: Policy, cx: &mut Common) -> Self {
+        match self {
+            Self::Inspecting(it) => Self::Inspecting(it.policy_changed(former, cx)),
+            Self::Loading(it) => Self::Loading(it.policy_changed(cx)),
+            Self::Serving(_) | Self::Borrowing(_) => {
+                cx.act(Action::ReadLeases);
+                self
             }
-            _ => None,
+            stage => stage,
         }
-    }
-
-    fn dismissed(&mut self, handle: u64) {
-        if self.fail_those_of(handle, &Failure::ShutDown) {
-            self.somebody_left();
-        }
-    }
-
-    fn policy_changed(&mut self, policy: Policy) {
-        let former = std::mem::replace(&mut self.policy, policy);
-        match &mut self.stage {
-            Stage::Looking { until, .. } => {
-                let begun = until.saturating_sub(former.ready_timeout);
-                *until = begun + policy.ready_timeout;
-            }
-            Stage::Loading(loading) => loading.set_times(&policy),
-            Stage::Ready(_) => self.act(Action::Look),
-            _ => {}
-        }
-    }
-
-    fn tick(&mut self) {
-        match &self.stage {
-            Stage::Claiming { .. } => self.swap_timeouts(),
-            Stage::Looking { .. } => self.stranger_timeout(),
-            Stage::Loading(_) => self.loading_timeouts(),
-            Stage::Ready(_) => self.ready_timeouts(),
-            Stage::Stopping(_) => self.stopping_timeouts(),
-            Stage::Settling { .. } => self.settle_timeout(),
-            Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => {}
-        }
-    }
-
-    fn act(&mut self, action: Action) {
-        self.actions.push(action);
-    }
-
-    fn grant_all(&mut self) {
-        let waiters: Vec<_> = std::mem::take(&mut self.waiters).into_keys().collect();
-        if !waiters.is_empty() {
-            self.act(Action::Grant(waiters));
-        }
-    }
-
-    /// A failed start is told even if nobody waits any more: the next request wants to know of it.
-    fn fail_all(&mut self, failure: Failure) {
-        let waiters: Vec<_> = std::mem::take(&mut self.waiters).into_keys().collect();
-        if !waiters.is_empty() || failure.is_news() {
-            self.act(Action::Fail(waiters, failure));
-        }
-    }
-
-    /// Whether there was anybody.
-    fn fail_those_of(&mut self, handle: u64, failure: &Failure) -> bool {
-        let failed = self.take_waiters(|waiter| waiter.handle == handle);
-        let any = !failed.is_empty();
-        if any {
-            self.act(Action::Fail(failed, failure.clone()));
-        }
-        any
-    }
-
-    fn take_waiters(&mut self, which: impl Fn(&Waiter) -> bool) -> Vec<u64> {
-        let waiters = self.waiters.iter().filter(|(_, waiter)| which(waiter));
-        let taken = waiters.map(|(id, _)| *id).collect();
-        self.waiters.retain(|_, waiter| !which(waiter));
-        taken
-    }
-
-    /// The handle whose probe is used: of who has waited longest.
-    fn prober(&self) -> u64 {
-        self.waiters
-            .values()
-            .next()
-            .map_or(self.asker, |waiter| waiter.handle)
-    }
-
-    fn probe(&mut self, after: Duration) {
-        let handle = self.prober();
-        self.act(Action::Probe { handle, after });
-    }
-
-    fn backs_off(&self) -> bool {
-        self.now < self.not_before
-    }
-
-    fn crash_loop(&self) -> Failure {
-        let retry_after = self.not_before.saturating_sub(self.now);
-        Failure::CrashLoop {
-            failures: self.failures,
-            retry_after,
-        }
-    }
-
-    fn count_failure(&mut self) {
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = self.now + backoff::delay(self.failures);
-        self.failed = true;
-    }
-
-    fn forgive(&mut self) {
-        self.failures = 0;
-        self.not_before = Time::ZERO;
-        self.failed = false;
     }
 }

@@ -1,21 +1,16 @@
-//! How often to ask.
+//! How often a service that is not ready is probed.
 
 use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// Most small servers are up within it, and it is over before the cost adds up.
-const EAGER: Duration = Duration::from_secs(1);
-
-/// How long to wait before the next probe, when the last one took `took`.
+/// The pause before the next probe, after so long a wait: 1 % of it, at least 1 ms and at most 50 ms.
 ///
-/// Fifty times that keeps probing at about 2 % of a core, on a slow machine as on a fast one; ten
-/// times in the first second. Bounded, so that neither is a server stormed nor readiness missed
-/// for long.
-pub(crate) fn pause(took: Duration, since_spawn: Duration) -> Duration {
-    let times = if since_spawn < EAGER { 10 } else { 50 };
-    took.saturating_mul(times).clamp(SHORTEST, LONGEST)
+/// So readiness is noticed at most 1 % of the start late, and probing costs little of a core, however long a
+/// probe takes.
+pub(crate) fn pause(waited: Duration) -> Duration {
+    (waited / 100).clamp(SHORTEST, LONGEST)
 }
 
 #[cfg(test)]
@@ -23,33 +18,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_follows_the_cost_of_the_last_probe() {
-        let us = Duration::from_micros;
-        let young = Duration::from_millis(999);
-        let old = Duration::from_secs(1);
-        for (took, since_spawn, expected) in [
-            (us(0), young, us(1_000)),
-            (us(0), old, us(1_000)),
-            (us(20), young, us(1_000)),
-            (us(20), old, us(1_000)),
-            (us(100), Duration::ZERO, us(1_000)),
-            (us(100), old, us(5_000)),
-            (us(400), young, us(4_000)),
-            (us(400), old, us(20_000)),
-            (us(1_000), young, us(10_000)),
-            (us(1_000), old, us(50_000)),
-            (us(4_999), young, us(49_990)),
-            (us(5_001), young, us(50_000)),
-            (us(2_000_000), young, us(50_000)),
-            (us(2_000_000), Duration::MAX, us(50_000)),
-            (Duration::MAX, young, us(50_000)),
-            (Duration::MAX, old, us(50_000)),
+    fn a_pause_is_one_percent_of_the_wait_within_bounds() {
+        for (waited_ms, expected_us) in [
+            (0, 1_000),
+            (99, 1_000),
+            (100, 1_000),
+            (150, 1_500),
+            (300, 3_000),
+            (1_000, 10_000),
+            (5_000, 50_000),
+            (5_001, 50_000),
+            (3_600_000, 50_000),
         ] {
-            assert_eq!(
-                pause(took, since_spawn),
-                expected,
-                "after {took:?} at {since_spawn:?}"
-            );
+            let waited = Duration::from_millis(waited_ms);
+            let expected = Duration::from_micros(expected_us);
+            assert_eq!(pause(waited), expected, "after {waited:?}");
         }
+        assert_eq!(pause(Duration::MAX), LONGEST);
     }
 }

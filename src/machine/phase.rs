@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Nothing runs, and nothing keeps the next request from starting it.
+    /// Nothing runs. The next request starts it.
     Stopped,
-    /// A request or [`start`](crate::LocalService::start) asked for it, and it is not ready yet. While
-    /// its process loads, it has an ownership ([`Owned`](Ownership::Owned)) and a pid; before that, it waits for its
-    /// endpoint or looks at what is there.
+    /// A request or [`start`](crate::LocalService::start) asked for it, and it is not ready yet. First it
+    /// waits for its address, then it looks whether a server is running there. While its process loads, it
+    /// has an [`Ownership`] and a pid.
     Starting,
     /// It answers its health URL, and requests are sent.
     Ready,
     /// Its process is being stopped.
     Stopping,
-    /// The last start failed: until its back-off is over, or while a process cannot be killed,
-    /// requests fail at once.
+    /// The last start failed. Until the back-off is over, or while a process cannot be killed, requests
+    /// fail at once.
     Failed,
 }
 
@@ -25,8 +25,12 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Ownership {
-    /// We did, and we stop it.
+    /// Your program started it, and stops it.
     Owned,
-    /// It was already there. It is used, and never stopped.
-    External,
+    /// It was already running. It is used, and never stopped.
+    #[non_exhaustive]
+    External {
+        /// Its process, where the system tells.
+        pid: Option<u32>,
+    },
 }

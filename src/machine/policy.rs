@@ -1,17 +1,17 @@
-//! The times that all handles of one process share.
+//! The times that all handles of one instance share.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long things may take. Where the handles of one process differ, the longest wins.
+/// How long things may take. Where the handles of one instance differ, the longest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Policy {
     pub(crate) ready_timeout: Duration,
-    /// `None`: never stopped for being idle.
+    /// `None`: an idle instance is never stopped.
     pub(crate) idle_stop: Option<Duration>,
     pub(crate) stop_timeout: Duration,
-    /// `None`: a start that nobody waits for any more goes on.
+    /// `None`: a start continues when its last waiter has left.
     pub(crate) abandon_grace: Option<Duration>,
     pub(crate) recheck: Duration,
 }

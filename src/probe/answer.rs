@@ -24,16 +24,23 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// What it means for the state machine.
+    /// As far as a decision depends on it.
     pub(crate) fn sight(self) -> Sight {
         match self {
-            Self::Ready => Sight::Wanted,
+            Self::Ready => Sight::Ready,
             Self::Refused => Sight::Refused,
             Self::Silent => Sight::Silent,
-            Self::Closed => Sight::Broken,
-            Self::Status(status) => Sight::Status(status),
-            Self::NotHttp => Sight::Garbled,
+            Self::Closed | Self::Status(503) => Sight::Loading,
+            Self::Status(401 | 403) => Sight::Denied,
+            // A proxy says that the server behind it is down.
+            Self::Status(502 | 504) => Sight::Down,
+            Self::Status(_) | Self::NotHttp => Sight::Other,
         }
+    }
+
+    /// Whether a server lives there: silence says nothing, so nothing follows from it.
+    pub(crate) fn shows_life(self) -> bool {
+        !matches!(self, Self::Refused | Self::Closed)
     }
 }
 

@@ -1,50 +1,32 @@
-//! Who has an endpoint, and who waits for it.
-//!
-//! Two servers cannot listen on one port, so a service claims its endpoints before it looks at what
-//! is there, and gives them back when nothing of its process is left. A service that waits makes the
-//! one that has the endpoint retire: first among the services of this process ([`queue`]), then among
-//! those of other host processes ([`hosts`](super::hosts)).
+//! A claim on the addresses of a service, and what becomes of it.
 
-#[cfg(test)]
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use tokio::time::{Instant, sleep};
 
 use super::{
-    peers::{self, Bell, Hosts, Ring, Standing},
+    peers::{self, Bell, Peers, Ring, Standing},
     queue::{Place, Queues},
 };
 use crate::{config::Identity, machine::Claim};
 
-/// The claims of a host process.
-#[derive(Debug, Default)]
+/// The claims of a program.
 pub(crate) struct Claims {
     queues: Arc<Queues>,
-    reach: Reach,
+    /// Where the peers are met that respect them; asked at first need.
+    folder: Box<dyn Fn() -> Option<Arc<PathBuf>> + Send + Sync>,
 }
 
-/// Who respects a claim.
-#[derive(Debug, Default)]
-enum Reach {
-    /// The services of this process.
-    #[default]
-    Process,
-    /// Those of all processes of our user.
-    User,
-    /// Those of whoever shares the folder.
-    #[cfg(test)]
-    Folder(Arc<PathBuf>),
-}
-
-/// A claim; dropping it gives the endpoints back, or leaves the queues.
+/// A claim; dropping it gives the addresses back, or leaves the queues.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    hosts: Arc<Hosts>,
+    peers: Arc<Peers>,
     place: Place,
-    granted: bool,
-    wanted: bool,
-    /// Since when other host processes are waited for.
+    /// A peer that has the address for the same server is to make way, too.
+    evict: bool,
+    /// What was told last.
+    told: Option<Claim>,
+    /// Since when peers are waited for.
     waits_since: Option<Instant>,
     holder: Option<String>,
     ring: Ring,
@@ -52,40 +34,26 @@ pub(crate) struct Ticket {
 }
 
 impl Claims {
-    /// Claims that all host processes of this user know of.
-    pub(crate) fn among_hosts() -> Self {
+    /// Claims that the peers respect which share the folder; `None` for none.
+    pub(crate) fn new(folder: impl Fn() -> Option<Arc<PathBuf>> + Send + Sync + 'static) -> Self {
         Self {
             queues: Arc::default(),
-            reach: Reach::User,
+            folder: Box::new(folder),
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self {
-            queues: Arc::default(),
-            reach: Reach::Folder(Arc::new(folder.to_owned())),
-        }
+    /// The dealings of a service with its peers; its claims are made with it.
+    pub(crate) fn peers(&self, identity: Identity, name: &str) -> Arc<Peers> {
+        Arc::new(Peers::new((self.folder)(), identity, name))
     }
 
-    /// What a service has to do with other host processes; its claims are made with it.
-    pub(crate) fn hosts(&self, identity: Identity, name: &str) -> Arc<Hosts> {
-        let folder = match &self.reach {
-            Reach::Process => None,
-            Reach::User => peers::folder(),
-            #[cfg(test)]
-            Reach::Folder(folder) => Some(folder.clone()),
-        };
-        Arc::new(Hosts::new(folder, identity, name))
-    }
-
-    /// Claims the endpoints of the identity.
-    pub(crate) fn claim(&self, name: &str, hosts: &Arc<Hosts>) -> Ticket {
+    /// Claims the addresses of the identity.
+    pub(crate) fn claim(&self, name: &str, peers: &Arc<Peers>, evict: bool) -> Ticket {
         Ticket {
-            hosts: hosts.clone(),
-            place: self.queues.join(name, hosts.endpoints()),
-            granted: false,
-            wanted: false,
+            peers: peers.clone(),
+            place: self.queues.join(name, peers.endpoints()),
+            evict,
+            told: None,
             waits_since: None,
             holder: None,
             ring: Ring::default(),
@@ -94,60 +62,102 @@ impl Claims {
     }
 }
 
+impl Default for Claims {
+    /// Claims that no peer knows of.
+    fn default() -> Self {
+        Self::new(|| None)
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queues = &self.queues;
+        f.debug_struct("Claims")
+            .field("queues", queues)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Ticket {
-    /// What has become of the claim since the last call.
+    /// What has become of the claim, whenever that is something else than before.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
     pub(crate) async fn next(&mut self) -> Claim {
-        if !self.granted {
-            self.place.first().await;
-            self.settle().await;
-            self.granted = true;
-            return Claim::Granted;
-        }
         loop {
-            let wanted = self.place.is_wanted() || self.bell.as_ref().is_some_and(Bell::is_rung);
-            if std::mem::replace(&mut self.wanted, wanted) != wanted {
-                return if wanted {
-                    Claim::Wanted
+            let news = self.negotiate().await.filter(|it| self.told != Some(*it));
+            if let Some(claim) = news {
+                self.told = Some(claim);
+                return claim;
+            }
+            self.changed().await;
+        }
+    }
+
+    /// `None` while the address changes hands.
+    async fn negotiate(&mut self) -> Option<Claim> {
+        if self.peers.owns() {
+            return Some(self.as_owner());
+        }
+        if !self.place.is_first() {
+            return Some(Claim::Rival);
+        }
+        match self.peers.try_own() {
+            Standing::Owner => {
+                self.ring.stop();
+                Some(self.as_owner())
+            }
+            Standing::Guest { bell, is_open } => {
+                if self.evict {
+                    self.ring.at(&bell).await;
                 } else {
-                    Claim::Unwanted
-                };
+                    self.ring.stop();
+                }
+                Some(Claim::Guest { open: is_open })
             }
-            if self.bell.is_none() && self.hosts.owns() {
-                self.bell = Some(self.hosts.hang_bell());
+            Standing::Rival { holder, bell } => {
+                self.holder = Some(holder);
+                self.ring.at(&bell).await;
+                Some(Claim::Rival)
             }
+            Standing::Unsettled => None,
+        }
+    }
+
+    fn as_owner(&mut self) -> Claim {
+        self.holder = None;
+        if self.bell.is_none() {
+            self.bell = Some(self.peers.hang_bell());
+        }
+        let is_rung = self.bell.as_ref().is_some_and(Bell::is_rung);
+        match self.told {
+            Some(Claim::Owner | Claim::Uncontested) if is_rung || self.place.is_contested() => {
+                Claim::Contested
+            }
+            Some(Claim::Contested) if is_rung || self.place.is_contested() => Claim::Contested,
+            Some(Claim::Contested | Claim::Uncontested) => Claim::Uncontested,
+            // First that it is the owner.
+            _ => Claim::Owner,
+        }
+    }
+
+    /// Resolves when there may be news.
+    async fn changed(&mut self) {
+        if let Some(bell) = &mut self.bell {
             tokio::select! {
                 () = self.place.changed() => {}
-                () = changed(self.bell.as_mut()) => {}
+                () = bell.changed() => {}
             }
-        }
-    }
-
-    /// Waits while another host process has the endpoint for another server. One that has it for the
-    /// same server is no hindrance: that one is used.
-    async fn settle(&mut self) {
-        let since = *self.waits_since.get_or_insert_with(Instant::now);
-        loop {
-            match self.hosts.try_own() {
-                Standing::Owner | Standing::Guest { .. } => {
-                    self.ring.stop();
-                    self.holder = None;
-                    return;
-                }
-                Standing::Rival { holder, bell } => {
-                    self.holder = Some(holder);
-                    self.ring.at(&bell).await;
-                }
-                Standing::Unsettled => {}
-            }
+        } else if self.place.is_first() {
+            let since = *self.waits_since.get_or_insert_with(Instant::now);
             sleep(peers::pace(since.elapsed(), peers::EAGERLY)).await;
+        } else {
+            self.place.changed().await;
         }
     }
 
-    /// Who has the endpoint.
+    /// The service that has the address.
     pub(crate) fn holder(&self) -> Option<String> {
         let here = self.place.holder();
         here.map(|name| format!("local service `{name}`"))
@@ -155,18 +165,10 @@ impl Ticket {
     }
 }
 
-async fn changed(bell: Option<&mut Bell>) {
-    match bell {
-        Some(bell) => bell.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // In this order: the bell is the owner's, and who is next in this process is to find the
-        // endpoint free.
+        // In this order: the bell is the owner's, and the next service of this program is to find the address free.
         self.bell = None;
-        self.hosts.release();
+        self.peers.release();
     }
 }

@@ -1,4 +1,8 @@
-//! Who may have an address: among the services of this program, and among those of its peers.
+//! Who may have an address.
+//!
+//! Two servers cannot listen on one port, so a service claims its addresses before it looks what is running there, and
+//! gives them back when nothing of its process is left. A service that waits makes the one that has the address
+//! retire: first among the services of this program ([`queue`]), then among those of its [`peers`].
 
 mod claim;
 pub(crate) mod peers;

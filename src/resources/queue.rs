@@ -1,4 +1,4 @@
-//! Who of this process has an endpoint, and who waits for it.
+//! Which service of this program has an address, and which ones wait for it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,45 +9,45 @@ use tokio::sync::watch;
 
 use crate::config::Address;
 
-/// The endpoints of a host process.
+/// The addresses that the services of this program claim.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     queues: Mutex<HashMap<Address, VecDeque<Arc<Claimant>>>>,
 }
 
-/// One that has an endpoint, or waits for it.
+/// A service that has an address, or waits for it.
 #[derive(Debug)]
 struct Claimant {
     name: String,
     endpoints: Vec<Address>,
-    standing: watch::Sender<Standing>,
+    rank: watch::Sender<Rank>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum Rank {
     Waiting,
     First,
-    /// First, and somebody else waits.
-    Wanted,
+    /// First, and another service waits.
+    Contested,
 }
 
-/// Where a claimant stands; dropping it leaves the queues.
+/// The place of a claimant in the queues; dropping it leaves them.
 #[derive(Debug)]
 pub(crate) struct Place {
     queues: Arc<Queues>,
     claimant: Arc<Claimant>,
-    standing: watch::Receiver<Standing>,
+    rank: watch::Receiver<Rank>,
 }
 
 impl Queues {
     /// Queues for all the endpoints at once, so that no two can wait for each other.
     pub(crate) fn join(self: &Arc<Self>, name: &str, endpoints: &[Address]) -> Place {
-        let (sender, standing) = watch::channel(Standing::Waiting);
+        let (sender, rank) = watch::channel(Rank::Waiting);
         let (name, endpoints) = (name.to_owned(), endpoints.to_vec());
         let claimant = Arc::new(Claimant {
             name,
             endpoints,
-            standing: sender,
+            rank: sender,
         });
         let mut queues = self.lock();
         for endpoint in &claimant.endpoints {
@@ -61,7 +61,7 @@ impl Queues {
         Place {
             queues: self.clone(),
             claimant,
-            standing,
+            rank,
         }
     }
 
@@ -79,24 +79,21 @@ impl Queues {
         Self::tell(&queues, &leaving.endpoints);
     }
 
-    /// Tells everybody at these endpoints where they stand now.
+    /// Tells all claimants of these addresses which rank they have now.
     fn tell(queues: &HashMap<Address, VecDeque<Arc<Claimant>>>, endpoints: &[Address]) {
         let affected = endpoints
             .iter()
             .filter_map(|endpoint| queues.get(endpoint))
             .flatten();
         for claimant in affected {
-            let standing = Self::standing(queues, claimant);
+            let rank = Self::rank(queues, claimant);
             claimant
-                .standing
-                .send_if_modified(|was| std::mem::replace(was, standing) != standing);
+                .rank
+                .send_if_modified(|was| std::mem::replace(was, rank) != rank);
         }
     }
 
-    fn standing(
-        queues: &HashMap<Address, VecDeque<Arc<Claimant>>>,
-        claimant: &Arc<Claimant>,
-    ) -> Standing {
+    fn rank(queues: &HashMap<Address, VecDeque<Arc<Claimant>>>, claimant: &Arc<Claimant>) -> Rank {
         let mut queues = claimant
             .endpoints
             .iter()
@@ -107,11 +104,11 @@ impl Queues {
                 .is_some_and(|first| Arc::ptr_eq(first, claimant))
         };
         if !queues.clone().all(leads) {
-            Standing::Waiting
+            Rank::Waiting
         } else if queues.any(|queue| queue.len() > 1) {
-            Standing::Wanted
+            Rank::Contested
         } else {
-            Standing::First
+            Rank::First
         }
     }
 
@@ -121,27 +118,25 @@ impl Queues {
 }
 
 impl Place {
-    /// Resolves when nobody stands before us. Cancel safe.
-    pub(crate) async fn first(&mut self) {
-        while *self.standing.borrow_and_update() == Standing::Waiting {
-            self.changed().await;
-        }
+    /// Whether no other service is before this one.
+    pub(crate) fn is_first(&self) -> bool {
+        *self.rank.borrow() != Rank::Waiting
     }
 
-    /// Whether somebody stands behind us.
-    pub(crate) fn is_wanted(&self) -> bool {
-        *self.standing.borrow() == Standing::Wanted
+    /// Whether another service waits behind this one.
+    pub(crate) fn is_contested(&self) -> bool {
+        *self.rank.borrow() == Rank::Contested
     }
 
-    /// Resolves when we stand elsewhere. Cancel safe.
+    /// Resolves when the rank has changed since the last call. Cancel safe.
     pub(crate) async fn changed(&mut self) {
-        // The sender lives as long as the claimant that we hold.
-        if self.standing.changed().await.is_err() {
+        // The sender lives as long as the claimant that this place holds.
+        if self.rank.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// The name of who stands before us.
+    /// The name of the service that is before this one.
     pub(crate) fn holder(&self) -> Option<String> {
         let queues = self.queues.lock();
         let firsts = self
@@ -171,50 +166,44 @@ mod tests {
         }
     }
 
-    fn standing(place: &Place) -> Standing {
-        *place.standing.borrow()
+    fn rank(place: &Place) -> Rank {
+        *place.rank.borrow()
     }
 
     #[test]
-    fn who_comes_second_waits_and_makes_the_first_wanted() {
+    fn the_second_waits_and_the_first_is_contested() {
         let queues = Arc::new(Queues::default());
         let first = queues.join("first", &[endpoint(1)]);
-        assert_eq!(standing(&first), Standing::First);
+        assert_eq!(rank(&first), Rank::First);
         let second = queues.join("second", &[endpoint(1)]);
-        assert_eq!(standing(&first), Standing::Wanted);
-        assert_eq!(standing(&second), Standing::Waiting);
+        assert_eq!(rank(&first), Rank::Contested);
+        assert_eq!(rank(&second), Rank::Waiting);
         assert_eq!(second.holder().as_deref(), Some("first"));
         drop(first);
-        assert_eq!(standing(&second), Standing::First);
+        assert_eq!(rank(&second), Rank::First);
         assert_eq!(second.holder(), None);
     }
 
     #[test]
-    fn who_leaves_the_queue_is_not_waited_for() {
+    fn a_claimant_that_leaves_is_not_waited_for() {
         let queues = Arc::new(Queues::default());
         let first = queues.join("first", &[endpoint(1)]);
         drop(queues.join("second", &[endpoint(1)]));
-        assert_eq!(standing(&first), Standing::First);
+        assert_eq!(rank(&first), Rank::First);
         drop(first);
         assert!(queues.lock().is_empty());
     }
 
     #[test]
-    fn two_endpoints_are_had_together() {
+    fn two_addresses_are_had_together() {
         let queues = Arc::new(Queues::default());
         let one = queues.join("one", &[endpoint(1)]);
         let both = queues.join("both", &[endpoint(1), endpoint(2)]);
         let two = queues.join("two", &[endpoint(2)]);
-        assert_eq!(
-            (standing(&both), standing(&two)),
-            (Standing::Waiting, Standing::Waiting)
-        );
+        assert_eq!((rank(&both), rank(&two)), (Rank::Waiting, Rank::Waiting));
         drop(one);
-        assert_eq!(
-            (standing(&both), standing(&two)),
-            (Standing::Wanted, Standing::Waiting)
-        );
+        assert_eq!((rank(&both), rank(&two)), (Rank::Contested, Rank::Waiting));
         drop(both);
-        assert_eq!(standing(&two), Standing::First);
+        assert_eq!(rank(&two), Rank::First);
     }
 }

@@ -12,15 +12,13 @@ use std::{
 use http::Uri;
 use tokio::{sync::watch, time::Instant};
 
-use super::{instance::Core, lease::Lease, status::Status};
+use super::{lease::Lease, status::Status};
 use crate::{
     config::Settings,
     error::{Error, ErrorKind},
+    leases::{Grant, Instances},
     machine::{Record, Want},
-    supervisor::{
-        shared::{Attached, Grant, Shared, Snapshot},
-        trace,
-    },
+    supervisor::{self, Attached, Client, Snapshot},
 };
 #[cfg(feature = "retry")]
 use crate::{launch::process, probe};
@@ -41,20 +39,20 @@ pub struct LocalService {
 struct Handle {
     id: u64,
     attached: Attached,
-    core: Arc<Core>,
+    client: Arc<Client>,
     is_shut_down: AtomicBool,
 }
 
 impl LocalService {
-    pub(crate) fn attach(name: String, settings: Arc<Settings>, core: Arc<Core>) -> Self {
+    pub(crate) fn attach(name: String, settings: Arc<Settings>, client: Arc<Client>) -> Self {
         let attached = Attached { name, settings };
-        let id = core.attach(attached.clone());
+        let id = client.attach(attached.clone());
         let is_shut_down = AtomicBool::new(false);
         Self {
             handle: Arc::new(Handle {
                 id,
                 attached,
-                core,
+                client,
                 is_shut_down,
             }),
         }
@@ -100,7 +98,7 @@ impl LocalService {
         let begun = Instant::now();
         let granted = self.ask(Want::Lease).await;
         let waited = begun.elapsed();
-        trace::waited(self.name(), waited, granted.as_ref().err());
+        supervisor::waited(self.name(), waited, granted.as_ref().err());
         match granted? {
             Some(grant) => Ok(Lease::new(self.clone(), grant.accept(), waited)),
             None => Err(self.error(ErrorKind::ShutDown {})),
@@ -131,7 +129,7 @@ impl LocalService {
         if self.is_shut_down() {
             return None;
         }
-        self.shared().leases.take()
+        self.instances().leases.take()
     }
 
     /// Starts the server ahead of the first request, and waits until it is ready. No lease is kept, so
@@ -150,7 +148,7 @@ impl LocalService {
 
     /// Whether a lease could be taken.
     pub(crate) fn is_ready(&self) -> bool {
-        let word = self.shared().leases.word();
+        let word = self.instances().leases.word();
         word.is_open() && !word.is_suspect()
     }
 
@@ -161,12 +159,15 @@ impl LocalService {
 
     async fn ask(&self, want: Want) -> Result<Option<Grant>, Error> {
         let Handle {
-            id, attached, core, ..
+            id,
+            attached,
+            client,
+            ..
         } = &*self.handle;
         if self.is_shut_down() {
             return Err(self.error(ErrorKind::ShutDown {}));
         }
-        let answer = core.ask(*id, attached, want).await;
+        let answer = client.ask(*id, attached, want).await;
         answer.map_err(|error| error.named(self.name()))
     }
 
@@ -184,19 +185,19 @@ impl LocalService {
     ///
     /// Once polled, the stop goes on without the future.
     pub async fn stop(&self) -> Result<(), Error> {
-        let stopped = self.handle.core.stop().await;
+        let stopped = self.handle.client.stop().await;
         stopped.map_err(|error| error.named(self.name()))
     }
 
     /// What it is doing now. Never waits.
     #[must_use]
     pub fn status(&self) -> Status {
-        let snapshot = self.shared().snapshot.borrow().clone();
+        let snapshot = self.handle.client.board.snapshot.borrow().clone();
         self.status_of(snapshot)
     }
 
     fn status_of(&self, snapshot: Snapshot) -> Status {
-        let (now, leases) = (self.shared().now(), &self.shared().leases);
+        let (now, leases) = (self.instances().now(), &self.instances().leases);
         let word = leases.word();
         let up_for = snapshot.ready_since.map(|since| now.saturating_sub(since));
         let is_idle = up_for.is_some() && word.count() == 0;
@@ -218,7 +219,7 @@ impl LocalService {
     pub fn watch(&self) -> StatusWatch {
         StatusWatch {
             service: self.clone(),
-            snapshots: self.shared().snapshot.subscribe(),
+            snapshots: self.handle.client.board.snapshot.subscribe(),
         }
     }
 
@@ -226,20 +227,24 @@ impl LocalService {
     /// event.
     #[must_use]
     pub fn journal(&self) -> Vec<Record> {
-        self.shared().journal.records(self.shared().now())
+        self.handle
+            .client
+            .board
+            .journal
+            .records(self.instances().now())
     }
 
     /// The current instance; while there is none, the next one.
     #[cfg(feature = "retry")]
     pub(crate) fn run_to_come(&self) -> u64 {
-        self.shared().leases.word().run()
+        self.instances().leases.word().instance()
     }
 
     /// Whether this instance has ended, or its server is gone and that was not noticed yet. Asks the
     /// operating system; never waits.
     #[cfg(feature = "retry")]
     pub(crate) fn has_lost(&self, run: u64) -> bool {
-        let pid = self.shared().snapshot.borrow().pid;
+        let pid = self.handle.client.board.snapshot.borrow().pid;
         self.run_to_come() != run
             || pid.is_some_and(|pid| !process::is_running(pid))
             || probe::refuses(&self.settings().target)
@@ -249,12 +254,12 @@ impl LocalService {
         &self.handle.attached.settings
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.handle.core
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.handle.client
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.handle.core.shared
+    pub(super) fn instances(&self) -> &Instances {
+        &self.handle.client.instances
     }
 
     pub(crate) fn error(&self, kind: ErrorKind) -> Error {
@@ -266,9 +271,9 @@ impl LocalService {
         Arc::ptr_eq(&self.handle, &other.handle)
     }
 
-    /// Whether it is the handle with this number at that core.
-    pub(crate) fn is_handle(&self, id: u64, core: &Arc<Core>) -> bool {
-        self.handle.id == id && Arc::ptr_eq(self.core(), core)
+    /// Whether it is the handle with this number of that client.
+    pub(crate) fn is_handle(&self, id: u64, client: &Arc<Client>) -> bool {
+        self.handle.id == id && Arc::ptr_eq(self.client(), client)
     }
 
     #[inline]
@@ -279,8 +284,8 @@ impl LocalService {
     /// Gives out no new leases, and fails the requests that wait for one.
     pub(crate) fn shut_down(&self) {
         self.handle.is_shut_down.store(true, SeqCst);
-        self.handle.core.detach(self.handle.id);
-        self.handle.core.dismiss(self.handle.id);
+        self.handle.client.detach(self.handle.id);
+        self.handle.client.dismiss(self.handle.id);
     }
 }
 
@@ -296,7 +301,7 @@ impl fmt::Debug for LocalService {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.core.detach(self.id);
+        self.client.detach(self.id);
     }
 }
 

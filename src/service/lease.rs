@@ -11,9 +11,8 @@ use tokio::sync::oneshot;
 use super::handle::LocalService;
 use crate::{
     error::{BoxError, Error, ErrorKind},
-    leases::{wakers::Place, word::Outcome},
-    machine::End,
-    supervisor::shared::Ended,
+    leases::{Outcome, PastInstance, wakers::Place},
+    machine::InstanceEnd,
 };
 
 /// One use of a [`LocalService`] in progress: while it is held, the process is stopped by nothing
@@ -49,9 +48,9 @@ impl Lease {
         self.waited
     }
 
-    /// The run that it counts on: each life of the process has a number of its own.
+    /// The number of the instance that it counts on. Each start of the process is another instance.
     #[must_use]
-    pub fn run(&self) -> u64 {
+    pub fn instance(&self) -> u64 {
         self.run
     }
 
@@ -69,38 +68,39 @@ impl Lease {
 
     /// Makes the next request ask first whether the server still lives.
     pub(crate) fn suspect(&self) {
-        self.service.shared().leases.suspect(self.run);
+        self.service.instances().leases.suspect(self.run);
     }
 
     /// Our error, if the run was stopped under the lease.
     #[inline]
     pub(crate) fn stopped(&self) -> Option<Error> {
-        let ended = self.service.shared().end_of(self.run)?;
-        (ended.end == End::Stopped).then(|| self.service.error(ErrorKind::Stopped {}))
+        let ended = self.service.instances().end_of(self.run)?;
+        (ended.end == InstanceEnd::Stopped).then(|| self.service.error(ErrorKind::Stopped {}))
     }
 
     /// Our error, if no response can come any more, whatever the client still waits for.
     fn unanswerable(&self) -> Option<Error> {
-        let ended = self.service.shared().end_of(self.run)?;
+        let ended = self.service.instances().end_of(self.run)?;
         match ended.end {
-            End::Stopped => self.stopped(),
-            End::Died if ended.is_silent => Some(self.death().cut_off()),
+            InstanceEnd::Stopped => self.stopped(),
+            InstanceEnd::Died if ended.answers_over => Some(self.death().cut_off()),
             _ => None,
         }
     }
 
     /// Asks whether the run goes on.
     pub(crate) fn confirm(&self) -> oneshot::Receiver<bool> {
-        self.service.core().confirm(self.run)
+        self.service.client().confirm(self.run)
     }
 
     /// What the run died of, for a request or a body that was cut off by it.
     pub(crate) fn death(&self) -> Error {
-        let kind = match self.service.shared().end_of(self.run) {
-            Some(Ended {
-                end: End::Stopped, ..
+        let kind = match self.service.instances().end_of(self.run) {
+            Some(PastInstance {
+                end: InstanceEnd::Stopped,
+                ..
             }) => ErrorKind::Stopped {},
-            Some(Ended { code, signal, .. }) => ErrorKind::Exited { code, signal },
+            Some(PastInstance { code, signal, .. }) => ErrorKind::Exited { code, signal },
             None => ErrorKind::Exited {
                 code: None,
                 signal: None,
@@ -113,7 +113,7 @@ impl Lease {
 impl Clone for Lease {
     fn clone(&self) -> Self {
         // Of a run that is over there is nothing to count.
-        self.service.shared().leases.take_another(self.run);
+        self.service.instances().leases.take_another(self.run);
         let Self {
             service,
             run,
@@ -133,7 +133,7 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         // Only counts, and wakes the supervisor at most: never blocks, spawns or panics.
-        self.service.shared().give_back(self.run, self.outcome);
+        self.service.instances().give_back(self.run, self.outcome);
     }
 }
 
@@ -183,7 +183,7 @@ impl Watch {
     fn wait(&mut self, lease: &Lease, cx: &Context<'_>) {
         let place = self
             .place
-            .get_or_insert_with(|| lease.service.shared().over.place());
+            .get_or_insert_with(|| lease.service.instances().over.place());
         place.wait(cx);
     }
 }

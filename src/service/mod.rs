@@ -1,15 +1,14 @@
 //! What users hold: services, leases, registries, and what they say of themselves.
 
 mod handle;
-mod instance;
 mod lease;
 mod registry;
 mod status;
 
+pub(crate) use self::lease::Watch;
 pub use self::{
     handle::{LocalService, StatusWatch},
     lease::Lease,
     registry::Registry,
     status::Status,
 };
-pub(crate) use self::{instance::Core, lease::Watch};

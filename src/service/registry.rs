@@ -9,37 +9,42 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::{Core, LocalService};
+use super::LocalService;
 use crate::{
     config::{Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
     launch::process::Processes,
-    resources::Claims,
+    resources::{Claims, peers},
+    supervisor::Client,
 };
 
 /// What all registries of your program share: two of them cannot have the same port either.
 struct ProcessWide {
     claims: Arc<Claims>,
-    cores: Mutex<HashMap<Identity, Weak<Core>>>,
+    clients: Mutex<HashMap<Identity, Weak<Client>>>,
 }
 
 static PROCESS_WIDE: LazyLock<ProcessWide> = LazyLock::new(|| ProcessWide {
-    claims: Arc::new(Claims::among_hosts()),
-    cores: Mutex::default(),
+    claims: Arc::new(Claims::new(peers::folder)),
+    clients: Mutex::default(),
 });
 
 impl ProcessWide {
-    /// The core of that identity; a new one if no handle has it.
-    fn core(&self, settings: &Settings, runtime: Option<&Handle>) -> Arc<Core> {
-        let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The client of that identity; a new one if no handle has it.
+    fn client(&self, settings: &Settings, runtime: Option<&Handle>) -> Arc<Client> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let identity = Identity::of(settings);
-        if let Some(core) = cores.get(&identity).and_then(Weak::upgrade) {
-            return core;
+        if let Some(client) = clients.get(&identity).and_then(Weak::upgrade) {
+            return client;
         }
-        cores.retain(|_, core| core.strong_count() > 0);
-        let core = Arc::new(Core::new(Processes, self.claims.clone(), runtime.cloned()));
-        cores.insert(identity, Arc::downgrade(&core));
-        core
+        clients.retain(|_, client| client.strong_count() > 0);
+        let client = Arc::new(Client::new(
+            Processes,
+            self.claims.clone(),
+            runtime.cloned(),
+        ));
+        clients.insert(identity, Arc::downgrade(&client));
+        client
     }
 }
 
@@ -111,7 +116,7 @@ impl Entries {
 
 /// Whether both are the same process under the same name.
 fn is_same(one: &LocalService, other: &LocalService) -> bool {
-    one.name() == other.name() && Arc::ptr_eq(one.core(), other.core())
+    one.name() == other.name() && Arc::ptr_eq(one.client(), other.client())
 }
 
 impl Registry {
@@ -174,8 +179,8 @@ impl Registry {
     /// A service whose configuration has been checked.
     pub(crate) fn adopt(&self, name: String, settings: Settings) -> Result<LocalService, Error> {
         let settings = Arc::new(settings);
-        let core = PROCESS_WIDE.core(&settings, self.inner.runtime.as_ref());
-        let service = LocalService::attach(name, settings, core);
+        let client = PROCESS_WIDE.client(&settings, self.inner.runtime.as_ref());
+        let service = LocalService::attach(name, settings, client);
         // Dropped outside of the lock: the former handle may be the last one of its process.
         let _former = self.entries().insert(&service)?;
         Ok(service)
@@ -206,9 +211,9 @@ impl Registry {
             .iter()
             .chain([service])
             .for_each(LocalService::shut_down);
-        if !service.core().is_wanted() {
+        if !service.client().has_handles() {
             // A process that survives SIGKILL is not waited for.
-            drop(service.core().retire(None).await);
+            drop(service.client().retire(None).await);
         }
     }
 
@@ -231,10 +236,10 @@ impl Registry {
             .extract_if(.., |it| is_one(it))
             .collect();
         for service in services {
-            service.core().retire_unless_wanted(|handle| {
+            service.client().retire_unless_needed(|handle| {
                 services
                     .iter()
-                    .any(|it| it.is_handle(handle, service.core()))
+                    .any(|it| it.is_handle(handle, service.client()))
             });
         }
         // Outside of the lock: they may be the last handles of their processes.
@@ -268,9 +273,9 @@ impl Registry {
         // All stops begin before the first one is waited for.
         let unwanted = services
             .iter()
-            .map(LocalService::core)
-            .filter(|core| !core.is_wanted());
-        let ends: Vec<_> = unwanted.map(|core| core.retire(Some(limit))).collect();
+            .map(LocalService::client)
+            .filter(|client| !client.has_handles());
+        let ends: Vec<_> = unwanted.map(|client| client.retire(Some(limit))).collect();
         for end in ends {
             drop(end.await);
         }

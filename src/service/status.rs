@@ -69,7 +69,7 @@ impl Serialize for Status {
         };
         let ownership = self.ownership.map(|ownership| match ownership {
             Ownership::Owned => "owned",
-            Ownership::External => "external",
+            Ownership::External { .. } => "external",
         });
         let millis = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
         let last_error = self.last_error.as_ref().map(Error::to_string);
@@ -150,7 +150,7 @@ mod tests {
             );
         }
         let external = Status {
-            ownership: Some(Ownership::External),
+            ownership: Some(Ownership::External { pid: None }),
             ..status(Phase::Ready)
         };
         assert_eq!(

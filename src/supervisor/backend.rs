@@ -5,18 +5,17 @@ use std::{future::Future, sync::Arc};
 use crate::{
     config::Target,
     launch::{Launcher, process::Processes},
-    machine::Sight,
-    probe,
+    probe::{self, Answer},
 };
 
 /// Starts instances, and asks whether they are ready.
 pub(crate) trait Backend: Launcher {
     /// One probe of the health URL. Resolves within the target's timeout.
-    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<Self>;
+    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Answer> + Send + use<Self>;
 }
 
 impl Backend for Processes {
-    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<> {
-        async move { probe::get(&target).await.sight() }
+    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Answer> + Send + use<> {
+        async move { probe::get(&target).await }
     }
 }

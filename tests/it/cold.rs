@@ -80,7 +80,7 @@ async fn a_request_during_the_start_joins_it() {
     eventually("both wait", || service.status().waiters == 2).await;
     let (first, second) = tokio::join!(first, second);
     let (first, second) = (first.unwrap(), second.unwrap());
-    assert_eq!(first.run(), second.run());
+    assert_eq!(first.instance(), second.instance());
     assert!(second.waited() <= first.waited());
     assert_eq!(service.status().leases, 2);
     assert_eq!(fixture.starts().len(), 1);

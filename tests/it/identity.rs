@@ -18,7 +18,7 @@ async fn two_names_in_two_registries_are_one_process_with_one_count_of_leases() 
 
     let first = one.acquire().await.unwrap();
     let second = two.try_acquire().expect("it is ready for the other too");
-    assert_eq!(first.run(), second.run());
+    assert_eq!(first.instance(), second.instance());
     assert_eq!((one.status().leases, two.status().leases), (2, 2));
     assert_eq!(one.status().pid, two.status().pid);
     assert_eq!(fixture.starts().len(), 1);
@@ -91,7 +91,7 @@ async fn how_it_is_probed_is_no_part_of_the_identity() {
     let two = fixture.configured("two", config);
     let first = one.acquire().await.unwrap();
     let second = two.acquire().await.unwrap();
-    assert_eq!(first.run(), second.run());
+    assert_eq!(first.instance(), second.instance());
     assert!(fixture.requests().iter().all(|line| line != "GET /hello"));
     assert_eq!(fixture.starts().len(), 1);
 }

@@ -31,7 +31,7 @@ fn a_test_that_fails_prints_what_happened_to_its_services() {
     let texts: Vec<_> = records.iter().map(Record::to_string).collect();
     // From the first event of the service, so that it can be replayed, to the last.
     assert!(texts[0].contains("PolicyChanged"), "{stdout}");
-    for part in ["Spawned", "Wanted", "Ready", "StopAsked", "Gone"] {
+    for part in ["Owner", "Spawned", "Ready", "StopAsked", "Gone"] {
         let told = texts.iter().any(|text| text.contains(part));
         assert!(told, "{part}: {stdout}");
     }

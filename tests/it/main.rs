@@ -38,7 +38,6 @@ mod leases;
 mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
-mod mutants;
 #[cfg(feature = "json5")]
 mod openclaw;
 mod output;
@@ -56,7 +55,7 @@ mod resending;
 mod resolvers;
 mod runtimes;
 mod secrets;
-mod several_hosts;
+mod several_programs;
 mod shutdown;
 mod stop;
 mod stopped_streams;

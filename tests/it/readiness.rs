@@ -98,12 +98,12 @@ async fn a_slow_start_gets_few_probes() {
     let service = fixture.service("slow");
     drop(service.acquire().await.unwrap());
     let probes = fixture.requests().len();
-    // No later than every 50 ms, and no sooner than ten times what the last one took.
-    assert!((20..900).contains(&probes), "{probes}");
+    // A millisecond apart at first, then 1 % of the wait: 15 ms at the end.
+    assert!((60..450).contains(&probes), "{probes}");
 }
 
 #[tokio::test]
-async fn a_probe_that_takes_long_is_not_repeated_soon() {
+async fn the_pause_between_probes_does_not_depend_on_how_long_they_take() {
     let fixture = Fixture::new()
         .with("--health-delay", 30)
         .with("--health-status", 500);
@@ -115,8 +115,8 @@ async fn a_probe_that_takes_long_is_not_repeated_soon() {
         .unwrap_err();
     assert!(error.to_string().contains("status 500"), "{error}");
     let probes = fixture.requests().len();
-    // Each takes 30 ms, and 50 ms lie between them.
-    assert!((2..=14).contains(&probes), "{probes}");
+    // Each takes 30 ms, and between them is 1 % of the wait: 1 to 10 ms. One at a time.
+    assert!((10..=33).contains(&probes), "{probes}");
 }
 
 #[tokio::test]

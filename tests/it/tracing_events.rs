@@ -148,7 +148,7 @@ async fn an_instance_is_a_root_span_and_its_events_are_in_order() {
     let lease = within("a lease", service.acquire().instrument(request)).await;
     let lease = lease.expect("a server");
     eventually("it is ready", || service.status().phase == Phase::Ready).await;
-    let run = lease.run();
+    let instance = lease.instance();
     drop(lease);
     eventually("the run is over", || ear.find("stopped").is_some()).await;
 
@@ -161,7 +161,7 @@ async fn an_instance_is_a_root_span_and_its_events_are_in_order() {
         let (_, span) = told.span.expect("a span");
         assert!(told.in_root, "{name}");
         assert_eq!(span.get("service"), "traced");
-        assert_eq!(span.get("run"), run.to_string());
+        assert_eq!(span.get("instance"), instance.to_string());
     }
     let pid = fixture.starts()[0].to_string();
     assert_eq!(ear.told("started").fields.get("pid"), pid);

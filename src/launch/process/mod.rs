@@ -62,8 +62,6 @@ use std::{fmt, sync::Arc, thread, time::Duration};
 
 use tokio::time::{self, Instant};
 
-#[cfg(fuzzing)]
-pub(crate) use self::output::tail_of;
 use self::{
     detached::Sweep,
     group::Group,

@@ -137,22 +137,6 @@ fn end_of_lines(bytes: &[u8]) -> usize {
     space.map_or(bytes.len(), after)
 }
 
-/// The text that is shown of chunks that were written to stderr (`true`) or stdout.
-#[cfg(fuzzing)]
-pub(crate) fn tail_of(chunks: &[(bool, Vec<u8>)], secret: &str) -> String {
-    let tail = Tail::default();
-    for (is_stderr, chunk) in chunks {
-        let stream = if *is_stderr {
-            Stream::Stderr
-        } else {
-            Stream::Stdout
-        };
-        drop(tail.push(stream, chunk));
-    }
-    let values = vec![secret.to_owned()];
-    tail.text(&Secrets { values })
-}
-
 /// Tells when both streams have ended.
 pub(super) struct Pipes {
     open: mpsc::Receiver<Infallible>,
@@ -266,6 +250,8 @@ fn pieces(mut line: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn secret(value: &str) -> Secrets {
@@ -322,5 +308,43 @@ mod tests {
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= LONGEST_LINE));
         assert_eq!(pieces.concat(), line);
         assert_eq!(super::pieces(""), [""]);
+    }
+
+    const SECRET: &str = "sk-0123456789";
+    /// The longest text that is shown: each byte can become an escape.
+    const MOST: usize = KEPT * "\\u{200b}".len();
+
+    /// Bytes of which many matter: ends of lines, controls, parts of characters, and the secret.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            Just(SECRET.as_bytes().to_vec()),
+            vec(any::<u8>(), 0..20),
+            vec(
+                prop::sample::select(&b"\n\r\x1b sk-0\xe2\x80\x8b"[..]),
+                0..20
+            ),
+        ];
+        (vec(part, 0..20), 1..128_usize).prop_map(|(parts, times)| parts.concat().repeat(times))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever a process writes, and however it is read.
+        #[test]
+        fn no_secret_is_shown_nor_anything_that_moves_a_cursor(
+            pieces in vec((any::<bool>(), piece()), 0..20),
+        ) {
+            let tail = Tail::default();
+            for (is_stderr, piece) in pieces {
+                let stream = if is_stderr { Stream::Stderr } else { Stream::Stdout };
+                drop(tail.push(stream, &piece));
+            }
+            let values = vec![SECRET.to_owned()];
+            let text = tail.text(&Secrets { values });
+            prop_assert!(!text.contains(SECRET));
+            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
+            prop_assert!(text.len() <= MOST, "{}", text.len());
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Counts leases without a lock, a task or a clock.
 //!
-//! One atomic word says which run it is, whether leases may be taken, and how many are out. Taking
-//! the first lease and closing an idle run both change that word, so one of them loses; a lease of
-//! a former run finds another run's number there and counts for nobody.
+//! One atomic word says which instance it counts for, whether leases may be taken, and how many are out. Taking
+//! the first lease and closing an idle instance both change that word, so one of them loses; a lease of
+//! a former instance finds another instance's number there and counts for nobody.
 
 #[cfg(test)]
 #[cfg(not(tower_local_service_loom))]
@@ -26,9 +26,9 @@ const NOTIFY: u64 = 1 << 34;
 const TOUCHED: u64 = 1 << 35;
 /// A lease that got an answer has ended since the word was last at rest.
 const ANSWERED: u64 = 1 << 36;
-/// A response of this run came to its end.
+/// A response of this instance came to its end.
 const SERVED: u64 = 1 << 37;
-const RUN: u32 = 40;
+const INSTANCE: u32 = 40;
 
 /// How a lease was of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,8 +69,8 @@ impl Word {
         usize::try_from(self.0 & COUNT).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn run(self) -> u64 {
-        self.0 >> RUN
+    pub(crate) fn instance(self) -> u64 {
+        self.0 >> INSTANCE
     }
 
     pub(crate) fn is_open(self) -> bool {
@@ -112,9 +112,9 @@ impl Word {
         Self(self.0 + 1).with(TOUCHED)
     }
 
-    /// A lease of the run ends; `None` if that run is over.
-    pub(crate) fn give_back(self, run: u64, outcome: Outcome) -> Option<Self> {
-        if self.run() != run {
+    /// A lease of the instance ends; `None` if that instance is over.
+    pub(crate) fn give_back(self, instance: u64, outcome: Outcome) -> Option<Self> {
+        if self.instance() != instance {
             return None;
         }
         let left = Self(self.0 - 1).with(outcome.flags());
@@ -135,9 +135,9 @@ impl Word {
         }
     }
 
-    /// Begins the run that the word has the number of.
+    /// Begins the instance that the word has the number of.
     pub(crate) fn open(self) -> Self {
-        Self(self.run() << RUN).with(OPEN)
+        Self(self.instance() << INSTANCE).with(OPEN)
     }
 
     pub(crate) fn reopen(self) -> Self {
@@ -153,9 +153,9 @@ impl Word {
         (self.0 & (COUNT | TOUCHED) == 0).then(|| self.without(OPEN))
     }
 
-    /// The run is over, and the word has the number of the next.
+    /// The instance is over, and the word has the number of the next.
     pub(crate) fn end(self) -> Self {
-        Self((self.run() + 1) << RUN)
+        Self((self.instance() + 1) << INSTANCE)
     }
 
     pub(crate) fn suspect(self) -> Self {
@@ -170,7 +170,7 @@ impl Word {
 impl fmt::Debug for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Word")
-            .field("run", &self.run())
+            .field("instance", &self.instance())
             .field("open", &self.is_open())
             .field("suspect", &self.is_suspect())
             .field("out", &self.count())
@@ -210,23 +210,28 @@ impl LeaseCount {
         Duration::from_nanos(self.alive_since.load(SeqCst))
     }
 
-    /// Takes a lease if the server is ready and beyond suspicion; says of which run.
+    /// Takes a lease if the server is ready and beyond suspicion; says of which instance.
     #[inline]
     pub(crate) fn take(&self) -> Option<u64> {
-        self.change(Word::take).map(Word::run)
+        self.change(Word::take).map(Word::instance)
     }
 
-    /// One more lease of a run of which a lease is out.
-    pub(crate) fn take_another(&self, run: u64) -> bool {
-        self.change(|word| (word.run() == run).then(|| word.grant()))
+    /// One more lease of an instance of which a lease is out.
+    pub(crate) fn take_another(&self, instance: u64) -> bool {
+        self.change(|word| (word.instance() == instance).then(|| word.grant()))
             .is_some()
     }
 
     /// Whether the supervisor wants to know. The clock is read by the last lease only.
     #[inline]
-    pub(crate) fn give_back(&self, run: u64, outcome: Outcome, now: impl Fn() -> Duration) -> bool {
+    pub(crate) fn give_back(
+        &self,
+        instance: u64,
+        outcome: Outcome,
+        now: impl Fn() -> Duration,
+    ) -> bool {
         let before = self.change(|word| {
-            let left = word.give_back(run, outcome)?;
+            let left = word.give_back(instance, outcome)?;
             if word.is_last() {
                 let now = nanos(now());
                 self.idle_since.fetch_max(now, SeqCst);
@@ -245,9 +250,9 @@ impl LeaseCount {
         self.update(Word::look).count()
     }
 
-    /// Makes the next caller ask the supervisor, if that run goes on.
-    pub(crate) fn suspect(&self, run: u64) {
-        self.change(|word| (word.run() == run).then(|| word.suspect()));
+    /// Makes the next caller ask the supervisor, if that instance goes on.
+    pub(crate) fn suspect(&self, instance: u64) {
+        self.change(|word| (word.instance() == instance).then(|| word.suspect()));
     }
 
     /// Whether it could be closed.
@@ -258,7 +263,7 @@ impl LeaseCount {
     pub(crate) fn open(&self, now: Duration) -> u64 {
         self.idle_since.store(nanos(now), SeqCst);
         self.seen_alive(now);
-        self.update(Word::open).run()
+        self.update(Word::open).instance()
     }
 
     pub(crate) fn seen_alive(&self, now: Duration) {

@@ -20,7 +20,7 @@ fn out(leases: usize) -> Word {
 }
 
 fn back(word: Word) -> Word {
-    word.give_back(word.run(), Outcome::Completed).unwrap()
+    word.give_back(word.instance(), Outcome::Completed).unwrap()
 }
 
 #[test]
@@ -53,16 +53,16 @@ fn each_lease_counts_until_it_ends() {
 fn a_lease_of_a_former_run_counts_for_nobody() {
     let word = out(1);
     let next = word.end().open();
-    assert_eq!((next.run(), next.count()), (word.run() + 1, 0));
-    assert_eq!(next.give_back(word.run(), Outcome::Completed), None);
+    assert_eq!((next.instance(), next.count()), (word.instance() + 1, 0));
+    assert_eq!(next.give_back(word.instance(), Outcome::Completed), None);
     let taken = next.take().unwrap();
-    assert_eq!(taken.give_back(word.run(), Outcome::Completed), None);
+    assert_eq!(taken.give_back(word.instance(), Outcome::Completed), None);
 }
 
 #[test]
 fn a_run_that_ends_takes_all_flags_with_it() {
     let word = back(out(2)).look().suspect();
-    assert_eq!(word.end(), Word((word.run() + 1) << RUN));
+    assert_eq!(word.end(), Word((word.instance() + 1) << INSTANCE));
     assert!(!word.end().is_open() && !word.end().has_served());
 }
 
@@ -101,7 +101,7 @@ fn a_run_has_served_once_a_response_came_to_its_end() {
     assert!(given(Outcome::ByHand).has_served());
     let later = given(Outcome::Completed).take().unwrap();
     let later = later.give_back(0, Outcome::Unanswered).unwrap();
-    assert!(later.has_served(), "for as long as it runs");
+    assert!(later.has_served(), "for as long as it instances");
 }
 
 #[test]
@@ -114,12 +114,12 @@ fn an_answer_is_a_sign_of_life_and_a_failure_is_none() {
         (vec![Outcome::Unanswered, Outcome::Answered], 7),
     ] {
         let leases = LeaseCount::new();
-        let run = leases.open(Duration::from_secs(0));
+        let instance = leases.open(Duration::from_secs(0));
         for _ in &outcomes {
             leases.take().unwrap();
         }
         for outcome in outcomes {
-            leases.give_back(run, outcome, || Duration::from_secs(7));
+            leases.give_back(instance, outcome, || Duration::from_secs(7));
         }
         assert_eq!(leases.idle_since(), Duration::from_secs(7));
         assert_eq!(leases.alive_since(), Duration::from_secs(alive));
@@ -129,23 +129,26 @@ fn an_answer_is_a_sign_of_life_and_a_failure_is_none() {
 #[test]
 fn the_clock_is_read_by_the_last_lease_only() {
     let leases = LeaseCount::new();
-    let run = leases.open(Duration::ZERO);
+    let instance = leases.open(Duration::ZERO);
     leases.take().unwrap();
     leases.take().unwrap();
-    leases.give_back(run, Outcome::Completed, || panic!("not the last one"));
-    leases.give_back(run, Outcome::Completed, || Duration::ZERO);
+    leases.give_back(instance, Outcome::Completed, || panic!("not the last one"));
+    leases.give_back(instance, Outcome::Completed, || Duration::ZERO);
 }
 
 #[test]
 fn one_more_is_taken_of_the_same_run_only() {
     let leases = LeaseCount::new();
-    let run = leases.open(Duration::ZERO);
+    let instance = leases.open(Duration::ZERO);
     leases.take().unwrap();
     leases.update(Word::close);
-    assert!(leases.take_another(run), "one is out, so the run goes on");
+    assert!(
+        leases.take_another(instance),
+        "one is out, so the instance goes on"
+    );
     assert_eq!(leases.word().count(), 2);
     leases.update(Word::end);
-    assert!(!leases.take_another(run));
+    assert!(!leases.take_another(instance));
     assert_eq!(leases.word().count(), 0);
 }
 
@@ -156,12 +159,14 @@ fn leases_that_end_while_runs_come_and_go_leave_nothing_behind() {
     leases.open(Duration::ZERO);
     let client = || {
         while !done.load(SeqCst) {
-            let Some(run) = leases.take() else { continue };
+            let Some(instance) = leases.take() else {
+                continue;
+            };
             taken.fetch_add(1, SeqCst);
-            let both = leases.take_another(run);
-            leases.give_back(run, Outcome::Answered, || Duration::ZERO);
+            let both = leases.take_another(instance);
+            leases.give_back(instance, Outcome::Answered, || Duration::ZERO);
             if both {
-                leases.give_back(run, Outcome::Completed, || Duration::ZERO);
+                leases.give_back(instance, Outcome::Completed, || Duration::ZERO);
             }
         }
     };
@@ -176,7 +181,7 @@ fn leases_that_end_while_runs_come_and_go_leave_nothing_behind() {
             leases.look();
             let word = leases.word();
             assert!(word.count() <= 6, "{word:?}");
-            // Every other run ends under its leases.
+            // Every other instance ends under its leases.
             if closed % 2 == 1 || leases.close_if_idle() {
                 closed += 1;
                 leases.update(Word::end);
@@ -214,14 +219,14 @@ fn nobody_holds_a_lease_of_a_run_that_was_closed_for_idleness() {
 fn a_lease_that_a_look_has_seen_wakes_when_it_ends() {
     // A caller that takes and ends leases, and the supervisor that looks in between.
     let leases = LeaseCount::new();
-    let run = leases.open(Duration::ZERO);
+    let instance = leases.open(Duration::ZERO);
     let (done, woken) = (AtomicBool::new(false), AtomicUsize::new(0));
     let until = Instant::now() + Duration::from_secs(20);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(SeqCst) {
                 leases.take().unwrap();
-                if leases.give_back(run, Outcome::Completed, || Duration::ZERO) {
+                if leases.give_back(instance, Outcome::Completed, || Duration::ZERO) {
                     woken.fetch_add(1, SeqCst);
                 }
             }

@@ -1,5 +1,5 @@
-//! How the owner of an endpoint hears that another server is wanted there: whoever wants it is
-//! connected to a socket for as long as it waits, so that it need not say when it is gone.
+//! How the owner of an address hears that a peer needs it: the peer is connected to a socket for as long as it waits,
+//! so that it need not say when it is gone.
 
 use std::{
     fs, io,
@@ -20,8 +20,8 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// One bell with a socket at each path. Only who has the endpoint may hang it: what is there is
-    /// left of one that died.
+    /// One bell with a socket at each path. Only the owner of the address may hang it: a file that is there is left
+    /// of an owner that died.
     pub(super) fn hang(paths: Vec<PathBuf>) -> Self {
         let listeners: io::Result<_> = paths.iter().map(|path| listen(path)).collect();
         let listeners = listeners.unwrap_or_else(|error| {
@@ -35,12 +35,12 @@ impl Bell {
         }
     }
 
-    /// Whether somebody wants the endpoint.
+    /// Whether a peer needs the address.
     pub(crate) fn is_rung(&self) -> bool {
         !self.callers.is_empty()
     }
 
-    /// Resolves when somebody has come or gone. Cancel safe.
+    /// Resolves when a peer has come or gone. Cancel safe.
     pub(crate) async fn changed(&mut self) {
         std::future::poll_fn(|cx| self.poll_changed(cx)).await;
     }
@@ -95,21 +95,21 @@ fn stays(caller: &UnixStream, cx: &mut Context<'_>) -> bool {
     true
 }
 
-/// The side of who waits; dropping it is to want no longer.
+/// The side of the peer that waits; dropping it ends the wait.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     line: Option<UnixStream>,
 }
 
 impl Ring {
-    /// Rings, unless whoever has the endpoint hears it already.
+    /// Rings, unless the owner hears it already.
     pub(crate) async fn at(&mut self, bell: &Path) {
         let is_open = |line: &UnixStream| {
             let read = line.try_read(&mut [0]);
             read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
         };
         if !self.line.as_ref().is_some_and(is_open) {
-            // One that hangs no bell is asked again: it may be about to.
+            // An owner without a bell is asked again: it may be about to hang one.
             self.line = UnixStream::connect(bell).await.ok();
         }
     }

@@ -1,4 +1,4 @@
-//! The files of one endpoint.
+//! The files of one address.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -40,7 +40,7 @@ impl Files {
         })
     }
 
-    /// Whether nobody owns the endpoint.
+    /// Whether no program owns the address.
     pub(super) fn is_free(&self) -> io::Result<bool> {
         let is_free = granted(self.owner.try_lock_shared())?;
         if is_free {
@@ -49,7 +49,7 @@ impl Files {
         Ok(is_free)
     }
 
-    /// What the owner says of itself; `None` if nothing can be made of it.
+    /// The record of the owner; `None` if it cannot be read.
     pub(super) fn record(&self) -> Option<Record> {
         let mut bytes = [0; Record::LONGEST];
         let length = self.owner.read_at(&mut bytes, 0).ok()?;
@@ -65,7 +65,7 @@ impl Files {
         granted(self.users.try_lock())
     }
 
-    /// Becomes a user, unless the owner is alone.
+    /// Becomes a user, unless the owner has locked all users out.
     pub(super) fn try_shared(&self) -> io::Result<bool> {
         granted(self.users.try_lock_shared())
     }
@@ -109,7 +109,7 @@ fn open(path: &Path) -> io::Result<File> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-/// The name of an endpoint's files without their kinds.
+/// The name of an address's files without their kinds.
 pub(super) fn stem(endpoint: &Address) -> String {
     let safe = |it: char| {
         if it.is_ascii_alphanumeric() || "-.".contains(it) {
@@ -138,7 +138,7 @@ fn granted(tried: Result<(), TryLockError>) -> io::Result<bool> {
     }
 }
 
-/// Locks this file of all endpoints, or of none.
+/// Locks this file of all addresses, or of none.
 pub(super) fn try_all(all: &[Files], which: impl Fn(&Files) -> &File) -> io::Result<bool> {
     for (at, files) in all.iter().enumerate() {
         if !granted(which(files).try_lock())? {

@@ -1,4 +1,4 @@
-//! Where the files are that the host processes of one user share.
+//! Where the files are that the programs of one user share.
 
 use std::{
     env,
@@ -15,7 +15,7 @@ use super::warn_once;
 
 const NAME: &str = "tower-local-service";
 
-/// The folder of our user, made at first need; `None`, and a warning, where there can be none.
+/// The folder of this user, made at first need; `None`, and a warning, where there can be none.
 pub(crate) fn ours() -> Option<Arc<PathBuf>> {
     static OURS: LazyLock<Option<(Arc<PathBuf>, File)>> = LazyLock::new(|| {
         let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -34,8 +34,8 @@ fn keep(folder: &Path) -> io::Result<File> {
     Ok(folder)
 }
 
-/// In the folder for such files, if it is ours (under `sudo` it may be that of somebody else), or
-/// else in the one for temporary files, with our number in its name.
+/// In `XDG_RUNTIME_DIR`, if it is this user's (under `sudo` it may be another user's), or else among the temporary
+/// files, with the number of the user in its name.
 fn find(runtime: Option<&Path>, temporary: &Path) -> io::Result<PathBuf> {
     let user = geteuid().as_raw();
     let is_ours = |path: &&Path| fs::metadata(path).is_ok_and(|it| it.is_dir() && it.uid() == user);
@@ -52,7 +52,7 @@ fn find(runtime: Option<&Path>, temporary: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Makes the folder if need be; an error if others than we could put something into it.
+/// Makes the folder if need be; an error if another user could put something into it.
 fn private(folder: &Path, user: u32) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

@@ -1,57 +1,53 @@
-//! What the host processes of one user share: who has an endpoint, and who uses its server.
+//! What the programs of one user share: which one has an address, and which ones use its server.
 //!
-//! Each endpoint has four files in a folder of our user's own ([`folder`]). All that is said here is
-//! said by locks on them, which the system takes back from whoever dies, so that nothing has to be
-//! cleaned up. A lock belongs to the file as its host has opened it; no child inherits one.
+//! Each address has four files in a folder of the user's own ([`folder`]). Everything is said by locks on them, which
+//! the system takes back from a program that dies, so that nothing has to be cleaned up. A lock belongs to the file as
+//! its program has opened it; no child inherits one.
 //!
 //! | file | exclusive lock | shared lock |
 //! |---|---|---|
-//! | `next` | who waits for the endpoint, and is the first to get it | |
-//! | `owner` | who has the endpoint: looks at it, and starts, runs or stops a server on it | |
-//! | `users` | for a moment, the owner: nobody else uses the server | who uses it without being its owner |
-//! | `bell` | a socket that the owner listens on: whoever wants the endpoint for another server stays connected | |
+//! | `next` | the program that waits for the address, and is the first to get it | |
+//! | `owner` | the program that has the address: looks at it, and starts, runs or stops a server on it | |
+//! | `users` | for a moment, the owner: no peer uses the server | a program that uses the server without being its owner |
+//! | `bell` | a socket that the owner listens on: a program that needs the address for another server stays connected | |
 //!
-//! `owner` has a [`record`] of what is run there: a digest of the identity, and whether others may use
-//! it. It says something only while somebody has the lock.
+//! `owner` contains a [`record`] of what runs there: a digest of the identity, and whether peers may use it. It means
+//! something only while a program has the lock.
 //!
-//! - *One server.* Nobody starts anything without `owner`, and that is held until nothing is left of
-//!   the process. Who gets it looks at the endpoint first, whatever the record says.
-//! - *The others use it.* Who finds that another has `owner` for the same identity waits until the
-//!   record says open, then locks `users`, and *then* looks at the record again, and at the server.
-//!   So the server that it sees is one that the owner cannot stop any more.
-//! - *No stop under a use.* To its owner, a lock on `users` is a lease. It stops an idle server only
-//!   after it had `users` for itself, and the record says closed before it lets go of that.
-//! - *A server that fails the checks of a user* is its owner's to replace; an owner that is idle would
-//!   not look, so the user rings the bell, too.
-//! - *Another identity* locks `next`, rings the bell and waits for `owner`. The owner closes, the uses
-//!   end in peace, the server is stopped. As `next` comes before `owner`, the one that made way does
-//!   not get in again before the one for which it did.
-//! - *No deadlock.* Nobody waits with a lock of `owner` or `users` for another. Of several endpoints all
-//!   are locked, or none. Nothing blocks: who has to wait tries again, at a [`pace`] that slows down.
-//! - *No hold-up.* What a host had is free when it dies. The servers of a dead owner die with it; what
-//!   answers for a moment longer is judged by what it answers, as without all this.
-//! - *Cheap.* An owner makes system calls when its run opens and ends, and where it looks at its leases;
-//!   none for a lease, none while it is idle. A user locks once for a second of uses.
+//! - *One server.* No program starts anything without `owner`, and keeps it until nothing is left of the process. A
+//!   program that gets it looks at the address first, whatever the record says.
+//! - *The others use it.* A program that finds that a peer has `owner` for the same identity is a guest: it waits until
+//!   the record says open, locks `users`, and *then* looks at the record again, and at the server. So the server that it
+//!   sees is one that the owner cannot stop any more.
+//! - *No stop under a use.* To its owner, a lock on `users` is a lease. It stops an idle server only after it had
+//!   `users` for itself, and the record says closed before it lets go of that.
+//! - *A server that fails under a guest* is its owner's to replace. An owner that is idle does not look, so the guest
+//!   rings the bell, too.
+//! - *Another identity* locks `next`, rings the bell and waits for `owner`. The owner closes, existing uses end, the
+//!   server is stopped. As `next` comes before `owner`, the program that made way does not get in again before the
+//!   one for which it did.
+//! - *No deadlock.* No program waits with a lock of `owner` or `users` for another. Of several addresses all are locked,
+//!   or none. Nothing blocks: a program that has to wait tries again, at a [`pace`] that slows down.
+//! - *No hold-up.* What a program had is free when it dies. The servers of a dead owner die with it; what answers for a
+//!   moment longer is judged by what it answers, as without all this.
+//! - *Cheap.* An owner makes system calls when its instance opens and ends, and where it reads its leases; none for a
+//!   lease, none while it is idle. A guest locks once for a second of uses.
 //!
-//! The files stay where they are: who removed one would have a lock that nobody sees.
+//! The files stay: a program that removed one would have a lock that no peer sees.
 
 mod bell;
 mod files;
 mod folder;
-mod look;
+mod guest;
 mod owner;
 mod record;
 #[cfg(test)]
 mod tests;
-mod user;
 
 use std::{
     io,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -65,22 +61,20 @@ use crate::{
     log,
 };
 
-/// The longest pause between two tries of who waits to begin: as for probes.
+/// The longest pause between two tries of a program that waits to begin: as for probes.
 pub(crate) const EAGERLY: Duration = Duration::from_millis(50);
-/// The longest pause of who waits for others to end.
+/// The longest pause of a program that waits for uses to end.
 pub(crate) const PATIENTLY: Duration = Duration::from_secs(1);
 
-/// Our dealings with the other host processes about one service.
+/// The dealings of one service with its peers.
 ///
-/// Where there is no folder, or it does not work, there are no others.
+/// Where there is no folder, or it does not work, there are no peers.
 #[derive(Debug)]
-pub(crate) struct Hosts {
+pub(crate) struct Peers {
     folder: Option<Arc<PathBuf>>,
     identity: Identity,
     name: String,
     locks: Mutex<Locks>,
-    /// The server of another host failed its checks while we used it.
-    condemned: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -92,27 +86,27 @@ struct Locks {
     uses: bool,
 }
 
-/// What has become of the wish to have an endpoint.
+/// What has become of the wish to have an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is ours.
+    /// This program has it.
     Owner,
-    /// Another host has it for a server of the same identity.
-    Guest { bell: PathBuf },
-    /// Another host has it for another server.
+    /// A peer has it for a server of the same identity. `is_open`: that is ready, and cannot be stopped while it is
+    /// used from here.
+    Guest { bell: PathBuf, is_open: bool },
+    /// A peer has it for another server.
     Rival { holder: String, bell: PathBuf },
     /// It is changing hands.
     Unsettled,
 }
 
-impl Hosts {
+impl Peers {
     pub(crate) fn new(folder: Option<Arc<PathBuf>>, identity: Identity, name: &str) -> Self {
         Self {
             folder,
             identity,
             name: name.to_owned(),
             locks: Mutex::default(),
-            condemned: AtomicBool::new(false),
         }
     }
 
@@ -120,7 +114,7 @@ impl Hosts {
         &self.identity.endpoints
     }
 
-    /// Tries to get the endpoint, and says who has it otherwise.
+    /// Tries to get the address, and says which peer has it otherwise.
     pub(crate) fn try_own(&self) -> Standing {
         let mut locks = self.lock();
         match self.standing(&mut locks) {
@@ -145,40 +139,37 @@ impl Hosts {
         }
         if locks.is_next && try_all(&locks.files, |files| &files.owner)? {
             locks.owns = true;
-            self.condemned.store(false, Relaxed);
             locks.leave_queue();
             locks.stop_using();
             self.write(locks, false)?;
             return Ok(Standing::Owner);
         }
-        let mut standing = Standing::Unsettled;
+        let mut guest_of = None;
         for files in &locks.files {
-            match files.record() {
-                Some(record) if record.is_of(&self.identity) => {
-                    let bell = files.bell.clone();
-                    standing = Standing::Guest { bell };
-                }
-                Some(record) => {
-                    return Ok(Standing::Rival {
-                        holder: record.holder(),
-                        bell: files.bell.clone(),
-                    });
-                }
-                None => {}
+            let (Some(record), bell) = (files.record(), files.bell.clone()) else {
+                continue;
+            };
+            if !record.is_of(&self.identity) {
+                let holder = record.holder();
+                locks.stop_using();
+                return Ok(Standing::Rival { holder, bell });
             }
+            guest_of = Some(bell);
         }
-        if matches!(standing, Standing::Guest { .. }) {
-            // Who may use what is there makes nobody wait.
-            locks.leave_queue();
-        }
-        Ok(standing)
+        let Some(bell) = guest_of else {
+            return Ok(Standing::Unsettled);
+        };
+        // A guest keeps no peer waiting.
+        locks.leave_queue();
+        let is_open = self.try_use(locks)?;
+        Ok(Standing::Guest { bell, is_open })
     }
 
     pub(crate) fn owns(&self) -> bool {
         self.lock().owns
     }
 
-    /// Gives the endpoint back, or waits for it no longer.
+    /// Gives the address back, or waits for it no longer.
     pub(crate) fn release(&self) {
         let mut locks = self.lock();
         locks.leave_queue();
@@ -226,7 +217,7 @@ impl Locks {
     }
 }
 
-/// How long to wait before the next try, after so long a wait: at most a fiftieth of it in vain.
+/// How long to wait before the next try, after so long a wait: a fiftieth of it.
 pub(crate) fn pace(waited: Duration, longest: Duration) -> Duration {
     (waited / 50).clamp(Duration::from_millis(1), longest)
 }

@@ -1,16 +1,16 @@
-//! The side of who has an endpoint: what it lets others know and do.
+//! The side of the owner of an address: what it lets its peers know and do.
 
 use std::{io, time::Duration};
 
-use super::{Bell, Hosts, Locks, record::Record, warn_once};
+use super::{Bell, Locks, Peers, record::Record, warn_once};
 
-impl Hosts {
-    /// Others may use our server.
+impl Peers {
+    /// Peers may use the server.
     pub(crate) fn admit(&self) {
         self.announce(true);
     }
 
-    /// Others may not begin to use our server.
+    /// Peers may not begin to use the server.
     pub(crate) fn admit_no_more(&self) {
         self.announce(false);
     }
@@ -29,8 +29,8 @@ impl Hosts {
         locks.files.iter().try_for_each(|it| it.write(&record))
     }
 
-    /// Whether another host uses our server.
-    pub(crate) fn others_use(&self) -> bool {
+    /// Whether a peer uses the server.
+    pub(crate) fn peers_use(&self) -> bool {
         let locks = self.lock();
         let Some(files) = locks.files.first().filter(|_| locks.owns) else {
             return false;
@@ -42,8 +42,8 @@ impl Hosts {
         !is_unused
     }
 
-    /// Does what closes the server to ourselves, unless another host uses it; if that succeeds it is
-    /// closed to others, too.
+    /// Runs `close`, which stops new leases in this program, unless a peer uses the server. If it succeeds, the
+    /// record says closed, so that no peer begins to.
     pub(crate) fn close_unless_used(&self, close: impl FnOnce() -> bool) -> bool {
         let locks = self.lock();
         let Some(files) = locks.files.first().filter(|_| locks.owns) else {
@@ -60,14 +60,14 @@ impl Hosts {
         closed
     }
 
-    /// How long ago another host began or ended a use of our server, as far as is known.
+    /// How long ago a peer began or ended a use of the server, as far as is known.
     pub(crate) fn used_before(&self) -> Option<Duration> {
         let locks = self.lock();
         let files = locks.files.first().filter(|_| locks.owns)?;
         files.used_before()
     }
 
-    /// A bell for those who want our endpoint for another server.
+    /// A bell for the peers that need the address for another server.
     pub(crate) fn hang_bell(&self) -> Bell {
         let locks = self.lock();
         let paths = locks.files.iter().map(|files| files.bell.clone());

@@ -1,4 +1,4 @@
-//! What the owner of an endpoint says of itself, in one line.
+//! What the owner of an address says of itself, in one line.
 
 use siphasher::sip::SipHasher24;
 
@@ -7,13 +7,13 @@ use crate::{config::Identity, random};
 /// So many characters of a name are kept.
 const LONGEST_NAME: usize = 60;
 
-/// Who has an endpoint, and for what.
+/// Which program has an address, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Others may use the server.
+    /// Peers may use the server.
     pub(super) is_open: bool,
     pid: u32,
-    /// Of the digest: what one record tells of an identity is of no use beside another.
+    /// Of the digest: two records cannot be compared, so neither tells anything of its identity.
     key: u128,
     digest: u128,
     name: String,
@@ -40,12 +40,12 @@ impl Record {
         identity.digest(self.key.to_le_bytes()) == self.digest
     }
 
-    /// For who cannot have the endpoint.
+    /// For the error of a service that cannot have the address.
     pub(super) fn holder(&self) -> String {
         format!("local service `{}` of process {}", self.name, self.pid)
     }
 
-    /// With a seal at its begin, since it may be read while it is written.
+    /// It begins with a checksum, since it may be read while it is written.
     pub(super) fn line(&self) -> String {
         let Self {
             is_open,
@@ -59,7 +59,7 @@ impl Record {
         format!("{:016x} {text}\n", seal(&text))
     }
 
-    /// `None` for what is no whole record.
+    /// `None` if it is not a whole record.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         // What follows is left of a longer line.
         let line = bytes.split(|byte| *byte == b'\n').next()?;

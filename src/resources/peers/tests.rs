@@ -1,4 +1,4 @@
-//! Hosts that are only a value each: a lock belongs to a file as it was opened, not to a process.
+//! Peers that are only a value each: a lock belongs to a file as it was opened, not to a process.
 
 use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,10 +16,10 @@ impl Folder {
         Self(Arc::new(path))
     }
 
-    fn host(&self, command: &str) -> Hosts {
+    fn host(&self, command: &str) -> Peers {
         let config = LocalServiceConfig::new(command);
         let settings = config.validate(command, "http://127.0.0.1:1/v1").unwrap();
-        Hosts::new(Some(self.0.clone()), Identity::of(&settings), command)
+        Peers::new(Some(self.0.clone()), Identity::of(&settings), command)
     }
 
     /// A file of the endpoint that all these hosts have.
@@ -31,7 +31,7 @@ impl Folder {
         self.0.join(format!("{}.{kind}", files::stem(&endpoint)))
     }
 
-    fn ready(&self, command: &str) -> Hosts {
+    fn ready(&self, command: &str) -> Peers {
         let owner = self.host(command);
         assert_eq!(owner.try_own(), Standing::Owner);
         owner.admit();
@@ -45,11 +45,11 @@ impl Drop for Folder {
     }
 }
 
-fn try_use(host: &Hosts) -> bool {
+fn try_use(host: &Peers) -> bool {
     host.try_use(&mut host.lock()).unwrap()
 }
 
-fn is_guest(host: &Hosts) -> bool {
+fn is_guest(host: &Peers) -> bool {
     matches!(host.try_own(), Standing::Guest { .. })
 }
 
@@ -112,18 +112,18 @@ fn who_waits_no_longer_is_in_nobodys_way() {
 fn a_server_in_use_is_not_closed_and_a_closed_one_not_used() {
     let folder = Folder::new("use");
     let (owner, user) = (folder.ready("/one"), folder.host("/one"));
-    assert!(!owner.others_use());
+    assert!(!owner.peers_use());
     assert!(try_use(&user));
-    assert!(owner.others_use());
+    assert!(owner.peers_use());
     assert!(!owner.close_unless_used(|| panic!("it is in use")));
     user.stop_using(Duration::ZERO);
-    assert!(!owner.others_use());
+    assert!(!owner.peers_use());
     assert!(!owner.close_unless_used(|| false), "a lease of its own");
     assert!(try_use(&user));
     user.stop_using(Duration::ZERO);
     assert!(owner.close_unless_used(|| true));
     assert!(!try_use(&user));
-    assert!(!owner.others_use());
+    assert!(!owner.peers_use());
 }
 
 #[test]
@@ -149,9 +149,9 @@ fn what_a_host_had_is_free_when_it_is_gone() {
     let next = folder.host("/two");
     assert_eq!(next.try_own(), Standing::Owner, "whatever the record says");
     next.admit();
-    assert!(next.others_use(), "it does not know yet");
+    assert!(next.peers_use(), "it does not know yet");
     assert!(!try_use(&user), "it is not for this that it was locked");
-    assert!(!next.others_use());
+    assert!(!next.peers_use());
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn without_files_there_are_no_others() {
     for host in [folder.host("/one"), folder.host("/two")] {
         assert_eq!(host.try_own(), Standing::Owner);
         host.admit();
-        assert!(!host.others_use() && host.close_unless_used(|| true));
+        assert!(!host.peers_use() && host.close_unless_used(|| true));
         host.release();
         assert!(!host.owns());
     }
@@ -184,7 +184,7 @@ fn two_endpoints_are_had_together() {
     let host = |health: &str| {
         let config = LocalServiceConfig::new("/one").health_url(health);
         let settings = config.validate("both", "http://127.0.0.1:1/v1").unwrap();
-        Hosts::new(Some(folder.0.clone()), Identity::of(&settings), "both")
+        Peers::new(Some(folder.0.clone()), Identity::of(&settings), "both")
     };
     let (one, both) = (folder.ready("/one"), host("http://127.0.0.1:2/health"));
     let (again, third) = (host("http://127.0.0.1:2/health"), folder.host("/one"));
@@ -193,6 +193,6 @@ fn two_endpoints_are_had_together() {
     assert_eq!(both.try_own(), Standing::Owner);
     both.admit();
     assert!(is_guest(&again));
-    assert!(try_use(&again) && both.others_use());
+    assert!(try_use(&again) && both.peers_use());
     holder(&third.try_own());
 }

@@ -1,106 +1,208 @@
-//! The facts of a run, as errors, status and events tell them.
+//! What is reported of a service, as errors, status and events. It decides nothing.
 
-mod remedy;
+mod hint;
 #[cfg(test)]
 mod tests;
+mod trace;
 
-use std::time::Duration;
+use std::{mem, net::SocketAddr, time::Duration};
 
-use super::shared::{Attached, Ended, Snapshot};
+use self::trace::Trace;
+pub(crate) use self::trace::waited;
+use super::{
+    board::{Attached, Snapshot},
+    work::Probe,
+};
 use crate::{
+    config::{Launch, Target},
     error::{Error, ErrorKind},
-    machine::{End, Exited, Failure, Sight, Time},
+    launch::{Exit, LaunchError},
+    leases::PastInstance,
+    machine::{Exited, Failure, InstanceEnd, Ownership, StopReason, Time},
+    probe::Answer,
 };
 
-/// What the supervisor remembers for what it has to report; decides nothing.
+/// What the supervisor remembers for its reports.
+#[derive(Debug)]
+pub(super) struct Report {
+    facts: Facts,
+    trace: Trace,
+}
+
+/// Of one start and the instance that comes of it, but for the first two.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+struct Facts {
     starts: u64,
-    /// When the process was started, or the look at another's server began.
+    last_error: Option<Error>,
+    /// When the process was started, or the look at an external server began.
     begun: Time,
     ready_since: Option<Time>,
     pid: Option<u32>,
+    /// What the last probe came to.
+    probe: Option<Probe>,
     exit: Option<Exited>,
-    /// The last words of the process that has ended.
-    last_words: Option<String>,
+    /// The last output of the process that has ended.
+    output: Option<String>,
     spawn_failed: Option<Error>,
-    last_error: Option<Error>,
-    stopping: bool,
+    is_stopping: bool,
+}
+
+impl Report {
+    pub(super) fn new() -> Self {
+        Self {
+            facts: Facts::default(),
+            trace: Trace::none(),
+        }
+    }
+
+    /// A start begins.
+    pub(super) fn claimed(&mut self, service: &str, instance: u64, now: Time) {
+        self.trace.over();
+        self.trace = Trace::begin(service, instance);
+        self.facts.begin(now);
+    }
+
+    pub(super) fn probing(&mut self, target: &Target) {
+        self.trace.probing(target);
+    }
+
+    pub(super) fn probed(&mut self, probe: Probe) {
+        self.facts.probe = Some(probe);
+    }
+
+    pub(super) fn spawning(&mut self, now: Time) {
+        self.facts.begin(now);
+    }
+
+    pub(super) fn is_invalid(&mut self, error: Error) {
+        self.facts.spawn_failed = Some(error);
+    }
+
+    pub(super) fn starting(&self, launch: &Launch) {
+        self.trace.starting(launch);
+    }
+
+    pub(super) fn spawned(&mut self, pid: u32) {
+        self.facts.starts += 1;
+        self.facts.pid = Some(pid);
+        self.trace.started(pid);
+    }
+
+    pub(super) fn spawn_failed(&mut self, service: &str, error: &LaunchError) {
+        let LaunchError { what, error } = error;
+        self.facts.spawn_failed = Some(Error::spawn(service, what, error));
+    }
+
+    pub(super) fn ready(&mut self, ownership: Ownership, now: Time) {
+        self.facts.ready_since = Some(now);
+        self.trace.ready(ownership, self.facts.age(now));
+    }
+
+    pub(super) fn reopened(&mut self, ownership: Ownership) {
+        if ownership != Ownership::Owned {
+            self.trace.replaced();
+        }
+    }
+
+    /// To be called if the server can be reached from other machines.
+    pub(super) fn exposed(&self) -> impl FnOnce(SocketAddr) + Send + use<> {
+        self.trace.exposed()
+    }
+
+    pub(super) fn counted(&mut self, leases: usize) {
+        self.trace.counted(leases);
+    }
+
+    /// The first step of a stop is news.
+    pub(super) fn stopping(&mut self, reason: StopReason) {
+        if !mem::replace(&mut self.facts.is_stopping, true) {
+            self.trace.stopping(reason.as_str());
+        }
+    }
+
+    pub(super) fn exited(
+        &mut self,
+        exit: Exit,
+        exited: Exited,
+        output: String,
+        now: Time,
+        is_expected: bool,
+    ) {
+        self.trace.exited(exit, self.facts.age(now), is_expected);
+        self.facts.exit = Some(exited);
+        self.facts.output = Some(output);
+    }
+
+    /// The instance is over.
+    pub(super) fn ended(&mut self) {
+        self.facts.ready_since = None;
+    }
+
+    /// How it died, if that is how the instance ended.
+    pub(super) fn death(&self, end: InstanceEnd) -> Option<Exited> {
+        self.facts.exit.filter(|_| end == InstanceEnd::Died)
+    }
+
+    pub(super) fn past_instance(&self, end: InstanceEnd) -> PastInstance {
+        let exit = self.facts.exit;
+        PastInstance {
+            end,
+            code: exit.and_then(|exit| exit.code),
+            signal: exit.and_then(|exit| exit.signal),
+            answers_over: false,
+        }
+    }
+
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.trace.failed(error);
+        self.remember(error);
+    }
+
+    pub(super) fn remember(&mut self, error: &Error) {
+        self.facts.last_error = Some(error.clone());
+    }
+
+    /// Nothing is left of the instance.
+    pub(super) fn over(&mut self) {
+        self.trace.over();
+    }
+
+    pub(super) fn fill(&self, snapshot: &mut Snapshot) {
+        snapshot.starts = self.facts.starts;
+        snapshot.ready_since = self.facts.ready_since;
+        snapshot.last_error.clone_from(&self.facts.last_error);
+    }
+
+    /// `asked` is the handle whose probe was used, `holder` names the service that has the address, `output` is what
+    /// the process wrote so far.
+    pub(super) fn error(
+        &self,
+        asked: &Attached,
+        failure: &Failure,
+        now: Time,
+        holder: impl Fn() -> Option<String>,
+        output: impl Fn() -> String,
+    ) -> Error {
+        self.facts.error(asked, failure, now, holder, output)
+    }
 }
 
 impl Facts {
-    pub(crate) fn begin(&mut self, now: Time) {
-        let (starts, last_error) = (self.starts, self.last_error.take());
+    fn begin(&mut self, now: Time) {
         *self = Self {
-            starts,
-            last_error,
+            starts: self.starts,
+            last_error: self.last_error.take(),
             begun: now,
             ..Self::default()
         };
     }
 
-    pub(crate) fn spawned(&mut self, pid: u32) {
-        self.starts += 1;
-        self.pid = Some(pid);
-    }
-
-    pub(crate) fn spawn_failed(&mut self, error: Error) {
-        self.spawn_failed = Some(error);
-    }
-
-    pub(crate) fn ready(&mut self, now: Time) {
-        self.ready_since = Some(now);
-    }
-
-    pub(crate) fn over(&mut self) {
-        self.ready_since = None;
-    }
-
-    pub(crate) fn died(&mut self, exit: Exited, last_words: String) {
-        self.exit = Some(exit);
-        self.last_words = Some(last_words);
-    }
-
-    /// How it died, if that is how the run ended.
-    pub(crate) fn death(&self, end: End) -> Option<Exited> {
-        self.exit.filter(|_| end == End::Died)
-    }
-
-    pub(crate) fn ended(&self, end: End) -> Ended {
-        let (code, signal) = self
-            .exit
-            .map_or((None, None), |exit| (exit.code, exit.signal));
-        Ended {
-            end,
-            code,
-            signal,
-            is_silent: false,
-        }
-    }
-
-    /// Whether the stop is news.
-    pub(crate) fn begin_stop(&mut self) -> bool {
-        !std::mem::replace(&mut self.stopping, true)
-    }
-
-    /// How long the run has taken so far.
-    pub(crate) fn age(&self, now: Time) -> Duration {
+    /// How long the start, or the instance, has taken so far.
+    fn age(&self, now: Time) -> Duration {
         now.saturating_sub(self.begun)
     }
 
-    pub(crate) fn remember(&mut self, error: &Error) {
-        self.last_error = Some(error.clone());
-    }
-
-    pub(crate) fn fill(&self, snapshot: &mut Snapshot) {
-        snapshot.starts = self.starts;
-        snapshot.ready_since = self.ready_since;
-        snapshot.last_error.clone_from(&self.last_error);
-    }
-
-    /// `asked` is the handle whose probe was used, `holder` names who has the endpoint, `output` is
-    /// what the process wrote so far.
-    pub(crate) fn error(
+    fn error(
         &self,
         asked: &Attached,
         failure: &Failure,
@@ -114,27 +216,39 @@ impl Facts {
             Failure::Spawn => match &self.spawn_failed {
                 Some(error) => error.clone(),
                 None => error(ErrorKind::Spawn {
-                    reason: "it could not be started".to_owned(),
+                    reason: "the process could not be started".to_owned(),
                 }),
             },
             Failure::Exited(exited) => self.exited(asked, *exited, now),
-            Failure::ReadyTimeout { limit, last } => {
-                let last_probe = last.to_string();
+            Failure::ReadyTimeout { limit } => {
+                let last_probe = match &self.probe {
+                    Some(probe) => probe.to_string(),
+                    None => "nothing: another program is starting this server".to_owned(),
+                };
                 probed(ErrorKind::ReadyTimeout { last_probe })
                     .after(*limit)
                     .output(output())
-                    .with_hint(remedy::of_timeout(*last, self.pid.is_some()))
+                    .with_hint(hint::of_timeout(self.probe, self.pid.is_some()))
             }
-            Failure::Rejected { status } => probed(ErrorKind::HealthRejected { status: *status })
-                .after(self.age(now))
-                .output(output()),
+            Failure::Denied => {
+                let status = match self.probe.map(|probe| probe.answer) {
+                    Some(Answer::Status(status)) => status,
+                    _ => 401,
+                };
+                probed(ErrorKind::HealthRejected { status })
+                    .after(self.age(now))
+                    .output(output())
+            }
             Failure::Held => {
                 let by = holder().unwrap_or_else(|| "another program".to_owned());
-                error(ErrorKind::AddressInUse { by }).with_hint(remedy::HELD)
+                error(ErrorKind::AddressInUse { by }).with_hint(hint::HELD)
             }
-            Failure::AddressInUse { sight } => {
-                let by = occupant(*sight);
-                probed(ErrorKind::AddressInUse { by }).with_hint(remedy::of_occupied(*sight))
+            Failure::AddressInUse => {
+                let answer = self.probe.map(|probe| probe.answer);
+                probed(ErrorKind::AddressInUse {
+                    by: occupant(answer),
+                })
+                .with_hint(hint::of_occupied(answer))
             }
             Failure::CrashLoop {
                 failures,
@@ -155,9 +269,9 @@ impl Facts {
         };
         let error = Error::new(&asked.name, kind)
             .after(self.age(now))
-            .output(self.last_words.clone().unwrap_or_default());
+            .output(self.output.clone().unwrap_or_default());
         if exited.port_taken {
-            error.with_hint(remedy::PORT_TAKEN)
+            error.with_hint(hint::PORT_TAKEN)
         } else {
             error
         }
@@ -173,12 +287,13 @@ impl Facts {
     }
 }
 
-/// What is on the endpoint, for somebody who wanted something else there.
-fn occupant(sight: Sight) -> String {
-    match sight {
-        Sight::Status(status) => {
+/// The program at the address, for a service that expected another one there.
+fn occupant(answer: Option<Answer>) -> String {
+    match answer {
+        Some(Answer::Status(status)) => {
             format!("a server that answers the health URL with status {status}")
         }
-        other => format!("a program that answers the health URL with {other}"),
+        Some(other) => format!("a program that answers the health URL with {other}"),
+        None => "another program".to_owned(),
     }
 }

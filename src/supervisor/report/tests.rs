@@ -5,8 +5,14 @@ use crate::{config::LocalServiceConfig, machine::Exited};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// How the failure of a run is told: after `begin`, and after its start if there was one.
-fn told(failure: &Failure, started: bool) -> String {
+/// What the last probe saw.
+fn saw(answer: Answer) -> Probe {
+    let stranger = None;
+    Probe { answer, stranger }
+}
+
+/// The text of a failure: after the claim, and after the spawn if there was one.
+fn told(failure: &Failure, probe: impl Into<Option<Probe>>, started: bool) -> String {
     let config = LocalServiceConfig::new("/bin/server")
         .health_url("http://localhost:8080/health?key=sk-very-secret");
     let settings = config
@@ -16,13 +22,16 @@ fn told(failure: &Failure, started: bool) -> String {
         name: "llama".to_owned(),
         settings: Arc::new(settings),
     };
-    let mut facts = Facts::default();
-    facts.begin(100 * MS);
+    let mut report = Report::new();
+    report.spawning(100 * MS);
     if started {
-        facts.spawned(77);
+        report.spawned(77);
+    }
+    if let Some(probe) = probe.into() {
+        report.probed(probe);
     }
     let holder = || Some("local service `vllm`".to_owned());
-    let text = facts
+    let text = report
         .error(&asked, failure, 112 * MS, holder, String::new)
         .to_string();
     assert!(text.starts_with("local service `llama` "), "{text}");
@@ -30,55 +39,67 @@ fn told(failure: &Failure, started: bool) -> String {
     text
 }
 
-fn assert_told(failure: &Failure, started: bool, fact: &str, remedy: &str) {
-    let text = told(failure, started);
+fn assert_told(
+    failure: &Failure,
+    probe: impl Into<Option<Probe>>,
+    started: bool,
+    fact: &str,
+    hint: &str,
+) {
+    let text = told(failure, probe, started);
     let rest = text.split_once(fact).map(|(_, rest)| rest);
     assert!(
-        rest.is_some_and(|rest| rest.contains(remedy)),
-        "{text}\n  has no `{fact}` followed by `{remedy}`"
+        rest.is_some_and(|rest| rest.contains(hint)),
+        "{text}\n  has no `{fact}` followed by `{hint}`"
     );
 }
 
 #[test]
-fn a_start_that_took_too_long_tells_what_was_asked_and_seen_and_what_that_means() {
-    for (last, saw, remedy) in [
+fn a_start_that_took_too_long_says_what_was_probed_and_seen_and_what_to_do() {
+    let stranger = Probe {
+        answer: Answer::Ready,
+        stranger: Some(5),
+    };
+    for (last, fact, hint) in [
         (
-            Sight::Refused,
+            saw(Answer::Refused),
             "connection refused",
             "the same host and port",
         ),
-        (Sight::Status(503), "status 503", "still loading"),
-        (Sight::Status(404), "status 404", "`healthUrl`"),
-        (Sight::Silent, "no answer in time", "`probeTimeoutMs`"),
-        (Sight::Broken, "closed before an answer", "without TLS"),
-        (Sight::Garbled, "not HTTP", "without TLS"),
+        (saw(Answer::Status(503)), "status 503", "still loading"),
+        (saw(Answer::Status(404)), "status 404", "`healthUrl`"),
+        (saw(Answer::Silent), "no answer in time", "`probeTimeoutMs`"),
         (
-            Sight::Stranger(5),
-            "another program (pid 5)",
-            "end that program",
+            saw(Answer::Closed),
+            "closed before an answer",
+            "without TLS",
         ),
+        (saw(Answer::NotHttp), "not HTTP", "without TLS"),
+        (stranger, "another program (pid 5)", "end that program"),
     ] {
         let limit = 3000 * MS;
-        let failure = Failure::ReadyTimeout { limit, last };
+        let failure = Failure::ReadyTimeout { limit };
         let asked = "within 3 s, its last probe of http://localhost:8080/health saw: ";
-        assert_told(&failure, true, asked, remedy);
-        assert_told(&failure, true, saw, remedy);
+        assert_told(&failure, last, true, asked, hint);
+        assert_told(&failure, last, true, fact, hint);
     }
 }
 
 #[test]
-fn a_server_that_was_there_before_is_not_told_as_a_slow_start() {
-    for last in [Sight::Silent, Sight::Broken, Sight::Status(503)] {
+fn a_server_that_was_there_before_is_not_called_a_slow_start() {
+    for last in [Answer::Silent, Answer::Closed, Answer::Status(503)] {
         let limit = 3000 * MS;
-        let failure = Failure::ReadyTimeout { limit, last };
-        assert_told(&failure, false, &last.to_string(), "nothing was started");
+        let failure = Failure::ReadyTimeout { limit };
+        let fact = last.to_string();
+        assert_told(&failure, saw(last), false, &fact, "nothing was started");
     }
 }
 
 #[test]
-fn a_wrong_key_is_told_with_the_url_that_wants_another() {
+fn the_error_of_a_wrong_key_names_the_url_that_needs_another() {
     assert_told(
-        &Failure::Rejected { status: 401 },
+        &Failure::Denied,
+        saw(Answer::Status(401)),
         true,
         "answers its health URL (http://localhost:8080/health) with status 401",
         "set `healthHeaders`",
@@ -86,20 +107,20 @@ fn a_wrong_key_is_told_with_the_url_that_wants_another() {
 }
 
 #[test]
-fn who_has_the_port_decides_what_to_do() {
+fn the_program_that_has_the_port_decides_what_to_do() {
     let url = "(http://localhost:8080/health)";
-    for (status, remedy) in [(401, "`healthHeaders`"), (404, "`healthStatus`")] {
-        let sight = Sight::Status(status);
+    for (status, hint) in [(401, "`healthHeaders`"), (404, "`healthStatus`")] {
+        let probe = saw(Answer::Status(status));
         let fact =
             format!("taken by a server that answers the health URL with status {status} {url}");
-        assert_told(&Failure::AddressInUse { sight }, false, &fact, remedy);
+        assert_told(&Failure::AddressInUse, probe, false, &fact, hint);
     }
-    let sight = Sight::Garbled;
-    let text = told(&Failure::AddressInUse { sight }, false);
+    let text = told(&Failure::AddressInUse, saw(Answer::NotHttp), false);
     assert!(text.contains("an answer that is not HTTP (http"), "{text}");
     assert!(!text.contains("swapTimeoutMs"), "{text}");
     assert_told(
         &Failure::Held,
+        None,
         false,
         "taken by local service `vllm`",
         "`swapTimeoutMs`",
@@ -107,7 +128,7 @@ fn who_has_the_port_decides_what_to_do() {
 }
 
 #[test]
-fn a_child_that_found_its_port_taken_is_told_so() {
+fn the_error_of_a_child_that_found_its_port_taken_says_so() {
     let exited = |port_taken| {
         Failure::Exited(Exited {
             code: Some(1),
@@ -118,12 +139,14 @@ fn a_child_that_found_its_port_taken_is_told_so() {
     };
     assert_told(
         &exited(true),
+        None,
         true,
         "code 1, 12 ms after",
         "write another port",
     );
     assert_told(
         &exited(false),
+        None,
         true,
         "code 1, 12 ms after",
         "run the command by hand",

@@ -129,14 +129,14 @@ async fn a_crash_that_a_probe_sees_before_its_exit_is_told_counts_all_the_same()
         let lease = service.acquire().await.unwrap();
         sleep(2 * SEC).await;
         fail_before_head(lease);
-        fake.script().running = Sight::Refused;
+        fake.script().running = Answer::Refused;
         fake.begin_exit();
         let waiter = asks(&service);
         sleep(50 * MS).await;
         // A lease of the next run would prove that good.
         waiter.abort();
         fake.exit(1);
-        fake.script().running = Sight::Wanted;
+        fake.script().running = Answer::Ready;
         sleep(50 * MS).await;
     }
     assert_eq!(fake.count(What::Term), 0, "it was dead");

@@ -24,7 +24,7 @@ async fn a_service_that_was_never_asked_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_last_handle_ends_a_look_at_a_stranger() {
     let fake = Fake::new();
-    fake.script().elsewhere = Sight::Status(503);
+    fake.script().elsewhere = Answer::Status(503);
     let service = service(&fake, config());
     let waiter = asks(&service);
     sleep(SEC).await;
@@ -105,7 +105,7 @@ async fn a_lease_keeps_the_service_that_it_is_of() {
 #[tokio::test(start_paused = true)]
 async fn the_last_handle_leaves_an_external_server_alone() {
     let fake = Fake::new();
-    fake.script().elsewhere = Sight::Wanted;
+    fake.script().elsewhere = Answer::Ready;
     let service = service(&fake, config());
     drop(service.acquire().await.unwrap());
     drop(service);
@@ -135,7 +135,7 @@ async fn a_port_is_waited_for_when_the_last_handle_is_gone() {
     let fake = Fake::new();
     let service = service(&fake, config());
     service.start().await.unwrap();
-    fake.script().elsewhere = Sight::Broken;
+    fake.script().elsewhere = Answer::Closed;
     drop(service);
     sleep(SEC).await;
     assert!(!fake.is_forgotten());

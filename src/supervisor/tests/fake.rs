@@ -17,7 +17,7 @@ use crate::{
     config::{Settings, Target},
     error::Problem,
     launch::{Exit, LaunchError, Launcher, Listener, Running},
-    machine::Sight,
+    probe::Answer,
     supervisor::Backend,
 };
 
@@ -36,12 +36,12 @@ struct Machine {
 /// What is on the machine, and how it behaves.
 pub(super) struct Script {
     /// What a probe sees while no process of ours runs.
-    pub(super) elsewhere: Sight,
+    pub(super) elsewhere: Answer,
     /// What a probe sees until our process has run for `load_time`.
-    pub(super) loading: Sight,
+    pub(super) loading: Answer,
     pub(super) load_time: Duration,
     /// What a probe sees then.
-    pub(super) running: Sight,
+    pub(super) running: Answer,
     pub(super) probe_takes: Duration,
     pub(super) spawn_takes: Duration,
     pub(super) spawn_error: Option<&'static str>,
@@ -85,10 +85,10 @@ impl Fake {
     /// A machine on which nothing listens and every start works at once.
     pub(super) fn new() -> Self {
         let script = Script {
-            elsewhere: Sight::Refused,
-            loading: Sight::Refused,
+            elsewhere: Answer::Refused,
+            loading: Answer::Refused,
             load_time: Duration::ZERO,
-            running: Sight::Wanted,
+            running: Answer::Ready,
             probe_takes: Duration::from_millis(1),
             spawn_takes: Duration::ZERO,
             spawn_error: None,
@@ -173,11 +173,11 @@ impl Fake {
         self.script().log.push((Instant::now(), what));
     }
 
-    fn sight(&self) -> Sight {
+    fn sight(&self) -> Answer {
         let script = self.script();
         match &script.process {
             Some(process) if process.gone => script.elsewhere,
-            Some(process) if process.exit.is_some() => Sight::Refused,
+            Some(process) if process.exit.is_some() => Answer::Refused,
             Some(process) if process.since.elapsed() < script.load_time => script.loading,
             Some(_) => script.running,
             None => script.elsewhere,
@@ -232,16 +232,16 @@ impl Launcher for Fake {
 }
 
 impl Backend for Fake {
-    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Sight> + Send + use<> {
+    fn probe(&self, target: Arc<Target>) -> impl Future<Output = Answer> + Send + use<> {
         let fake = self.clone();
         async move {
             fake.note(What::Probed);
             let takes = fake.script().probe_takes;
             sleep(takes).await;
             match fake.sight() {
-                Sight::Silent => {
+                Answer::Silent => {
                     sleep(target.timeout.saturating_sub(takes)).await;
-                    Sight::Silent
+                    Answer::Silent
                 }
                 sight => sight,
             }

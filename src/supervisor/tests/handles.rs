@@ -5,7 +5,7 @@ use crate::machine::Want;
 
 /// Two handles of one process.
 fn pair(fake: &Fake, first: LocalServiceConfig, second: LocalServiceConfig) -> [LocalService; 2] {
-    let core = Core::new(fake.clone(), Arc::default(), Some(Handle::current()));
+    let core = Client::new(fake.clone(), Arc::default(), Some(Handle::current()));
     let core = Arc::new(core);
     [
         attach("first", &core, first),
@@ -35,7 +35,7 @@ async fn the_longest_idle_time_wins_while_its_handle_lives() {
 #[tokio::test(start_paused = true)]
 async fn a_handle_that_comes_while_ready_makes_the_idle_time_longer() {
     let fake = Fake::new();
-    let core = Arc::new(Core::new(
+    let core = Arc::new(Client::new(
         fake.clone(),
         Arc::default(),
         Some(Handle::current()),
@@ -57,7 +57,7 @@ async fn a_handle_that_comes_while_ready_makes_the_idle_time_longer() {
 async fn the_longest_ready_timeout_wins_while_loading() {
     let fake = Fake::new();
     fake.script().load_time = 50 * SEC;
-    let core = Arc::new(Core::new(
+    let core = Arc::new(Client::new(
         fake.clone(),
         Arc::default(),
         Some(Handle::current()),
@@ -89,8 +89,8 @@ async fn a_ready_timeout_gets_shorter_with_the_handle_that_wanted_it_long() {
 #[tokio::test(start_paused = true)]
 async fn the_longest_ready_timeout_wins_for_a_loading_stranger_too() {
     let fake = Fake::new();
-    fake.script().elsewhere = Sight::Status(503);
-    let core = Arc::new(Core::new(
+    fake.script().elsewhere = Answer::Status(503);
+    let core = Arc::new(Client::new(
         fake.clone(),
         Arc::default(),
         Some(Handle::current()),
@@ -100,7 +100,7 @@ async fn the_longest_ready_timeout_wins_for_a_loading_stranger_too() {
     sleep(9 * SEC).await;
     let _long = attach("long", &core, config().ready_timeout(100 * SEC));
     sleep(50 * SEC).await;
-    fake.script().elsewhere = Sight::Wanted;
+    fake.script().elsewhere = Answer::Ready;
     waiter.await.unwrap().unwrap();
 }
 
@@ -108,7 +108,7 @@ async fn the_longest_ready_timeout_wins_for_a_loading_stranger_too() {
 async fn the_longest_abandon_grace_wins_for_a_start_that_is_abandoned_already() {
     let fake = Fake::new();
     fake.script().load_time = 60 * SEC;
-    let core = Arc::new(Core::new(
+    let core = Arc::new(Client::new(
         fake.clone(),
         Arc::default(),
         Some(Handle::current()),
@@ -167,13 +167,13 @@ async fn a_handle_that_was_shut_down_sends_its_waiters_away_and_no_others() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_overlaps_a_shutdown_starts_nothing() {
     let fake = Fake::new();
-    let core = Arc::new(Core::new(
+    let core = Arc::new(Client::new(
         fake.clone(),
         Arc::default(),
         Some(Handle::current()),
     ));
     let settings = Arc::new(config().validate("late", "http://127.0.0.1:8080").unwrap());
-    let attached = crate::supervisor::shared::Attached {
+    let attached = crate::supervisor::Attached {
         name: "late".to_owned(),
         settings,
     };

@@ -4,7 +4,7 @@ mod backoff;
 mod end;
 mod fake;
 mod handles;
-mod hosts;
+mod peers;
 mod ready;
 mod seen;
 mod start;
@@ -24,9 +24,11 @@ use crate::{
     config::LocalServiceConfig,
     error::{Error, ErrorKind},
     leases::Outcome,
-    machine::{Ownership, Phase, Sight},
+    machine::{Ownership, Phase},
+    probe::Answer,
     resources::Claims,
-    service::{Core, Lease, LocalService},
+    service::{Lease, LocalService},
+    supervisor::Client,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -41,22 +43,22 @@ fn service(fake: &Fake, config: LocalServiceConfig) -> LocalService {
     claimant(fake, "server", &Arc::default(), config)
 }
 
-/// A service that shares its endpoint with whoever has the same claims.
+/// A service that shares its address with the services that have the same claims.
 fn claimant(
     fake: &Fake,
     name: &str,
     claims: &Arc<Claims>,
     config: LocalServiceConfig,
 ) -> LocalService {
-    let core = Core::new(fake.clone(), claims.clone(), Some(Handle::current()));
-    attach(name, &Arc::new(core), config)
+    let client = Client::new(fake.clone(), claims.clone(), Some(Handle::current()));
+    attach(name, &Arc::new(client), config)
 }
 
 /// One more handle of the same process.
 #[expect(clippy::needless_pass_by_value, reason = "it is built in the call")]
-fn attach(name: &str, core: &Arc<Core>, config: LocalServiceConfig) -> LocalService {
+fn attach(name: &str, client: &Arc<Client>, config: LocalServiceConfig) -> LocalService {
     let settings = config.validate(name, "http://127.0.0.1:8080/v1").unwrap();
-    LocalService::attach(name.to_owned(), Arc::new(settings), core.clone())
+    LocalService::attach(name.to_owned(), Arc::new(settings), client.clone())
 }
 
 /// A request that waits in a task of its own.

@@ -134,11 +134,11 @@ async fn a_process_that_refuses_under_suspicion_is_replaced_at_once() {
     let service = ready(&fake, config()).await;
     sleep(2 * SEC).await;
     fail_before_head(service.acquire().await.unwrap());
-    fake.script().running = Sight::Refused;
+    fake.script().running = Answer::Refused;
     let begun = Instant::now();
     let waiter = asks(&service);
     sleep(2 * MS).await;
-    fake.script().running = Sight::Wanted;
+    fake.script().running = Answer::Ready;
     waiter.await.unwrap().unwrap();
     assert!(begun.elapsed() < 100 * MS);
     assert_eq!(fake.count(What::Spawned), 2);
@@ -146,7 +146,7 @@ async fn a_process_that_refuses_under_suspicion_is_replaced_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_replaced_after_three_probes_over_five_seconds() {
-    for sight in [Sight::Silent, Sight::Status(500), Sight::Broken] {
+    for sight in [Answer::Silent, Answer::Status(500), Answer::Closed] {
         let fake = Fake::new();
         let service = ready(&fake, config()).await;
         sleep(2 * SEC).await;
@@ -165,7 +165,7 @@ async fn a_silent_server_is_replaced_after_three_probes_over_five_seconds() {
         let strikes = since.iter().filter(|at| **at <= terms[0]).count();
         // The stop itself looks whether the port is free.
         assert!((3..=4).contains(&strikes), "{sight}: {strikes}");
-        fake.script().running = Sight::Wanted;
+        fake.script().running = Answer::Ready;
         waiter.await.unwrap().unwrap();
         assert_eq!(fake.count(What::Spawned), 2);
     }
@@ -177,11 +177,11 @@ async fn one_good_answer_ends_the_suspicion() {
     let service = ready(&fake, config()).await;
     sleep(2 * SEC).await;
     fail_before_head(service.acquire().await.unwrap());
-    fake.script().running = Sight::Status(500);
+    fake.script().running = Answer::Status(500);
     let waiter = asks(&service);
     sleep(4 * SEC).await;
     // Who rejects our credentials lives.
-    fake.script().running = Sight::Status(401);
+    fake.script().running = Answer::Status(401);
     waiter.await.unwrap().unwrap();
     assert_eq!(fake.count(What::Term), 0);
     assert_eq!(fake.count(What::Spawned), 1);
@@ -189,7 +189,7 @@ async fn one_good_answer_ends_the_suspicion() {
 
 #[tokio::test(start_paused = true)]
 async fn a_suspect_with_a_lease_out_is_not_replaced() {
-    for sight in [Sight::Silent, Sight::Refused] {
+    for sight in [Answer::Silent, Answer::Refused] {
         let fake = Fake::new();
         let service = ready(&fake, config()).await;
         sleep(2 * SEC).await;
@@ -207,7 +207,7 @@ async fn a_suspect_with_a_lease_out_is_not_replaced() {
 #[tokio::test(start_paused = true)]
 async fn an_external_server_is_rechecked_after_a_second() {
     let fake = Fake::new();
-    fake.script().elsewhere = Sight::Wanted;
+    fake.script().elsewhere = Answer::Ready;
     let service = ready(&fake, config()).await;
     drop(service.acquire().await.unwrap());
     sleep(999 * MS).await;
@@ -222,15 +222,15 @@ async fn an_external_server_is_rechecked_after_a_second() {
 #[tokio::test(start_paused = true)]
 async fn an_external_server_that_has_gone_is_replaced_by_ours() {
     let fake = Fake::new();
-    fake.script().elsewhere = Sight::Wanted;
+    fake.script().elsewhere = Answer::Ready;
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
-    fake.script().elsewhere = Sight::Refused;
+    fake.script().elsewhere = Answer::Refused;
     sleep(2 * SEC).await;
     // Nothing of ours is killed by it, so a lease protects nobody.
     let next = service.acquire().await.unwrap();
     assert_eq!(service.status().ownership, Some(Ownership::Owned));
-    assert_ne!(lease.run(), next.run());
+    assert_ne!(lease.instance(), next.instance());
     drop(lease);
     assert_eq!(service.status().leases, 1);
 }
@@ -238,7 +238,7 @@ async fn an_external_server_that_has_gone_is_replaced_by_ours() {
 #[tokio::test(start_paused = true)]
 async fn an_external_server_is_never_stopped() {
     let fake = Fake::new();
-    fake.script().elsewhere = Sight::Wanted;
+    fake.script().elsewhere = Answer::Ready;
     let service = ready(&fake, config().idle_stop(SEC)).await;
     drop(service.acquire().await.unwrap());
     sleep(100 * SEC).await;
@@ -253,12 +253,15 @@ async fn a_process_that_dies_of_a_taken_port_while_ready_hands_its_leases_on() {
     fake.script().output = "Address already in use".to_owned();
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
-    fake.script().elsewhere = Sight::Wanted;
+    fake.script().elsewhere = Answer::Ready;
     fake.exit(1);
     sleep(10 * MS).await;
     let next = service.acquire().await.unwrap();
-    assert_eq!(service.status().ownership, Some(Ownership::External));
-    assert_eq!(lease.run(), next.run());
+    assert_eq!(
+        service.status().ownership,
+        Some(Ownership::External { pid: None })
+    );
+    assert_eq!(lease.instance(), next.instance());
     assert_eq!(service.status().leases, 2);
     assert!(service.status().last_error.is_none());
 }
@@ -271,7 +274,7 @@ async fn a_crash_voids_the_leases_of_its_run() {
     fake.exit(139);
     sleep(10 * MS).await;
     let next = service.acquire().await.unwrap();
-    assert_ne!(stream.run(), next.run());
+    assert_ne!(stream.instance(), next.instance());
     assert_eq!(service.status().leases, 1);
     assert_eq!(
         *stream.death().kind(),

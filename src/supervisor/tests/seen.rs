@@ -85,7 +85,7 @@ async fn the_journal_tells_what_happened_with_its_age() {
     drop(service.acquire().await.unwrap());
     let records = service.journal();
     let texts: Vec<_> = records.iter().map(ToString::to_string).collect();
-    for part in ["Asked", "Granted", "Refused", "Spawned", "Wanted"] {
+    for part in ["Asked", "Owner", "Refused", "Spawned", "Ready"] {
         assert!(
             texts.iter().any(|text| text.contains(part)),
             "{part}: {texts:#?}"
@@ -158,7 +158,7 @@ fn a_task_that_was_dropped_with_its_runtime_is_made_again_by_the_next_request() 
     assert_eq!(service.status().leases, 0, "of the run that is over");
     // The next one runs on the crate's own thread, on a clock that is not paused.
     let next = self::runtime().block_on(service.acquire()).unwrap();
-    assert_ne!(lease.run(), next.run());
+    assert_ne!(lease.instance(), next.instance());
     assert_eq!(service.status().leases, 1);
     assert_eq!(fake.count(What::Spawned), 2);
 }

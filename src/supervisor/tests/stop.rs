@@ -128,13 +128,13 @@ async fn a_port_that_still_answers_is_waited_for_for_two_seconds() {
     for (answers_for, takes) in [(1_900 * MS, 1_900 * MS), (60 * SEC, 2 * SEC)] {
         let fake = Fake::new();
         let service = ready(&fake, config()).await;
-        fake.script().elsewhere = Sight::Broken;
+        fake.script().elsewhere = Answer::Closed;
         let asked = Instant::now();
         let stop = stops(&service);
         let other = fake.clone();
         let frees = Handle::current().spawn(async move {
             sleep(answers_for).await;
-            other.script().elsewhere = Sight::Refused;
+            other.script().elsewhere = Answer::Refused;
         });
         stop.await.unwrap().unwrap();
         let took = asked.elapsed();
@@ -146,7 +146,7 @@ async fn a_port_that_still_answers_is_waited_for_for_two_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_port_that_was_not_free_before_is_not_waited_for() {
     let fake = Fake::new();
-    fake.script().elsewhere = Sight::Status(502);
+    fake.script().elsewhere = Answer::Status(502);
     let service = ready(&fake, config()).await;
     let asked = Instant::now();
     service.stop().await.unwrap();
@@ -163,7 +163,7 @@ async fn a_request_during_a_stop_is_served_by_a_new_process() {
     sleep(SEC).await;
     let second = service.acquire().await.unwrap();
     stop.await.unwrap().unwrap();
-    assert_ne!(first.run(), second.run());
+    assert_ne!(first.instance(), second.instance());
     assert_eq!(fake.count(What::Spawned), 2);
     assert_eq!(*first.stopped().unwrap().kind(), ErrorKind::Stopped {});
     assert!(second.stopped().is_none());
@@ -227,7 +227,7 @@ async fn a_retired_run_ends_when_its_leases_do() {
     let fake = Fake::new();
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
-    let retired = service.core().retire(None);
+    let retired = service.client().retire(None);
     sleep(1000 * SEC).await;
     assert_eq!(fake.count(What::Term), 0);
     drop(lease);
@@ -241,7 +241,7 @@ async fn a_retired_run_ends_at_its_limit_whatever_leases_are_out() {
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
     let begun = Instant::now();
-    let retired = service.core().retire(Some(30 * SEC));
+    let retired = service.client().retire(Some(30 * SEC));
     sleep_until(begun + 29_999 * MS).await;
     assert_eq!(fake.count(What::Term), 0);
     retired.await.unwrap().unwrap();
@@ -255,9 +255,9 @@ async fn a_retired_run_that_dies_of_a_taken_port_does_not_go_on_as_anothers() {
     fake.script().output = "Address already in use".to_owned();
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
-    let retired = service.core().retire(None);
+    let retired = service.client().retire(None);
     sleep(SEC).await;
-    fake.script().elsewhere = Sight::Wanted;
+    fake.script().elsewhere = Answer::Ready;
     fake.exit(1);
     let retired = tokio::time::timeout(60 * SEC, retired).await;
     retired.expect("it is over").unwrap().unwrap();
@@ -273,7 +273,7 @@ async fn another_who_wants_the_endpoint_does_not_lift_the_limit_of_a_retirement(
     let rival = claimant(&other, "two", &claims, config().swap_timeout(10 * SEC));
     let _lease = service.acquire().await.unwrap();
     let begun = Instant::now();
-    let retired = service.core().retire(Some(30 * SEC));
+    let retired = service.client().retire(Some(30 * SEC));
     sleep(SEC).await;
     rival.acquire().await.unwrap_err();
     assert_eq!(fake.count(What::Term), 0);

@@ -104,7 +104,7 @@ async fn the_running_one_goes_on_when_nobody_waits_for_its_endpoint_any_more() {
     assert!(!behind.is_finished());
     rival.abort();
     let lease = behind.await.unwrap().unwrap();
-    assert_eq!(lease.run(), stream.run());
+    assert_eq!(lease.instance(), stream.instance());
     assert_eq!(fake.count(What::Term), 0);
 }
 
@@ -187,7 +187,7 @@ async fn a_swap_clears_the_pause_after_failures() {
 async fn an_external_server_needs_no_swap() {
     let [(first, one), (second, two)] = rivals(&config());
     for fake in [&first, &second] {
-        fake.script().elsewhere = Sight::Wanted;
+        fake.script().elsewhere = Answer::Ready;
     }
     let _stream = one.acquire().await.unwrap();
     let begun = Instant::now();

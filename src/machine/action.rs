@@ -1,0 +1,145 @@
+//! What the machine asks for, as plain data.
+
+use std::time::Duration;
+
+use super::{Exited, Ownership};
+
+/// Something to do. The driver does them in order, before it takes the next event; those that are answered at
+/// once (`Close`, `CloseIfIdle`, `ReadLeases`, sometimes `Spawn`) are answered before that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    /// Ask for the address; answered by `Claim`s until `Release`.
+    Claim {
+        /// A peer that has the address for the same server is asked to make way, too: its server failed here.
+        evict: bool,
+    },
+    /// Give the address back, or stop waiting for it. The use of a peer's server stays.
+    Release,
+    /// Make sure that the peer's server which is used cannot be stopped; answered by `Claim`.
+    RenewUse { after: Duration },
+    /// End the use of a peer's server.
+    EndUse,
+    /// Look at the health URL with the handle's probe; answered by `Probed`. Replaces a probe under way.
+    Probe {
+        handle: u64,
+        after: Duration,
+        /// An answer counts only if our process gave it: the address refused before it was started.
+        own: bool,
+    },
+    /// Start the process; answered by `Spawned` or `SpawnFailed`, later by `Exited`.
+    Spawn,
+    /// TERM and CONT to the group; `Gone` follows if that is enough.
+    Terminate(StopReason),
+    /// KILL to the group; `Gone` follows.
+    Kill,
+    /// An instance begins: its leases may be taken.
+    Open(Ownership),
+    /// The instance continues after `Close`, perhaps as an external one.
+    Reopen(Ownership),
+    /// No new leases; answered by `Leases`, again when the last lease has ended.
+    Close,
+    /// No new leases, if none is out and none was taken since the leases were last read; answered by `Closed` or
+    /// `Leases`.
+    CloseIfIdle,
+    /// The instance is over; the leases that are out count no more.
+    End(InstanceEnd),
+    /// Make the next request ask for a probe.
+    Suspect,
+    /// The server was seen alive.
+    Trust,
+    /// Answered by `Leases`; if leases are out, again when the last one has ended.
+    ReadLeases,
+    /// The waiters get what they asked for.
+    Grant(Vec<u64>),
+    /// The waiters get an error.
+    Fail(Vec<u64>, Failure),
+    /// The bodies are complete if their instance lives; without that knowledge, a probe tells.
+    Confirm {
+        bodies: Vec<u64>,
+        lives: Option<bool>,
+    },
+    /// Requests no longer wait for an answer of the oldest past instance of which nothing is left.
+    EndAnswers,
+    /// The callers that asked for a stop are told that nothing runs, or that it cannot be killed.
+    StopsDone { killed: bool },
+    /// Nothing will ever happen again.
+    Finish,
+}
+
+/// Why a process is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum StopReason {
+    Abandoned,
+    Asked,
+    Exited,
+    Idle,
+    NotReady,
+    Rejected,
+    Retired,
+    Swap,
+    Unhealthy,
+}
+
+impl StopReason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Asked => "asked",
+            Self::Exited => "exited",
+            Self::Idle => "idle",
+            Self::NotReady => "not ready",
+            Self::Rejected => "rejected",
+            Self::Retired => "retired",
+            Self::Swap => "swap",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// Why an instance is over, for the bodies that still read from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum InstanceEnd {
+    /// The process ended, or is believed dead.
+    Died,
+    /// An external server is not used any more; it may well run on.
+    Forgotten,
+    /// Without leases: idle, retired, swapped.
+    Idle,
+    /// A caller asked for it, whatever leases were out.
+    Stopped,
+}
+
+/// Why waiters get an error; the driver knows the rest of the facts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    Spawn,
+    Exited(Exited),
+    ReadyTimeout {
+        limit: Duration,
+    },
+    /// The server asks for credentials.
+    Denied,
+    /// Another service has the address.
+    Held,
+    /// What answers at the address is not the expected server.
+    AddressInUse,
+    CrashLoop {
+        failures: u32,
+        retry_after: Duration,
+    },
+    Overloaded {
+        waiters: usize,
+    },
+    Unkillable,
+    ShutDown,
+}
+
+impl Failure {
+    /// Whether it says something of the service, and not only of the caller.
+    pub(crate) fn is_news(&self) -> bool {
+        !matches!(
+            self,
+            Self::CrashLoop { .. } | Self::Overloaded { .. } | Self::ShutDown
+        )
+    }
+}

@@ -1,0 +1,72 @@
+//! What the supervisor and the handles of its service tell each other without a message.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    config::Settings,
+    error::Error,
+    machine::{Journal, Ownership, Phase, Policy, Time},
+};
+
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) snapshot: watch::Sender<Snapshot>,
+    pub(crate) journal: Journal,
+    handles: Mutex<BTreeMap<u64, Attached>>,
+}
+
+/// A handle, as the supervisor knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) name: String,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// What the supervisor says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) phase: Phase,
+    pub(crate) ownership: Option<Ownership>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) waiters: usize,
+    pub(crate) ready_since: Option<Time>,
+    pub(crate) starts: u64,
+    pub(crate) last_error: Option<Error>,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        let snapshot = Snapshot {
+            phase: Phase::Stopped,
+            ownership: None,
+            pid: None,
+            waiters: 0,
+            ready_since: None,
+            starts: 0,
+            last_error: None,
+        };
+        Self {
+            snapshot: watch::Sender::new(snapshot),
+            journal: Journal::default(),
+            handles: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn handles(&self) -> MutexGuard<'_, BTreeMap<u64, Attached>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The longest times of all handles.
+    pub(crate) fn policy(&self) -> Option<Policy> {
+        let handles = self.handles();
+        handles
+            .values()
+            .map(|handle| handle.settings.policy)
+            .reduce(Policy::longest)
+    }
+}

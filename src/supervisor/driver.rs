@@ -1,0 +1,321 @@
+//! What the machine asks for, done.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{
+    Backend,
+    board::{Attached, Board},
+    callers::Callers,
+    negotiation::Negotiation,
+    report::Report,
+    work::{Probe, Work},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    launch::{Listener, Running},
+    leases::{Grant, Instances, word::Word},
+    machine::{
+        Action, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
+        StopReason, Want,
+    },
+    probe::Answer,
+};
+
+/// All that belongs to a service but its decisions.
+pub(super) struct Driver<B: Backend> {
+    pub(super) instances: Arc<Instances>,
+    pub(super) board: Arc<Board>,
+    pub(super) backend: B,
+    pub(super) work: Work<B::Running>,
+    pub(super) address: Negotiation,
+    pub(super) callers: Callers,
+    pub(super) report: Report,
+    /// The handle that was asked last, kept for when it is gone.
+    pub(super) last: Attached,
+    pub(super) finished: bool,
+}
+
+impl<B: Backend> Effects for Driver<B> {
+    type Error = Infallible;
+
+    fn has_ended(&mut self) -> bool {
+        self.work.has_ended()
+    }
+
+    fn decide(&mut self, machine: &mut Machine, event: Event) -> Result<Vec<Action>, Infallible> {
+        let now = self.instances.now();
+        let actions = machine.on(event.clone(), now);
+        self.board.journal.write(now, event, machine.phase());
+        Ok(actions)
+    }
+
+    fn perform(&mut self, action: Action, machine: &Machine) -> Result<Option<Event>, Infallible> {
+        match action {
+            Action::Claim { evict } => {
+                let instance = self.instances.leases.word().instance();
+                let now = self.instances.now();
+                self.report.claimed(&self.last.name, instance, now);
+                self.address.claim(&self.last.name, evict);
+            }
+            Action::Release => self.address.release(),
+            Action::RenewUse { after } => self.address.renew(after),
+            Action::EndUse => self.address.peers.stop_using(self.idle_for()),
+            Action::Probe { handle, after, own } => self.probe(handle, after, own),
+            Action::Spawn => return Ok(self.spawn()),
+            Action::Terminate(reason) => self.terminate(reason),
+            Action::Kill => {
+                if let Some(process) = &mut self.work.process {
+                    process.kill();
+                }
+            }
+            Action::Open(ownership) => self.open(ownership),
+            Action::Reopen(ownership) => {
+                self.instances.leases.update(Word::reopen);
+                self.report.reopened(ownership);
+                self.address.opened(ownership);
+            }
+            Action::Close => {
+                self.instances.leases.update(Word::close);
+                self.address.peers.admit_no_more();
+                return Ok(Some(self.read_leases()));
+            }
+            Action::CloseIfIdle => {
+                let leases = &self.instances.leases;
+                let peers = &self.address.peers;
+                let closed = peers.close_unless_used(|| leases.close_if_idle());
+                return Ok(Some(if closed {
+                    Event::Closed
+                } else {
+                    self.read_leases()
+                }));
+            }
+            Action::End(end) => self.end(end),
+            Action::Suspect => {
+                self.instances.leases.update(Word::suspect);
+            }
+            Action::Trust => {
+                self.instances.leases.seen_alive(self.instances.now());
+                self.instances.leases.update(Word::trust);
+            }
+            Action::ReadLeases => return Ok(Some(self.read_leases())),
+            Action::Grant(waiters) => self.grant(&waiters, machine),
+            Action::Fail(waiters, failure) => self.fail(&waiters, &failure, machine),
+            Action::Confirm { bodies, lives } => self.confirm(&bodies, lives),
+            Action::EndAnswers => self.instances.end_answers(),
+            Action::StopsDone { killed } => self.stops_done(killed, machine),
+            Action::Finish => self.finished = true,
+        }
+        Ok(None)
+    }
+
+    fn done(&mut self, machine: &Machine) {
+        if !machine.is_probing() {
+            self.work.probe = None;
+            self.address.stop_renewing();
+        }
+        let rests = matches!(machine.phase(), Phase::Stopped | Phase::Failed);
+        if rests && self.work.process.is_none() {
+            self.report.over();
+        }
+        self.publish(machine);
+    }
+}
+
+impl<B: Backend> Driver<B> {
+    pub(super) fn read_leases(&mut self) -> Event {
+        let leases = &self.instances.leases;
+        // The word first: the times were written before it said that nothing is out.
+        let out = leases.look();
+        let (idle_since, alive_since) = (leases.idle_since(), leases.alive_since());
+        let now = self.instances.now();
+        let (out, idle_since) = self.address.with_peers(out, idle_since, now);
+        self.report.counted(out);
+        Event::Leases(Leases {
+            out,
+            idle_since,
+            alive_since,
+        })
+    }
+
+    fn idle_for(&self) -> Duration {
+        let idle_since = self.instances.leases.idle_since();
+        self.instances.now().saturating_sub(idle_since)
+    }
+
+    fn probe(&mut self, handle: u64, after: Duration, own: bool) {
+        let target = self.attached(handle).settings.target.clone();
+        self.report.probing(&target);
+        let process = self.work.process.as_ref().filter(|_| own);
+        let listener = process.map(|process| process.listener(target.port));
+        let backend = self.backend.clone();
+        self.work.probe = Some(Box::pin(async move {
+            if !after.is_zero() {
+                sleep(after).await;
+            }
+            let answer = backend.probe(target).await;
+            let stranger = match listener {
+                Some(listener) if answer == Answer::Ready => match listener.await {
+                    Listener::Other { pid } => Some(pid),
+                    Listener::Ours { .. } | Listener::Unseen => None,
+                },
+                _ => None,
+            };
+            Probe { answer, stranger }
+        }));
+    }
+
+    fn spawn(&mut self) -> Option<Event> {
+        let Attached { name, settings } = self.last.clone();
+        self.report.spawning(self.instances.now());
+        self.work.exit_told = false;
+        let problems = self.backend.problems(&settings, &name);
+        if !problems.is_empty() {
+            let error = Error::new(&name, ErrorKind::InvalidConfig { problems });
+            self.report.is_invalid(error);
+            return Some(Event::SpawnFailed { invalid: true });
+        }
+        self.report.starting(&settings.launch);
+        self.work.spawn = Some(Box::pin(self.backend.launch(&settings, &name)));
+        None
+    }
+
+    /// What the process wrote, without any handle's secrets.
+    pub(super) fn output(&self) -> String {
+        let Some(process) = &self.work.process else {
+            return String::new();
+        };
+        let handles: Vec<_> = self.board.handles().values().cloned().collect();
+        let output = process.output(&self.last.settings);
+        handles
+            .iter()
+            .fold(output, |text, handle| handle.settings.secrets.redact(&text))
+    }
+
+    fn terminate(&mut self, reason: StopReason) {
+        self.report.stopping(reason);
+        if let Some(process) = &mut self.work.process {
+            process.terminate();
+        }
+    }
+
+    fn open(&mut self, ownership: Ownership) {
+        let now = self.instances.now();
+        self.instances.leases.open(now);
+        self.report.ready(ownership, now);
+        self.address.opened(ownership);
+        self.look_beyond_loopback();
+    }
+
+    /// No request waits for it: it is reported beside the requests that are now served.
+    fn look_beyond_loopback(&mut self) {
+        let Some(process) = &self.work.process else {
+            return;
+        };
+        let found = process.listener(self.last.settings.target.port);
+        let report = self.report.exposed();
+        self.work.in_background(async move {
+            if let Listener::Ours {
+                exposed: Some(address),
+            } = found.await
+            {
+                report(address);
+            }
+        });
+    }
+
+    fn end(&mut self, end: InstanceEnd) {
+        self.address.ended();
+        // An instance that never became ready has no leases, but its number is used up all the same.
+        self.instances.end(self.report.past_instance(end));
+        self.report.ended();
+        if let Some(exited) = self.report.death(end) {
+            // No caller waits for an answer, and yet the next one may have to be told of it.
+            let error = self.error(&Failure::Exited(exited));
+            self.report.remember(&error);
+        }
+    }
+
+    fn grant(&mut self, waiters: &[u64], machine: &Machine) {
+        // A caller that is answered may look at the status at once.
+        self.publish(machine);
+        for waiter in waiters {
+            if let Some((answer, want)) = self.callers.answers.remove(waiter) {
+                let grant = (want == Want::Lease).then(|| Grant::new(&self.instances));
+                // A caller that has left drops it, and with it the lease.
+                drop(answer.send(Ok(grant)));
+            }
+        }
+    }
+
+    fn fail(&mut self, waiters: &[u64], failure: &Failure, machine: &Machine) {
+        let error = self.error(failure);
+        if failure.is_news() {
+            self.report.failed(&error);
+        }
+        self.publish(machine);
+        for waiter in waiters {
+            if let Some((answer, _)) = self.callers.answers.remove(waiter) {
+                drop(answer.send(Err(error.clone())));
+            }
+        }
+    }
+
+    fn confirm(&mut self, bodies: &[u64], lives: Option<bool>) {
+        let replies = bodies
+            .iter()
+            .filter_map(|body| self.callers.bodies.remove(body));
+        let replies: Vec<_> = replies.collect();
+        let (backend, target) = (self.backend.clone(), self.last.settings.target.clone());
+        let tell = move |lives| {
+            for reply in replies {
+                let _ = reply.send(lives);
+            }
+        };
+        if let Some(lives) = lives {
+            return tell(lives);
+        }
+        // Nothing reports the end of an external server, so it is asked.
+        self.work.in_background(async move {
+            tell(backend.probe(target).await.shows_life());
+        });
+    }
+
+    fn error(&self, failure: &Failure) -> Error {
+        let holder = || self.address.holder();
+        let output = || self.output();
+        self.report
+            .error(&self.last, failure, self.instances.now(), holder, output)
+    }
+
+    fn stops_done(&mut self, killed: bool, machine: &Machine) {
+        let result = if killed {
+            Ok(())
+        } else {
+            Err(self.error(&Failure::Unkillable))
+        };
+        self.publish(machine);
+        for stop in self.callers.stops.drain(..) {
+            drop(stop.send(result.clone()));
+        }
+    }
+
+    fn attached(&self, handle: u64) -> Attached {
+        let handles = self.board.handles();
+        handles.get(&handle).unwrap_or(&self.last).clone()
+    }
+
+    fn publish(&self, machine: &Machine) {
+        let (phase, ownership) = (machine.phase(), machine.ownership());
+        self.board.snapshot.send_if_modified(|snapshot| {
+            let news = (snapshot.phase, snapshot.ownership) != (phase, ownership);
+            snapshot.phase = phase;
+            snapshot.ownership = ownership;
+            snapshot.waiters = machine.waiters();
+            snapshot.pid = self.work.process.as_ref().map(Running::pid);
+            self.report.fill(snapshot);
+            news
+        });
+    }
+}

@@ -1,0 +1,144 @@
+//! The address of the service: its claim, and the peers that use the server or own it.
+//!
+//! To the machine, a peer's use of our server is one more lease.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    task::Woken,
+    work::{Pending, pending},
+};
+use crate::{
+    config::Identity,
+    machine::{Claim, Ownership, Time},
+    resources::{
+        Claims, Ticket,
+        peers::{self, Peers},
+    },
+};
+
+pub(super) struct Negotiation {
+    claims: Arc<Claims>,
+    pub(super) peers: Arc<Peers>,
+    /// Given back after the process, where the task ends before its work.
+    ticket: Option<Ticket>,
+    /// A renewal of the use of a peer's server is under way.
+    renewal: Option<Pending<Claim>>,
+    /// Since when a peer uses our server while no lease is out here.
+    lent_since: Option<Instant>,
+}
+
+impl Negotiation {
+    pub(super) fn new(claims: Arc<Claims>, identity: Identity, name: &str) -> Self {
+        Self {
+            peers: claims.peers(identity, name),
+            claims,
+            ticket: None,
+            renewal: None,
+            lent_since: None,
+        }
+    }
+
+    /// Cancel safe.
+    pub(super) async fn next<R>(&mut self) -> Woken<R> {
+        let Self {
+            peers,
+            ticket,
+            renewal,
+            lent_since,
+            ..
+        } = self;
+        let claim = tokio::select! {
+            biased;
+            claim = of_claim(ticket.as_mut()) => claim,
+            claim = pending(renewal.as_mut()) => claim,
+            () = returned(peers, *lent_since) => return Woken::LeasesEnded,
+        };
+        if ticket.is_none() {
+            *renewal = None;
+        }
+        Woken::Claim(claim)
+    }
+
+    pub(super) fn claim(&mut self, name: &str, evict: bool) {
+        self.ticket = Some(self.claims.claim(name, &self.peers, evict));
+    }
+
+    pub(super) fn release(&mut self) {
+        self.ticket = None;
+    }
+
+    /// The service that has the address.
+    pub(super) fn holder(&self) -> Option<String> {
+        self.ticket.as_ref().and_then(Ticket::holder)
+    }
+
+    pub(super) fn renew(&mut self, after: Duration) {
+        let peers = self.peers.clone();
+        self.renewal = Some(Box::pin(async move {
+            sleep(after).await;
+            peers.renew().await
+        }));
+    }
+
+    pub(super) fn stop_renewing(&mut self) {
+        self.renewal = None;
+    }
+
+    /// An instance begins.
+    pub(super) fn opened(&self, ownership: Ownership) {
+        if ownership == Ownership::Owned {
+            self.peers.admit();
+        }
+    }
+
+    /// An instance is over.
+    pub(super) fn ended(&mut self) {
+        self.peers.admit_no_more();
+        self.lent_since = None;
+    }
+
+    /// How many leases keep our server from being stopped.
+    pub(super) fn leases_out(&self, out: usize) -> usize {
+        if out == 0 {
+            usize::from(self.peers.peers_use())
+        } else {
+            out
+        }
+    }
+
+    /// What a look at our own leases says, with those of peers.
+    pub(super) fn with_peers(&mut self, out: usize, idle_since: Time, now: Time) -> (usize, Time) {
+        // While a lease is out here, a peer's use says nothing new.
+        if out > 0 || !self.peers.peers_use() {
+            self.lent_since = None;
+            let used_before = self.peers.used_before().filter(|_| out == 0);
+            let used = used_before.map(|before| now.saturating_sub(before));
+            return (out, idle_since.max(used.unwrap_or_default()));
+        }
+        self.lent_since.get_or_insert_with(Instant::now);
+        (1, idle_since)
+    }
+}
+
+async fn of_claim(ticket: Option<&mut Ticket>) -> Claim {
+    match ticket {
+        Some(ticket) => ticket.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when no peer uses what has been lent.
+async fn returned(peers: &Peers, lent_since: Option<Instant>) {
+    let Some(since) = lent_since else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(peers::pace(since.elapsed(), peers::PATIENTLY)).await;
+        if !peers.peers_use() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What to do next, where more is known of the case than the kind of the error.
+
+use super::Probe;
+use crate::probe::Answer;
+
+pub(super) const PORT_TAKEN: &str = "another program has the port that it wants: end that, or \
+                                     write another port into `args` and the URLs";
+
+pub(super) const HELD: &str = "wait until it is free (`swapTimeoutMs` is how long a request does), \
+                               or give the service a port of its own";
+
+const IS_THERE_ALREADY: &str = "nothing was started, since a server is running there already: end it, or raise \
+                                `readyTimeoutMs` if it is the expected server and loads longer";
+
+const RAISE_OR_CORRECT: &str = "raise `readyTimeoutMs` if the start needs longer, or make `healthUrl` name the port \
+                                on which the server speaks HTTP/1 without TLS";
+
+/// After a start that took too long, by what the last probe saw of it.
+pub(super) fn of_timeout(last: Option<Probe>, started: bool) -> &'static str {
+    let Some(Probe { answer, stranger }) = last.filter(|_| started) else {
+        return IS_THERE_ALREADY;
+    };
+    if stranger.is_some() {
+        return "end that program, or give the service a port of its own";
+    }
+    match answer {
+        Answer::Refused => {
+            "nothing listens there yet: raise `readyTimeoutMs` if the start needs longer, or make \
+             `args` and the URLs name the same host and port"
+        }
+        Answer::Status(503) => "the server is still loading: raise `readyTimeoutMs`",
+        Answer::Status(_) => {
+            "set `healthUrl` to a path that the server answers with 2xx once it is ready, or \
+             `healthStatus` to what it answers here"
+        }
+        Answer::Silent => {
+            "the server accepts connections and does not answer: raise `readyTimeoutMs` if the start \
+             needs longer, or `probeTimeoutMs` if the answer does"
+        }
+        Answer::NotHttp => {
+            "make `healthUrl` name the port on which the server speaks HTTP/1 without TLS"
+        }
+        Answer::Closed | Answer::Ready => RAISE_OR_CORRECT,
+    }
+}
+
+/// For an address where another server was expected, by what the probe saw there.
+pub(super) fn of_occupied(answer: Option<Answer>) -> &'static str {
+    match answer {
+        Some(Answer::Status(401 | 403)) => {
+            "if that is the expected server, set `healthHeaders` (such as Authorization) or a \
+             `healthUrl` that needs no credentials; if not, end it or give the service a port of \
+             its own"
+        }
+        Some(Answer::Status(_)) => {
+            "if that is the expected server, set `healthUrl` or `healthStatus`; if not, end it or \
+             give the service a port of its own"
+        }
+        _ => {
+            "end it, give the service a port of its own, or correct `healthUrl` if the expected server \
+             speaks HTTP elsewhere"
+        }
+    }
+}

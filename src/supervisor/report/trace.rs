@@ -1,0 +1,137 @@
+//! What `tracing` hears of a service. The crate's documentation lists every name that is used here.
+
+use std::{mem, net::SocketAddr, time::Duration};
+
+use tracing::{
+    Span, debug,
+    field::{Empty, display},
+    info, info_span, warn,
+};
+
+use crate::{
+    config::{Launch, Target},
+    error::Error,
+    launch::Exit,
+    log::TARGET,
+    machine::Ownership,
+};
+
+/// The span of an instance, from the claim on its address to when nothing of it is left.
+#[derive(Debug)]
+pub(super) struct Trace {
+    span: Span,
+    /// Who started the server, once that is known.
+    ownership: Option<Ownership>,
+    is_idle: bool,
+    is_probed: bool,
+}
+
+impl Trace {
+    /// Between two runs.
+    pub(super) fn none() -> Self {
+        Self {
+            span: Span::none(),
+            ownership: None,
+            is_idle: false,
+            is_probed: false,
+        }
+    }
+
+    /// A span without parent: whoever asks first is not whom the run is for.
+    pub(super) fn begin(service: &str, instance: u64) -> Self {
+        let span = info_span!(target: TARGET, parent: None, "local_service", service, instance, pid = Empty);
+        Self {
+            span,
+            ownership: None,
+            is_idle: false,
+            is_probed: false,
+        }
+    }
+
+    /// The first probe of a start is news.
+    pub(super) fn probing(&mut self, target: &Target) {
+        if mem::replace(&mut self.is_probed, true) {
+            return;
+        }
+        let path = target.path_and_query.split('?').next();
+        debug!(target: TARGET, parent: &self.span, host = target.authority, path, "probing");
+    }
+
+    pub(super) fn starting(&self, launch: &Launch) {
+        let command = launch.command.display();
+        info!(target: TARGET, parent: &self.span, %command, "starting");
+    }
+
+    pub(super) fn started(&mut self, pid: u32) {
+        self.ownership = Some(Ownership::Owned);
+        self.span.record("pid", pid);
+        debug!(target: TARGET, parent: &self.span, pid, "started");
+    }
+
+    pub(super) fn ready(&mut self, ownership: Ownership, took: Duration) {
+        self.ownership = Some(ownership);
+        let (external, took_ms) = (ownership != Ownership::Owned, millis(took));
+        info!(target: TARGET, parent: &self.span, external, took_ms, "ready");
+    }
+
+    /// To be called, if it comes to that, where the server can be reached from other machines.
+    pub(super) fn exposed(&self) -> impl FnOnce(SocketAddr) + Send + use<> {
+        let span = self.span.clone();
+        move |address| {
+            let remedy = "other machines can reach the server: have it listen on the loopback only, \
+                          as most servers do with `--host 127.0.0.1`";
+            warn!(target: TARGET, parent: &span, %address, remedy, "exposed");
+        }
+    }
+
+    /// The process died of a taken port, and who took it answers well.
+    pub(super) fn replaced(&mut self) {
+        self.ownership = Some(Ownership::External { pid: None });
+        warn!(target: TARGET, parent: &self.span, "replaced");
+    }
+
+    /// What a look at the leases has shown; that nobody uses it is told once, until somebody does.
+    pub(super) fn counted(&mut self, leases: usize) {
+        let was_idle = mem::replace(&mut self.is_idle, leases == 0);
+        if self.is_idle && !was_idle {
+            debug!(target: TARGET, parent: &self.span, "idle");
+        }
+    }
+
+    pub(super) fn stopping(&self, reason: &str) {
+        info!(target: TARGET, parent: &self.span, reason, "stopping");
+    }
+
+    pub(super) fn exited(&self, exit: Exit, after: Duration, is_expected: bool) {
+        let (code, signal, after_ms) = (exit.code, exit.signal, millis(after));
+        if is_expected {
+            info!(target: TARGET, parent: &self.span, code, signal, after_ms, "exited");
+        } else {
+            warn!(target: TARGET, parent: &self.span, code, signal, after_ms, "exited");
+        }
+    }
+
+    pub(super) fn failed(&self, error: &Error) {
+        warn!(target: TARGET, parent: &self.span, %error, "failed");
+    }
+
+    /// Nothing is left of the run, or nothing of ours.
+    pub(super) fn over(&mut self) {
+        match self.ownership {
+            Some(Ownership::Owned) => debug!(target: TARGET, parent: &self.span, "stopped"),
+            Some(_) => debug!(target: TARGET, parent: &self.span, "released"),
+            None => {}
+        }
+        *self = Self::none();
+    }
+}
+
+/// A request had to wait; told where the request is, and not in the span of the run.
+pub(crate) fn waited(service: &str, waited: Duration, error: Option<&Error>) {
+    let (waited_ms, error) = (millis(waited), error.map(display));
+    debug!(target: TARGET, service, waited_ms, error, "waited");
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

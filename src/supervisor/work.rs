@@ -1,0 +1,109 @@
+//! What is under way: the process, its spawn, a probe.
+
+use std::{fmt, future::Future, pin::Pin};
+
+use tokio::task::JoinSet;
+use tracing::instrument::WithSubscriber as _;
+
+use super::task::Woken;
+use crate::{
+    launch::{LaunchError, Running},
+    machine::Sight,
+    probe::Answer,
+};
+
+pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pub(super) struct Work<R> {
+    pub(super) process: Option<R>,
+    /// The machine knows how the process has ended.
+    pub(super) exit_told: bool,
+    pub(super) spawn: Option<Pending<Result<R, LaunchError>>>,
+    pub(super) probe: Option<Pending<Probe>>,
+    /// Continues beside the events, and answers callers itself.
+    background: JoinSet<()>,
+}
+
+/// What came of a probe.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) answer: Answer,
+    /// The program that gave the answer, where that should have been our process.
+    pub(super) stranger: Option<u32>,
+}
+
+impl Probe {
+    pub(super) fn sight(self) -> Sight {
+        match self.stranger {
+            Some(_) => Sight::Other,
+            None => self.answer.sight(),
+        }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stranger {
+            Some(pid) => write!(f, "an answer of another program (pid {pid})"),
+            None => self.answer.fmt(f),
+        }
+    }
+}
+
+impl<R: Running> Work<R> {
+    pub(super) fn new() -> Self {
+        Self {
+            process: None,
+            exit_told: false,
+            spawn: None,
+            probe: None,
+            background: JoinSet::new(),
+        }
+    }
+
+    /// An exit comes before what a probe saw at the same time. Cancel safe.
+    pub(super) async fn next(&mut self) -> Woken<R> {
+        let Self {
+            process,
+            exit_told,
+            spawn,
+            probe,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            woken = of_process(process.as_mut(), *exit_told) => woken,
+            spawned = pending(spawn.as_mut()) => Woken::Spawned(spawned),
+            probed = pending(probe.as_mut()) => Woken::Probed(probed),
+        }
+    }
+
+    /// Whether the process has ended, and how is not known yet.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive())
+    }
+
+    pub(super) fn in_background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        while self.background.try_join_next().is_some() {}
+        // Its events go to the subscriber of the task.
+        self.background.spawn(task.with_current_subscriber());
+    }
+}
+
+async fn of_process<R: Running>(process: Option<&mut R>, exit_told: bool) -> Woken<R> {
+    match process {
+        Some(process) if exit_told => {
+            process.gone().await;
+            Woken::Gone
+        }
+        Some(process) => Woken::Exited(process.ended().await),
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn pending<T>(future: Option<&mut Pending<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,74 @@
+//! The folder with the files that programs share, and what may be in its place.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::PathBuf,
+};
+
+use super::{log, program::Setup};
+use crate::support::{Fixture, blocking_until};
+
+/// A part of the warning.
+const UNUSABLE: &str = "cannot be used: several programs";
+
+fn folder(server: &Fixture) -> PathBuf {
+    server.folder().join("tower-local-service")
+}
+
+#[test]
+fn what_a_former_program_left_behind_is_no_hindrance() {
+    let server = Fixture::new();
+    let mut former = Setup::of(&server).run();
+    assert_eq!(former.does("start"), "done");
+    former.kill();
+    assert!(blocking_until(|| server.alive().is_empty()));
+    assert!(fs::read_dir(folder(&server)).unwrap().count() >= 3);
+
+    let other = Fixture::on(server.port());
+    let mut program = Setup::beside(&other, &server).run();
+    assert_eq!(program.does("ask 1"), other.starts()[0].to_string());
+    assert!(!log(&other).contains(UNUSABLE), "{}", log(&other));
+}
+
+/// The next program warns, and works as if it were alone.
+fn assert_warns_and_works(server: &Fixture) {
+    let mut program = Setup::of(server).run();
+    let answer = program.does("ask 2");
+    let last = server.starts().last().map(ToString::to_string);
+    assert_eq!(Some(answer), last);
+    let log = log(server);
+    assert_eq!(log.matches(UNUSABLE).count(), 1, "{log}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_warned_of() {
+    let server = Fixture::new();
+    fs::write(folder(&server), "in its place").unwrap();
+    assert_warns_and_works(&server);
+}
+
+#[test]
+fn a_folder_that_others_can_write_to_is_warned_of() {
+    let server = Fixture::new();
+    fs::create_dir(folder(&server)).unwrap();
+    fs::set_permissions(folder(&server), fs::Permissions::from_mode(0o777)).unwrap();
+    assert_warns_and_works(&server);
+}
+
+#[test]
+fn a_lock_file_that_leads_elsewhere_is_warned_of() {
+    let server = Fixture::new();
+    let mut former = Setup::of(&server).run();
+    assert_eq!(former.does("start"), "done");
+    drop(former);
+    assert!(blocking_until(|| server.alive().is_empty()));
+    let files = fs::read_dir(folder(&server)).unwrap();
+    let owners = files
+        .map(|file| file.unwrap().path())
+        .find(|path| path.extension().is_some_and(|kind| kind == "owner"));
+    let (owners, elsewhere) = (owners.unwrap(), server.folder().join("elsewhere"));
+    fs::rename(&owners, &elsewhere).unwrap();
+    symlink(&elsewhere, &owners).unwrap();
+    assert_warns_and_works(&server);
+}

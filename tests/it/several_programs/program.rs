@@ -1,0 +1,216 @@
+//! A program process that does as it is told, line by line.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use tower_local_service::{BoxError, Lease, LocalService, LocalServiceConfig, Ownership, Registry};
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::support::{Fixture, PROGRAM, Pid, ask};
+
+/// The base URL, the idle time and the swap timeout in milliseconds, and the arguments of the
+/// server, one a line.
+const ORDERS: &str = "LOCAL_SERVICE_TEST_SHARING_PROGRAM";
+/// Begins the lines that are answers; all others are those of the test's runner.
+const ANSWER: &str = "> ";
+
+#[test]
+#[ignore = "plays one of several programs, for the tests beside it"]
+fn plays_a_program() {
+    let orders = std::env::var(ORDERS).expect("it is run by a test");
+    let mut lines = orders.lines();
+    let url = lines.next().unwrap();
+    let mut ms = || Duration::from_millis(lines.next().unwrap().parse().unwrap());
+    let (idle_stop, swap_timeout) = (ms(), ms());
+    let config = LocalServiceConfig::new(PROGRAM)
+        .args(lines)
+        .idle_stop(idle_stop)
+        .swap_timeout(swap_timeout);
+    let filter = EnvFilter::new("tower_local_service=debug");
+    fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let service = Registry::new().service("shared", url, config).unwrap();
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut leases = Vec::new();
+    for command in std::io::stdin().lines() {
+        let command = command.unwrap();
+        let done = runtime.block_on(obey(&service, &command, &mut leases));
+        let answer = done.unwrap_or_else(|error| format!("failed: {error}"));
+        // Not by a macro, whose output the runner keeps to itself.
+        writeln!(std::io::stdout(), "{ANSWER}{}", answer.replace('\n', " ")).unwrap();
+    }
+}
+
+async fn obey(
+    service: &LocalService,
+    command: &str,
+    leases: &mut Vec<Lease>,
+) -> Result<String, BoxError> {
+    let pid_url = {
+        let origin = std::env::var(ORDERS)?;
+        let base = origin.lines().next().unwrap_or_default();
+        base.replace("/v1", "/pid")
+    };
+    match command.split_once(' ').unwrap_or((command, "")) {
+        ("start", _) => service.start().await?,
+        ("stop", _) => service.stop().await?,
+        ("hold", _) => leases.push(service.acquire().await?),
+        ("let-go", _) => leases.clear(),
+        ("ownership", _) => {
+            let external = matches!(service.status().ownership, Some(Ownership::External { .. }));
+            return Ok(if external { "external" } else { "owned" }.to_owned());
+        }
+        ("warm", times) => {
+            for _ in 0..times.parse()? {
+                drop(service.try_acquire().ok_or("it is not ready")?);
+            }
+            return Ok(format!("warm {times}"));
+        }
+        // So many at once; answers which servers did.
+        ("ask", times) => {
+            let requests = (0..times.parse()?).map(|_| {
+                let (service, url) = (service.clone(), pid_url.clone());
+                async move { ask(&service, &url).await }
+            });
+            let mut all = tokio::task::JoinSet::new();
+            requests.for_each(|request| drop(all.spawn(request)));
+            let mut pids = Vec::new();
+            for answer in all.join_all().await {
+                pids.push(answer?.1);
+            }
+            pids.sort_unstable();
+            pids.dedup();
+            return Ok(pids.join(" "));
+        }
+        _ => return Err(format!("what is {command:?}?").into()),
+    }
+    Ok("done".to_owned())
+}
+
+/// How a program is run.
+pub(super) struct Setup<'a> {
+    pub(super) server: &'a Fixture,
+    /// Where it shares files with others.
+    pub(super) folder: PathBuf,
+    pub(super) idle_stop: Duration,
+    pub(super) swap_timeout: Duration,
+}
+
+impl<'a> Setup<'a> {
+    pub(super) fn of(server: &'a Fixture) -> Self {
+        Self {
+            server,
+            folder: server.folder().to_owned(),
+            idle_stop: Duration::ZERO,
+            swap_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// The same files for another server.
+    pub(super) fn beside(server: &'a Fixture, other: &Fixture) -> Self {
+        Self {
+            folder: other.folder().to_owned(),
+            ..Self::of(server)
+        }
+    }
+
+    pub(super) fn run(&self) -> Program {
+        self.run_as(Command::new(std::env::current_exe().expect("this program")))
+    }
+
+    /// All system calls of the program go to that file.
+    pub(super) fn run_traced(&self, file: &Path) -> Program {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o"]).arg(file);
+        strace.arg(std::env::current_exe().expect("this program"));
+        self.run_as(strace)
+    }
+
+    fn run_as(&self, mut command: Command) -> Program {
+        let ms = |time: Duration| time.as_millis().to_string();
+        let mut orders = vec![
+            self.server.base_url(),
+            ms(self.idle_stop),
+            ms(self.swap_timeout),
+        ];
+        orders.extend(self.server.args().iter().cloned());
+        let log = self.server.folder().join("program-log");
+        let log = File::options().append(true).create(true).open(log);
+        let mut child = command
+            .args([
+                "--ignored",
+                "--exact",
+                "several_programs::program::plays_a_program",
+            ])
+            .env(ORDERS, orders.join("\n"))
+            .env("XDG_RUNTIME_DIR", &self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.expect("a log"))
+            .spawn()
+            .expect("a program");
+        let orders = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        Program {
+            child,
+            orders,
+            answers,
+        }
+    }
+}
+
+/// A program process; it ends, and its servers with it, when dropped.
+pub(super) struct Program {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// Tells it to do something, and does not wait.
+    pub(super) fn begin(&mut self, order: &str) {
+        let orders = self.orders.as_mut().expect("it runs");
+        writeln!(orders, "{order}").expect("it reads");
+    }
+
+    /// Its next answer.
+    pub(super) fn answer(&mut self) -> String {
+        let mut line = String::new();
+        while self.answers.read_line(&mut line).expect("it answers") > 0 {
+            if let Some((_, answer)) = line.split_once(ANSWER) {
+                return answer.trim_end().to_owned();
+            }
+            line.clear();
+        }
+        panic!("it ended without an answer");
+    }
+
+    pub(super) fn does(&mut self, order: &str) -> String {
+        self.begin(order);
+        self.answer()
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.child.id()
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is ours");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.orders = None;
+        drop(self.child.wait());
+    }
+}

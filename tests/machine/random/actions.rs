@@ -1,0 +1,259 @@
+//! What the machine may ask for, and when.
+
+use super::{
+    Violation, ensure,
+    promises::{Instance, Promises, Standing},
+};
+use crate::machine::{Action, Event, Failure, InstanceEnd, Ownership, Sight, StopReason, Time};
+
+impl Promises {
+    pub(super) fn act(
+        &mut self,
+        action: &Action,
+        event: &Event,
+        now: Time,
+    ) -> Result<(), Violation> {
+        let no_process = self.process.is_none() && !self.spawning;
+        match action {
+            Action::Claim { .. } => {
+                ensure(self.claim == Standing::NotOurs, "claimed twice")?;
+                self.claim = Standing::Asked;
+                self.spawns = 0;
+            }
+            Action::Release => {
+                ensure(no_process, "the address of a process was given away")?;
+                self.claim = Standing::NotOurs;
+            }
+            Action::Spawn => {
+                ensure(no_process, "two processes")?;
+                let ours = matches!(self.claim, Standing::Ours { .. });
+                ensure(ours, "spawned on another's address")?;
+                ensure(!self.handles_gone, "spawned for nobody")?;
+                let paused = now >= self.failures.not_before;
+                ensure(paused, "spawned before the pause was over")?;
+                // Once more after a lost port, and no oftener.
+                self.spawns += 1;
+                ensure(self.spawns <= 2, "spawned again and again")?;
+                self.spawning = true;
+                (self.cut_from, self.retired) = (None, false);
+            }
+            Action::Terminate(reason) => self.terminate(*reason, event, now)?,
+            Action::Kill => self.kill(now)?,
+            Action::Grant(waiters) => {
+                let open = self.instance.as_ref().is_some_and(|instance| instance.open);
+                ensure(open, "granted while closed")?;
+                let dying = self.process.as_ref().is_some_and(|it| it.dying);
+                ensure(!dying, "granted on a process that has ended")?;
+                self.answer(waiters)?;
+            }
+            Action::Fail(waiters, failure) => {
+                self.is_true(waiters, failure, event, now)?;
+                self.answer(waiters)?;
+                let counts = match failure {
+                    Failure::Exited(_) => true,
+                    Failure::Spawn => *event == Event::SpawnFailed { invalid: false },
+                    _ => false,
+                };
+                if counts {
+                    self.failures.add(now);
+                }
+            }
+            Action::StopsDone { killed } => {
+                let others = !self.waiters.is_empty();
+                let told = no_process || !killed || others;
+                ensure(told, "a stop was told too early")?;
+                self.stop_waits = false;
+            }
+            Action::Finish => {
+                let over = no_process && self.handles_gone && self.waiters.is_empty();
+                ensure(over, "an end with something left")?;
+                self.finished = true;
+            }
+            _ => self.act_on_instance(action, event, now)?,
+        }
+        Ok(())
+    }
+
+    fn act_on_instance(
+        &mut self,
+        action: &Action,
+        event: &Event,
+        now: Time,
+    ) -> Result<(), Violation> {
+        match action {
+            Action::Open(ownership) | Action::Reopen(ownership) => {
+                let reopened = matches!(action, Action::Reopen(_));
+                self.open(*ownership, reopened, event, now)?;
+            }
+            Action::Close => {
+                if let Some(instance) = &mut self.instance {
+                    instance.open = false;
+                }
+            }
+            Action::RenewUse { .. } => {
+                let external = self.instance.as_ref().is_some_and(|it| !it.owned);
+                ensure(external, "renewed the use of what is not external")?;
+            }
+            Action::Confirm { bodies, lives } => {
+                let process = self.process.as_ref();
+                let lives_on = process.is_some_and(|it| !it.dying && it.exited.is_none());
+                ensure(
+                    *lives != Some(true) || lives_on,
+                    "a dead process was told alive",
+                )?;
+                for body in bodies {
+                    ensure(self.bodies.remove(body), "a body was told twice")?;
+                }
+            }
+            Action::EndAnswers => {
+                let due = self.answers.pop_front();
+                ensure(due.is_some_and(|due| due <= now), "answers ended too early")?;
+            }
+            Action::CloseIfIdle => {
+                let own = self.instance.as_ref().is_some_and(|it| it.owned);
+                ensure(own, "closed what is not ours")?;
+            }
+            Action::End(end) => self.end(*end, event, now)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, waiters: &[u64]) -> Result<(), Violation> {
+        for waiter in waiters {
+            ensure(
+                self.waiters.remove(waiter).is_some(),
+                "who does not wait is answered",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn terminate(&mut self, reason: StopReason, event: &Event, now: Time) -> Result<(), Violation> {
+        let stop_timeout = self.policy.stop_timeout / 2 * 2;
+        let (alone, claim) = (self.waiters.is_empty(), self.claim);
+        let (ready_timeout, grace) = (self.policy.ready_timeout, self.policy.abandon_grace);
+        let (cut_from, retired) = (self.cut_from, self.retired);
+        let process = self.process.as_mut().ok_or("TERM to nobody")?;
+        ensure(process.ended.is_some(), "TERM while its leases count")?;
+        if let Some((first, limit)) = process.terminated {
+            return ensure(now >= first + limit / 2, "TERM again too early");
+        }
+        process.terminated = Some((now, stop_timeout));
+        let sensible = match reason {
+            StopReason::Abandoned => alone && grace.is_some(),
+            StopReason::Asked => cut_from.is_some(),
+            StopReason::NotReady => now >= process.since + ready_timeout,
+            StopReason::Rejected => matches!(
+                event,
+                Event::Probed {
+                    sight: Sight::Denied,
+                    ..
+                }
+            ),
+            StopReason::Retired => retired,
+            StopReason::Swap => claim == Standing::Ours { contested: true },
+            StopReason::Idle | StopReason::Unhealthy => {
+                matches!(event, Event::Closed | Event::Leases(_))
+            }
+            StopReason::Exited => process.exited.is_some(),
+        };
+        ensure(sensible, "TERM for no reason")?;
+        match reason {
+            StopReason::NotReady | StopReason::Rejected => self.failures.add(now),
+            StopReason::Unhealthy => {}
+            // A instance that ends in peace.
+            _ if process.ended == Some(InstanceEnd::Idle) => self.failures.forgive(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, now: Time) -> Result<(), Violation> {
+        let process = self.process.as_mut().ok_or("KILL to nobody")?;
+        let had_its_time = process
+            .terminated
+            .is_some_and(|(first, limit)| now >= first + limit);
+        ensure(
+            process.exited.is_some() || had_its_time,
+            "KILL before the stop timeout",
+        )?;
+        process.killed = Some(now);
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        ownership: Ownership,
+        reopened: bool,
+        event: &Event,
+        now: Time,
+    ) -> Result<(), Violation> {
+        let runs = self.process.as_ref().is_some_and(|it| it.exited.is_none());
+        let answered = matches!(
+            event,
+            Event::Probed {
+                sight: Sight::Ready,
+                ..
+            }
+        );
+        let owned = ownership == Ownership::Owned;
+        if owned {
+            ensure(runs && (answered || reopened), "ready on a corpse")?;
+        } else {
+            ensure(
+                self.process.is_none() && answered,
+                "ready on nobody's answer",
+            )?;
+        }
+        ensure(self.instance.is_some() == reopened, "opened twice")?;
+        let since = match &self.instance {
+            Some(instance) if owned => instance.since,
+            _ => now,
+        };
+        self.instance = Some(Instance {
+            owned,
+            since,
+            open: true,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, end: InstanceEnd, event: &Event, now: Time) -> Result<(), Violation> {
+        let exited = self.process.as_ref().and_then(|process| process.exited);
+        let instance = self.instance.take();
+        let external = instance.as_ref().is_some_and(|it| !it.owned);
+        let none_out = match event {
+            Event::Leases(leases) => leases.out == 0,
+            Event::Closed => true,
+            _ => false,
+        };
+        let sensible = match end {
+            InstanceEnd::Died => exited.is_some() || self.process.is_none(),
+            InstanceEnd::Forgotten => external,
+            InstanceEnd::Idle => none_out,
+            InstanceEnd::Stopped => {
+                let cut = self.cut_from.is_some_and(|from| from <= now);
+                instance.is_none() || cut
+            }
+        };
+        ensure(sensible, "a instance ended for no reason")?;
+        if let Some(process) = &mut self.process {
+            process.ended = Some(end);
+        }
+        if end == InstanceEnd::Forgotten && none_out {
+            self.failures.forgive();
+        }
+        let called_off = matches!(
+            event,
+            Event::StopAsked | Event::RetireAsked { .. } | Event::HandlesGone
+        );
+        if end == InstanceEnd::Died && !external && !called_off {
+            match self.last_exit {
+                Some((_, true)) => self.failures.add(now),
+                _ => self.failures.forgive(),
+            }
+        }
+        Ok(())
+    }
+}

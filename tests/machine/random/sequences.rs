@@ -1,0 +1,59 @@
+//! Long sequences of events, at random.
+//!
+//! A failure shrinks, and prints the journal that replays it. `PROPTEST_CASES` tries more.
+
+use proptest::{collection::vec, prelude::*};
+
+use super::play;
+use crate::bug::NONE;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        // The journal that is printed is what is kept.
+        failure_persistence: None,
+        // A thousand of them take a second.
+        ..ProptestConfig::with_cases(2048)
+    })]
+
+    #[test]
+    fn no_sequence_of_events_breaks_a_promise(
+        steps in vec(any::<(u8, u8)>(), 0..1000),
+        mood: u8,
+    ) {
+        if let Err((violation, journal)) = play(&steps, mood, &NONE) {
+            let line = |record| serde_json::to_string(record).unwrap() + "\n";
+            let lines: String = journal.iter().map(line).collect();
+            prop_assert!(false, "{violation}, after\n{lines}");
+        }
+    }
+}
+
+/// Found by the test above: its second death in a row was followed by a start at once.
+#[test]
+fn a_death_counts_although_something_of_the_process_survives_kill() {
+    let steps = [
+        (64, 0),
+        (146, 0),
+        (210, 41),
+        (82, 0),
+        (82, 0),
+        (179, 0),
+        (138, 20),
+        (18, 0),
+        (64, 1),
+        (146, 0),
+        (146, 17),
+        (146, 0),
+        (18, 0),
+        (179, 116),
+        (18, 0),
+        (192, 1),
+        (0, 1),
+        (18, 1),
+        (18, 0),
+        (0, 1),
+        (82, 1),
+    ];
+    let played = play(&steps, 0, &NONE);
+    assert!(played.is_ok(), "{played:?}");
+}
