@@ -1,4 +1,4 @@
-//! Asks a model of a configuration file in `OpenClaw`'s shape. Its server is started for that.
+//! Asks a model of a configuration file in `OpenClaw`'s shape, and starts its server for that.
 //!
 //! ```sh
 //! cargo run --example openclaw --features json5 -- ~/.openclaw/openclaw.json "Who are you?"
@@ -6,14 +6,15 @@
 //!     examples/config/llama-cpp.json5 llama-cpp/gemma-3-4b-it "Who are you?"
 //! ```
 //!
-//! Without a model, `agents.defaults.model` is asked. The answer goes to the standard output as it
-//! comes. The client of hyper-util has no TLS of its own, so a provider at an `https` URL is refused
-//! here: put hyper-rustls into the client, or take reqwest.
-#![expect(clippy::print_stderr, reason = "the answer alone is to be on stdout")]
+//! Without a model it asks `agents.defaults.model`. The answer goes to the standard output while it
+//! arrives. The client of hyper-util has no TLS of its own, so a provider at an `https` URL is refused
+//! here: add hyper-rustls to the client, or use reqwest.
+#![expect(clippy::print_stderr, reason = "only the answer goes to stdout")]
 
 use std::{
-    env, fs,
+    env, error, fs,
     io::{self, Write},
+    iter,
     process::ExitCode,
 };
 
@@ -46,11 +47,11 @@ async fn main() -> ExitCode {
         _ = ctrl_c.recv() => None,
         asked = ask() => Some(asked),
     };
-    // However it went: the server is stopped in order, and nothing of it is left.
+    // Whatever the result: the server is stopped, and nothing of it is left.
     let registry = Registry::global();
     tokio::select! {
         () = registry.shutdown() => {}
-        // Who interrupts twice does not want to wait. What was started ends with this program.
+        // A second Ctrl-C does not wait. The server ends with this program.
         _ = ctrl_c.recv() => {}
     }
     match asked {
@@ -73,15 +74,17 @@ async fn ask() -> Result<(), BoxError> {
     let (provider, model) = match model {
         Some(model) => providers.resolve_model(model).ok_or_else(|| {
             let ids = providers.ids().join(", ");
-            format!("{model} is of no provider in {file}: write one of {ids}, a slash and a model")
+            format!("no provider in {file} has {model}: write one of {ids}, a slash and a model")
         })?,
         None => providers.primary_model().ok_or_else(|| {
-            format!("{file} has no agents.defaults.model of its providers: write one behind it")
+            format!(
+                "{file} has no agents.defaults.model of its providers: write a model after the file"
+            )
         })?,
     };
 
-    // The server of that model, as two models may have one URL. A program that asks many models puts
-    // `providers` here, which finds the server of each request by its URL.
+    // The server of that model, as two models may have the same URL. A program that asks many models
+    // makes the layer with `providers`, which finds the server of each request by its URL.
     let service = provider.service.clone();
     let layer = EnsureLocalServiceLayer::new(move |_: &_| service.clone());
     let client = layer.layer(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
@@ -98,7 +101,7 @@ async fn ask() -> Result<(), BoxError> {
     show(response, &provider).await
 }
 
-/// The layer adds nothing to a request: key and headers of the file are for whoever sends it.
+/// The layer adds nothing to a request: a program sets the key and the headers of the file itself.
 fn request(
     provider: &Provider,
     model: &str,
@@ -106,14 +109,16 @@ fn request(
 ) -> Result<Request<Full<Bytes>>, BoxError> {
     let Provider { id, base_url, .. } = provider;
     if base_url.scheme_str() == Some("https") {
-        return Err(format!("{id} is at an https URL, and this example has no TLS").into());
+        let text = "is at an https URL, and this example has no TLS: ask another provider";
+        return Err(format!("{id} {text}").into());
     }
     if let Some(api) = provider
         .api
         .as_deref()
         .filter(|api| *api != "openai-completions")
     {
-        return Err(format!("{id} speaks {api}, and this example openai-completions only").into());
+        let text = "and this example only openai-completions: ask another provider";
+        return Err(format!("{id} speaks {api}, {text}").into());
     }
     let url = format!(
         "{}/chat/completions",
@@ -192,14 +197,16 @@ fn late(provider: &Provider) -> BoxError {
 }
 
 fn fail(error: &BoxError) -> ExitCode {
-    // An error of the crate says it all, however deep it lies; others leave the reason to their sources.
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+    // An error of the crate says everything, however deep it is; others leave the reason to their
+    // sources.
+    match Error::of(error) {
+        Some(error) => eprintln!("openclaw: {error:#}"),
+        None => eprintln!("openclaw: {}", chain(&**error)),
     }
-    let text = Error::find_in(&**error).map_or(text, Error::to_string);
-    eprintln!("openclaw: {text}");
     ExitCode::FAILURE
+}
+
+fn chain(error: &(dyn error::Error + 'static)) -> String {
+    let texts = iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    texts.collect::<Vec<_>>().join(": ")
 }

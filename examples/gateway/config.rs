@@ -1,49 +1,51 @@
-//! The configuration file, and another reading of it.
+//! The configuration file: read at the start, and again on SIGHUP.
 
 use std::{fs, path::Path};
 
 use tower_local_service::{
-    Registry,
+    BoxError, Error, Registry,
     provider::{Provider, Providers, ProvidersConfig},
 };
 use tracing::{info, warn};
 
-/// Reads the file, and starts nothing. An error is one sentence, with line and column if it is about
-/// the syntax.
+/// Reads the file, and starts nothing.
+///
+/// # Errors
+///
+/// What is wrong with it, with line and column if it is the syntax.
 pub(crate) fn load(path: &Path) -> Result<Providers, String> {
-    let providers = read(path)?;
-    let providers = providers
-        .register(&Registry::global())
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let providers = read(path).and_then(|config| Ok(config.register(&Registry::global())?));
+    let providers = providers.map_err(|error| match Error::of(&error) {
+        Some(error) => format!("{}: {error:#}", path.display()),
+        None => format!("{}: {error}", path.display()),
+    })?;
     warn_of_what_cannot_work(&providers);
     Ok(providers)
 }
 
-/// Puts another reading in the place of the former. A file that cannot work changes nothing.
+/// Replaces the providers by those of another reading. A file that cannot work changes nothing.
 pub(crate) fn reload(path: &Path, providers: &Providers) {
-    let reloaded = read(path).and_then(|next| {
-        let changes = providers.reload(next);
-        changes.map_err(|error| format!("{}: {error}", path.display()))
-    });
-    match reloaded {
+    match read(path).and_then(|next| Ok(providers.reload(next)?)) {
         Ok(changes) => {
             info!(?changes.added, ?changes.changed, ?changes.removed, "configuration reloaded");
             warn_of_what_cannot_work(providers);
         }
-        Err(mistake) => warn!("the configuration stays as it was: {mistake}"),
+        Err(error) => warn!(
+            "the configuration stays as it was: {}: {error}",
+            path.display()
+        ),
     }
 }
 
-/// Whether it can be sent to.
+/// Whether requests to it need TLS.
 pub(crate) fn needs_tls(provider: &Provider) -> bool {
     provider.base_url.scheme_str() != Some("http")
 }
 
-fn read(path: &Path) -> Result<ProvidersConfig, String> {
-    let shown = path.display();
+fn read(path: &Path) -> Result<ProvidersConfig, BoxError> {
     let text = fs::read_to_string(path)
-        .map_err(|error| format!("--config {shown} cannot be read ({error}): correct the path"))?;
-    ProvidersConfig::from_json5(&text).map_err(|error| format!("{shown}: {error}"))
+        .map_err(|error| format!("cannot be read ({error}): correct the path"))?;
+    Ok(ProvidersConfig::from_json5(&text)?)
 }
 
 fn warn_of_what_cannot_work(providers: &Providers) {

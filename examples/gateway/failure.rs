@@ -66,10 +66,10 @@ impl Failure {
         )
     }
 
-    /// What the way to a provider ended with: the crate's error, a time that is over, or the client's
-    /// own error. The log has it too, as it may come too late to be a status there.
+    /// Why a provider did not answer: an error of the crate, a timeout, or the client's own error. It is
+    /// in the log, too: it may come too late for a status.
     pub(crate) fn of(provider: &str, timeout: Duration, error: &BoxError) -> Self {
-        let failure = if let Some(error) = Error::find_in(&**error) {
+        let failure = if let Some(error) = Error::of(error) {
             Self::from(error)
         } else if has_inside::<Elapsed>(error) || has_inside::<TimeoutError>(error) {
             Self::new(
@@ -77,7 +77,7 @@ impl Failure {
                 "timeout",
                 format!(
                     "provider `{provider}` sent nothing for {timeout:?}: ask again (a server that \
-                     loads goes on loading), or raise its timeoutSeconds"
+                     is loading continues), or raise its timeoutSeconds"
                 ),
             )
         } else {
@@ -91,7 +91,7 @@ impl Failure {
         failure
     }
 
-    /// What a provider refused, when it is too late for its status.
+    /// The answer of a provider that refused, when it is too late for its status.
     pub(crate) fn refused(status: StatusCode, body: &str) -> Self {
         Self::new(
             status,
@@ -125,7 +125,7 @@ impl From<&Error> for Failure {
             ErrorKind::Exited { .. } => "exited",
             ErrorKind::ReadyTimeout { .. } => "not_ready",
             ErrorKind::HealthRejected { .. } => "health_rejected",
-            ErrorKind::AddressInUse { .. } => "occupied",
+            ErrorKind::AddressInUse { .. } => "address_in_use",
             ErrorKind::CrashLoop { .. } => "crash_loop",
             ErrorKind::Overloaded { .. } => "overloaded",
             ErrorKind::Stopped { .. } => "stopped",
@@ -177,7 +177,7 @@ pub(crate) async fn no_such_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no_such_path",
-        "there is no such path here: POST /v1/…, GET /v1/models, GET /admin/status or POST \
+        "there is no such path: POST /v1/…, GET /v1/models, GET /admin/status or POST \
          /admin/PROVIDER/start and …/stop",
     )
 }
@@ -186,16 +186,16 @@ pub(crate) async fn wrong_method() -> Failure {
     Failure::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "wrong_method",
-        "this path is not for this method: what goes to a provider is POST, lists are GET",
+        "this path does not have this method: POST requests for a provider, GET lists",
     )
 }
 
-/// What it was is in the log and not for the client.
+/// The log has the panic; the client does not need it.
 pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
     Failure::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "panic",
-        "the gateway has a defect: its log says where",
+        "the gateway has a defect: report what its log says",
     )
     .into_response()
 }

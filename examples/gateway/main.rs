@@ -12,8 +12,8 @@
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `GET /admin/status`.
 //!
-//! SIGHUP reads the file anew. Ctrl-C and SIGTERM let answers come to their end, then stop what was
-//! started; a second one ends all of it at once.
+//! SIGHUP reads the file again. Ctrl-C and SIGTERM let answers come to their end, then stop the servers
+//! that were started; a second signal ends everything immediately.
 //!
 //! As an example of the crate, begin with `upstream`: the layer is there. The rest is what a program
 //! needs around it.
@@ -55,23 +55,23 @@ async fn main() -> ExitCode {
     match run(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(mistake) => {
-            // Not an event: whatever is filtered, why it does not run is shown.
+            // Not an event: no filter may hide why it does not run.
             drop(writeln!(io::stderr().lock(), "gateway: {mistake}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error is one sentence, which says what to do.
+/// An error says what to do.
 async fn run(args: &Args) -> Result<(), String> {
     let providers = config::load(&args.config)?;
-    // Before anything is told to be ready, so that a signal is never too early.
+    // Before anything is ready, so that no signal comes too early.
     let signals = serve::Signals::listen()?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         let address = args.listen;
         format!(
-            "{address} cannot be listened on ({error}): end what has it, or write --listen with \
-             another"
+            "{address} cannot be listened on ({error}): end the program that has it, or write \
+             --listen with another"
         )
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;

@@ -2,23 +2,24 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
     net::{Ipv4Addr, TcpListener},
-    path::{self, Path, PathBuf},
+    os::unix::ffi::OsStrExt as _,
+    path::{self, PathBuf},
 };
 
 pub(crate) const USAGE: &str = "\
-Asks a local server that nobody has started, and shows what becomes of it.
+Asks a local server that does not run yet, and shows each step until it has stopped again.
 
   quickstart                        with a small server that is part of this example
   quickstart --server PATH ARGS…    with a real one, such as llama-server --model FILE
 
-With --port N among ARGS the server is expected there; otherwise a free port is chosen, and
---host 127.0.0.1 --port N is put behind ARGS.
+With --port N in ARGS the server is expected there; otherwise a free port is chosen, and
+--host 127.0.0.1 --port N is added to ARGS.
 ";
 
-/// How this program calls itself when it is to be the server.
+/// With this argument this program is the server.
 const SERVE: &str = "--serve";
 
 pub(crate) enum Choice {
@@ -32,36 +33,28 @@ pub(crate) enum Choice {
 /// A server that can be started.
 pub(crate) struct Server {
     pub(crate) command: PathBuf,
-    pub(crate) args: Vec<String>,
+    pub(crate) args: Vec<OsString>,
     pub(crate) base_url: String,
 }
 
 impl Choice {
     /// Reads the arguments of this program; an error is one sentence.
     pub(crate) fn read(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let args: Vec<String> = args
-            .map(|arg| {
-                arg.into_string().map_err(|arg| {
-                    format!(
-                        "{} is not valid UTF-8: rename what it stands for",
-                        arg.display()
-                    )
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let args: Vec<_> = args.collect();
         let Some((first, rest)) = args.split_first() else {
             return Server::ourselves().map(Self::Ask);
         };
-        match first.as_str() {
-            "--help" | "-h" => Ok(Self::Help),
-            "--server" => Server::given(rest).map(Self::Ask),
-            SERVE => {
-                let port = rest.first().and_then(|port| port.parse().ok());
+        match first.to_str() {
+            Some("--help" | "-h") => Ok(Self::Help),
+            Some("--server") => Server::given(rest).map(Self::Ask),
+            Some(SERVE) => {
+                let port = rest.first().and_then(|port| port.to_str()?.parse().ok());
                 port.map(Self::Serve)
-                    .ok_or_else(|| format!("{SERVE} needs a port: write a number behind it"))
+                    .ok_or_else(|| format!("{SERVE} needs a port: write a number after it"))
             }
-            other => Err(format!(
-                "{other} is no option here: write --server PATH ARGS…, or nothing"
+            _ => Err(format!(
+                "{} is no option here: write --server PATH ARGS…, or nothing",
+                first.display()
             )),
         }
     }
@@ -76,33 +69,37 @@ impl Server {
         let port = free_port()?;
         Ok(Self {
             command,
-            args: vec![SERVE.to_owned(), port.to_string()],
+            args: vec![SERVE.into(), port.to_string().into()],
             base_url: format!("http://127.0.0.1:{port}/v1"),
         })
     }
 
     /// The one that the command line names.
-    fn given(args: &[String]) -> Result<Self, String> {
+    fn given(args: &[OsString]) -> Result<Self, String> {
         let (command, args) = args
             .split_first()
-            .ok_or("--server needs a path: write that of a server behind it")?;
-        let command = path::absolute(command)
-            .map_err(|error| format!("--server {command:?} is no path ({error}): correct it"))?;
+            .ok_or("--server needs a path: write that of a server after it")?;
+        let command = path::absolute(command).map_err(|error| {
+            let command = command.display();
+            format!("--server {command} is no path ({error}): correct it")
+        })?;
         let mut args = args.to_vec();
         if let Some(model) = missing_model(&args) {
             return Err(format!(
-                "the model file {model} does not exist: correct the path, or download it first"
+                "the model file {} does not exist: correct the path, or download it first",
+                model.display()
             ));
         }
-        let host = value(&args, "--host").unwrap_or_else(|| "127.0.0.1".to_owned());
+        let host = value(&args, "--host").map(|host| host.to_string_lossy().into_owned());
+        let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
         let port = if let Some(text) = value(&args, "--port") {
-            taken_from(&text)?
+            taken_from(&text.to_string_lossy())?
         } else {
             let port = free_port()?;
-            args.extend(["--host", &host, "--port", &port.to_string()].map(String::from));
+            args.extend(["--host", &host, "--port", &port.to_string()].map(OsString::from));
             port
         };
-        // Where a server listens on every address, this machine's own is one of them.
+        // A server that listens on every address listens on this one, too.
         let host = if host == "0.0.0.0" {
             "127.0.0.1"
         } else {
@@ -116,23 +113,25 @@ impl Server {
     }
 }
 
-/// The model, if it is a file that is not there; another server's may be a name instead.
-fn missing_model(args: &[String]) -> Option<String> {
+/// The model, if it is a file that does not exist; other servers have names of models instead.
+fn missing_model(args: &[OsString]) -> Option<PathBuf> {
     let model = value(args, "--model").or_else(|| value(args, "-m"))?;
-    let path = Path::new(&model);
+    let path = PathBuf::from(model);
     let is_file = path
         .extension()
         .is_some_and(|it| it.eq_ignore_ascii_case("gguf"));
-    (is_file && !path.exists()).then_some(model)
+    (is_file && !path.exists()).then_some(path)
 }
 
 /// The value of an option, as `--name value` or `--name=value`.
-fn value(args: &[String], name: &str) -> Option<String> {
-    let behind = |(index, arg): (usize, &String)| match arg.strip_prefix(name)? {
-        "" => Some(args.get(index + 1).cloned().unwrap_or_default()),
-        rest => rest.strip_prefix('=').map(str::to_owned),
-    };
-    args.iter().enumerate().find_map(behind)
+fn value(args: &[OsString], name: &str) -> Option<OsString> {
+    let after =
+        |(index, arg): (usize, &OsString)| match arg.as_bytes().strip_prefix(name.as_bytes())? {
+            [] => Some(args.get(index + 1).cloned().unwrap_or_default()),
+            [b'=', value @ ..] => Some(OsStr::from_bytes(value).to_owned()),
+            _ => None,
+        };
+    args.iter().enumerate().find_map(after)
 }
 
 /// The port that the arguments name. It has to be free: this example is about starting a server.

@@ -32,7 +32,7 @@ use tower_local_service::{
 
 use choice::{Choice, Server};
 
-/// What a program has to do to have its server started: this is all of it.
+/// All that a program has to do to have its server started.
 async fn ask(server: &Server) -> Result<Response<LeasedBody<Incoming>>, BoxError> {
     let config = LocalServiceConfig::new(&server.command)
         .args(&server.args)
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(server: &Server) -> ExitCode {
-    // From here on, Ctrl-C is ours to answer.
+    // From here on, this program answers Ctrl-C.
     let mut ctrl_c = match signal(SignalKind::interrupt()) {
         Ok(ctrl_c) => ctrl_c,
         Err(error) => return fail(&format!("signals cannot be listened to: {error}")),
@@ -87,7 +87,7 @@ async fn run(server: &Server) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 Registry::global().shutdown().await;
-                fail(&sentence(&error))
+                fail(&told(&error))
             }
         },
     }
@@ -106,18 +106,18 @@ async fn show_answer(server: &Server) -> Result<(), BoxError> {
     show_end().await
 }
 
-/// The body has ended, so nobody uses the server any more.
+/// The body has ended, so no request uses the server any more.
 async fn show_end() -> Result<(), BoxError> {
     let services = Registry::global().services();
     let service = services.first().ok_or("the service has gone")?;
     let mut watch = service.watch();
     let mut status = service.status();
     if matches!(status.ownership, Some(Ownership::External { .. })) {
-        show::phase("idle", "the server was there before, and is left as it is");
+        show::phase("idle", "the server was there before, so it keeps running");
         return Ok(());
     }
     if status.leases == 0 {
-        show::phase("idle", "nobody uses it: one second more, and it is stopped");
+        show::phase("idle", "no request uses it: in one second it is stopped");
     }
     while !matches!(status.phase, Phase::Stopped | Phase::Failed) {
         status = watch.changed().await;
@@ -125,24 +125,24 @@ async fn show_end() -> Result<(), BoxError> {
     match status.last_error {
         Some(error) if status.phase == Phase::Failed => Err(error.into()),
         _ => {
-            show::phase("stopped", "nothing is left of it");
+            show::phase("stopped", "nothing of it is left");
             Ok(())
         }
     }
 }
 
-/// The answer was dropped, and with it the connection; what runs is stopped in order.
+/// The answer was dropped, and with it the connection. The server is stopped.
 async fn interrupted(mut ctrl_c: Signal) -> ExitCode {
     show::end_of_tokens();
     let registry = Registry::global();
     let services = registry.services();
     tokio::select! {
         () = registry.shutdown() => {}
-        // Who asks twice does not want to wait: the end of this process is the end of the server.
+        // A second Ctrl-C does not wait: the server ends with this program.
         _ = ctrl_c.recv() => process::exit(INTERRUPTED.into()),
     }
     if services.iter().any(|service| service.status().starts > 0) {
-        show::phase("stopped", "interrupted; nothing is left of it");
+        show::phase("stopped", "interrupted; nothing of it is left");
     }
     ExitCode::from(INTERRUPTED)
 }
@@ -155,10 +155,10 @@ fn refusal(status: StatusCode, body: &str) -> String {
     )
 }
 
-/// What went wrong, and what to do next, in one line.
-fn sentence(error: &BoxError) -> String {
-    if let Some(error) = Error::find_in(&**error) {
-        return error.to_string();
+/// What went wrong, and what to do next.
+fn told(error: &BoxError) -> String {
+    if let Some(error) = Error::of(error) {
+        return format!("{error:#}");
     }
     let mut text = error.to_string();
     let mut source = error.source();
@@ -169,8 +169,8 @@ fn sentence(error: &BoxError) -> String {
     text
 }
 
-fn fail(sentence: &str) -> ExitCode {
+fn fail(mistake: &str) -> ExitCode {
     show::end_of_tokens();
-    show::mistake(sentence);
+    show::mistake(mistake);
     ExitCode::FAILURE
 }

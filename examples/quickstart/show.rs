@@ -28,7 +28,7 @@ static SCREEN: LazyLock<Mutex<Screen>> = LazyLock::new(|| {
 
 struct Screen {
     begun: Instant,
-    /// The last line is not ended.
+    /// The last line has no end yet.
     in_tokens: bool,
 }
 
@@ -36,7 +36,7 @@ fn screen() -> MutexGuard<'static, Screen> {
     SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shows the phases that the crate tells of. Its documentation lists the names.
+/// Shows the phases, by the events of the crate. Its documentation lists their names.
 pub(crate) fn follow_events() {
     drop(screen());
     tracing_subscriber::registry().with(Phases).init();
@@ -69,13 +69,13 @@ pub(crate) fn end_of_tokens() {
 }
 
 pub(crate) fn text(text: &str) {
-    // Who looks no longer, as `head`, must not keep us from ending what was started.
+    // A closed pipe, as with `head`, must not keep us from stopping the server.
     let mut out = io::stdout().lock();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
-pub(crate) fn mistake(sentence: &str) {
-    drop(writeln!(io::stderr().lock(), "quickstart: {sentence}"));
+pub(crate) fn mistake(text: &str) {
+    drop(writeln!(io::stderr().lock(), "quickstart: {text}"));
 }
 
 struct Phases;

@@ -1,4 +1,4 @@
-//! What the file system says about a launch.
+//! Whether the files of a launch can be used.
 
 use std::{
     fs::{self, Metadata},
@@ -10,10 +10,10 @@ use std::{
 use super::{Launch, shown::shown_command};
 use crate::error::Problem;
 
-/// What would keep the process from being started here and now, or make it unsafe to.
+/// Why the process could not be started now, or not safely.
 ///
-/// Looked at when a service is created, to warn, and before each start, to refuse: in between
-/// files come and go, and a server that is healthy already needs none of them.
+/// Checked when a service is created, for a warning, and before each start, which it then refuses:
+/// files come and go, and a server that runs already needs none of them.
 pub(crate) fn file_problems(launch: &Launch, service: &str) -> Vec<Problem> {
     let command = command_problem(&launch.command).map(|it| Problem::new(service, "command", it));
     let cwd = launch.cwd.as_deref().and_then(cwd_problem);
@@ -25,14 +25,14 @@ fn command_problem(path: &Path) -> Option<String> {
     let fault = match fs::metadata(path) {
         Ok(metadata) => mode_fault(&metadata)?.to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => missing(path).to_owned(),
-        Err(error) => format!("cannot be looked at: {error}"),
+        Err(error) => format!("cannot be examined ({error}): correct the path or its permissions"),
     };
     Some(format!("names {}, which {fault}", shown_command(path)))
 }
 
 fn missing(path: &Path) -> &'static str {
     if path.to_string_lossy().contains(' ') {
-        "does not exist: write the program alone here, and its arguments into `args`"
+        "does not exist: write only the program here, and its arguments into `args`"
     } else {
         "does not exist: install it there or correct the path"
     }
@@ -41,7 +41,7 @@ fn missing(path: &Path) -> &'static str {
 fn mode_fault(metadata: &Metadata) -> Option<&'static str> {
     let mode = metadata.permissions().mode();
     if metadata.is_dir() {
-        Some("is a directory: write the path of the program in it")
+        Some("is a directory: write the path of a program in it")
     } else if !metadata.is_file() {
         Some("is no regular file: write the path of a program")
     } else if mode & 0o111 == 0 {
@@ -56,11 +56,11 @@ fn mode_fault(metadata: &Metadata) -> Option<&'static str> {
 fn cwd_problem(path: &Path) -> Option<String> {
     let fault = match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return None,
-        Ok(_) => "is no directory: write the path of one".to_owned(),
+        Ok(_) => "is no directory: write the path of a directory".to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             "does not exist: create the directory or correct the path".to_owned()
         }
-        Err(error) => format!("cannot be looked at: {error}"),
+        Err(error) => format!("cannot be examined ({error}): correct the path or its permissions"),
     };
     Some(format!("names {:?}, which {fault}", path.to_string_lossy()))
 }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::config::LocalServiceConfig;
 
-    /// A directory of its own for each test, gone with it.
+    /// A directory of its own for each test, removed at its end.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -113,11 +113,11 @@ mod tests {
         problems.into_iter().next()
     }
 
-    fn of_command(path: impl Into<PathBuf>, fact: &str, remedy: &str) {
+    fn of_command(path: impl Into<PathBuf>, fact: &str, hint: &str) {
         let problem = problem(&LocalServiceConfig::new(path)).unwrap();
         assert_eq!((&*problem.service, &*problem.field), ("llama", "command"));
         assert!(problem.message.contains(fact), "{}", problem.message);
-        assert!(problem.message.contains(remedy), "{}", problem.message);
+        assert!(problem.message.contains(hint), "{}", problem.message);
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_the_command_has_its_remedy() {
+    fn each_fault_of_the_command_has_its_hint() {
         let folder = Folder::new();
         of_command(folder.0.join("none"), "does not exist", "install it");
         of_command(folder.0.join("none --port 1"), "does not exist", "`args`");
@@ -141,8 +141,8 @@ mod tests {
         of_command(folder.file("shared", 0o777), "every user", "chmod o-w");
         of_command(
             folder.file("file", 0o755).join("below"),
-            "cannot be looked at",
-            "",
+            "cannot be examined",
+            "permissions",
         );
     }
 

@@ -6,7 +6,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::{Address, InheritEnv, Launch, Settings};
 
-/// The same identity is the same process.
+/// Two services with the same identity have the same process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     launch: Arc<Launch>,

@@ -1,4 +1,4 @@
-//! The configuration of one server: what may be written, what it means, what is refused.
+//! The configuration of one server: how it is written, what it means, what is refused.
 
 mod address;
 mod files;
@@ -35,13 +35,13 @@ pub(crate) use self::{
 
 /// How one local server is started, probed and stopped.
 ///
-/// Nothing is checked here: `LocalService::new` refuses what cannot work, all of it at once, and
-/// says for each field what to write instead. No time may be longer than a year.
+/// Nothing is checked here: [`LocalService::new`](crate::LocalService::new) refuses what cannot work,
+/// all of it at once, and says for each field what to write instead. No time may be longer than a year.
 ///
-/// It is read from a file, too, in the shape of `OpenClaw`'s `localService`: keys in camel case
-/// (`readyTimeoutMs`), times in milliseconds, unknown keys refused. It is never written to one,
-/// since it holds secrets: `Debug` shows no value of `env`, no header value, no query of a URL,
-/// and no argument behind a flag whose name looks secret.
+/// It can be deserialized, in the shape of `OpenClaw`'s `localService`: keys in camel case
+/// (`readyTimeoutMs`), times in milliseconds, unknown keys refused. It cannot be serialized, since it
+/// has secrets: `Debug` shows no value of `env`, no header value, no query of a URL, and no argument
+/// after a flag whose name looks secret.
 ///
 /// # Example
 ///
@@ -64,7 +64,7 @@ pub struct LocalServiceConfig {
     health_headers: Vec<(String, String)>,
     health_status: Option<Vec<u16>>,
     allow_remote_health: bool,
-    // Not a field of `localService`: the provider around it knows the key.
+    // No field of `localService`: it comes from the provider.
     api_key: Option<String>,
     ready_timeout: Duration,
     probe_timeout: Duration,
@@ -81,7 +81,7 @@ pub struct LocalServiceConfig {
 impl LocalServiceConfig {
     /// A server that is started by this command.
     ///
-    /// An absolute path: it is run as it is, without a shell, and not looked up in `PATH`.
+    /// It is an absolute path. It runs as it is: without a shell, and without a search of `PATH`.
     #[must_use]
     pub fn new(command: impl Into<PathBuf>) -> Self {
         Self {
@@ -185,7 +185,7 @@ impl LocalServiceConfig {
         self
     }
 
-    /// Which variables of the host's environment the process gets. All of them by default.
+    /// Which variables of your program's environment the process inherits. All of them by default.
     ///
     /// # Example
     ///
@@ -201,20 +201,20 @@ impl LocalServiceConfig {
         self
     }
 
-    /// Where the server says whether it is ready.
+    /// The URL at which the server says whether it is ready.
     ///
-    /// An `http` URL of this machine. By default, or if blank, it is the base URL with `/models`
-    /// behind it. Where another URL tells better whether the server can work, or needs no key,
-    /// set that: `/health` for llama.cpp.
+    /// It is an `http` URL of this machine. By default, or if blank, it is the base URL followed by
+    /// `/models`. Set another one if that tells better whether the server can work, or needs no key:
+    /// `/health` for llama.cpp.
     #[must_use]
     pub fn health_url(mut self, url: impl Into<String>) -> Self {
         self.health_url = Some(url.into());
         self
     }
 
-    /// Adds headers to each probe, for a health URL that wants to know who asks.
+    /// Adds headers to each probe, for a health URL that needs credentials.
     ///
-    /// Probes carry these and no header of a request. None by default.
+    /// Probes send these, and no header of a request. None by default.
     ///
     /// # Example
     ///
@@ -234,7 +234,7 @@ impl LocalServiceConfig {
         self
     }
 
-    /// Adds statuses of the health URL that mean ready, in the place of any 2xx.
+    /// Adds statuses of the health URL that mean ready, instead of any 2xx.
     ///
     /// # Example
     ///
@@ -259,7 +259,7 @@ impl LocalServiceConfig {
 
     /// How long a start may take, from the start of the process to ready; 120 s by default.
     ///
-    /// A server of somebody else that is still loading is waited for as long. Zero is refused.
+    /// An external server that is still loading gets as much time. Zero is refused.
     #[must_use]
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.ready_timeout = timeout;
@@ -275,20 +275,21 @@ impl LocalServiceConfig {
         self
     }
 
-    /// Probes again before a request if nothing was heard of the server for so long; 30 s by
+    /// Probes again before a request if the server has not answered anything for so long; 30 s by
     /// default.
     ///
-    /// A server that something of ours is using is not probed. Zero is refused.
+    /// While there are leases, no probe is sent. Zero is refused.
     #[must_use]
     pub fn recheck(mut self, duration: Duration) -> Self {
         self.recheck = duration;
         self
     }
 
-    /// Stops the process once nothing has used it for so long.
+    /// Stops the process when it has not been used for so long.
     ///
-    /// A response counts as a use until its body has ended or is dropped; probes do not count.
-    /// By default, or if zero, it is kept until the last handle of the service is gone.
+    /// A response counts as a use until its body has ended or is dropped; probes do not count. By
+    /// default, or if zero, the process runs until the last handle of the service is gone, and that is
+    /// in the [global registry](crate::Registry::global) the end of your program.
     ///
     /// # Example
     ///
@@ -305,29 +306,29 @@ impl LocalServiceConfig {
         self
     }
 
-    /// How long the process has to end after SIGTERM, before SIGKILL; 10 s by default.
+    /// How long the process may take to end after SIGTERM, before SIGKILL; 10 s by default.
     ///
-    /// If zero, both follow at once.
+    /// If zero, SIGKILL follows immediately.
     #[must_use]
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout;
         self
     }
 
-    /// How long a request waits until another service on the same address has ended, the time of its
-    /// stop included; as long as [`ready_timeout`](Self::ready_timeout) by default.
+    /// How long a request waits until another service at the same address has stopped; as long as
+    /// [`ready_timeout`](Self::ready_timeout) by default.
     ///
-    /// If zero, it fails at once while the other one runs.
+    /// If zero, it fails immediately while the other service runs.
     #[must_use]
     pub fn swap_timeout(mut self, timeout: Duration) -> Self {
         self.swap_timeout = Some(timeout);
         self
     }
 
-    /// Stops a start so long after the last request that waited for it has left.
+    /// Stops a start so long after the last request that waited for it was dropped.
     ///
-    /// `None`, the default: it goes on to ready, and the next request finds it further along. If
-    /// zero, it is stopped at once.
+    /// `None`, the default: the start continues until the server is ready, and the next request waits
+    /// only for the rest of it. If zero, it is stopped immediately.
     ///
     /// # Example
     ///
@@ -344,9 +345,9 @@ impl LocalServiceConfig {
         self
     }
 
-    /// Lets at most so many requests wait for the service; more fail at once.
+    /// How many requests may wait for the service; more fail immediately.
     ///
-    /// No limit by default. Zero is refused, as the first request of all has to wait.
+    /// No limit by default. Zero is refused, since the first request always has to wait.
     #[must_use]
     pub fn max_waiters(mut self, requests: usize) -> Self {
         self.max_waiters = Some(requests);
@@ -363,20 +364,20 @@ impl LocalServiceConfig {
     /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to
     /// 1000 (first); see `oom_score_adj` in `proc_pid(5)`.
     ///
-    /// 500 by default, or what this program has itself if that is more: under memory pressure the
-    /// server goes, and its host stays. `None` leaves it alone. Less than this program has itself
-    /// takes the privilege to do so; without it, one warning says so and the server runs as it is.
+    /// 500 by default, or that of your program if it is higher: when memory runs out, the kernel ends
+    /// the server and not your program. `None`: that of your program. A score below that of your
+    /// program needs a privilege; without it, the server runs with that of your program, and one
+    /// warning says so.
     ///
-    /// It is set right after the process was started, for that and for what it starts. Where several
-    /// handles of one process differ, that of the handle counts which was asked last when it
-    /// was started.
+    /// It is set right after the start of the process, which passes it on to its own children. Where
+    /// handles of one process differ, the handle counts that was used last before the start.
     ///
     /// # Example
     ///
     /// ```
     /// # use tower_local_service::LocalServiceConfig;
     /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server").oom_score_adj(900);
-    /// let config = config.oom_score_adj(None); // as this program
+    /// let config = config.oom_score_adj(None); // that of your program
     /// ```
     #[must_use]
     pub fn oom_score_adj(mut self, score: impl Into<Option<i32>>) -> Self {
@@ -384,10 +385,10 @@ impl LocalServiceConfig {
         self
     }
 
-    /// The key that the base URL's server wants.
+    /// The key that the server at the base URL needs.
     ///
-    /// It goes into probes of that origin that have no `Authorization` of their own, and is taken
-    /// out of all output.
+    /// Probes of that origin send it, unless `healthHeaders` have an `Authorization`, and it is replaced
+    /// in all output.
     pub(crate) fn api_key(mut self, key: impl Into<String>) -> Self {
         self.api_key = Some(key.into());
         self

@@ -7,14 +7,14 @@ use http::Uri;
 use super::{Address, Launch, OomScoreAdj, Secrets, Target};
 use crate::machine::Policy;
 
-/// A configuration that has been checked, split by who needs what.
+/// A configuration that has been checked, in the parts that other rooms need.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// With the endpoints, the identity.
+    /// Together with the addresses, the identity.
     pub(crate) launch: Arc<Launch>,
     /// Of the base URL and, where it differs, of the health URL. Sorted.
     pub(crate) endpoints: Vec<Address>,
-    /// As written, without blanks around it.
+    /// The base URL as it is written, without blanks around it.
     pub(crate) base: Uri,
     pub(crate) target: Arc<Target>,
     pub(crate) policy: Policy,

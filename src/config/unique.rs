@@ -1,4 +1,4 @@
-//! An object with free keys, as a file writes it.
+//! An object whose keys are free to choose.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -7,9 +7,8 @@ use serde::{
     de::{self, DeserializeSeed, MapAccess, Visitor},
 };
 
-/// Values by keys of the user's choice, each of which is there once.
-///
-/// A plain map would let the last one of two win, and nobody would hear of the first.
+/// Values by keys that are free to choose. A key that is there twice is refused: a plain map would
+/// silently ignore the first of two.
 #[derive(Clone)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub(crate) struct Unique<T>(pub(crate) BTreeMap<String, T>);
@@ -44,7 +43,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
     }
 }
 
-/// A key that none of these is. Another is refused while it is read, so that the error has its place.
+/// Reads a key, and refuses one that the map already has. To refuse it while it is read gives the error
+/// its line and column.
 struct NewKey<'a, T>(&'a BTreeMap<String, T>);
 
 impl<'de, T> DeserializeSeed<'de> for NewKey<'_, T> {

@@ -50,7 +50,7 @@ pub(super) struct Models {
 
 /// One provider of models: an API somewhere, with or without a local server behind it.
 ///
-/// In every string `${VAR}` is the value of a variable of the environment, and `$${VAR}` is not.
+/// In every string `${VAR}` is a variable of the environment, and `$${VAR}` is the text `${VAR}`.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", expecting = "a provider")]
 #[cfg_attr(
@@ -62,22 +62,22 @@ pub(super) struct Models {
     )
 )]
 pub(super) struct WrittenProvider {
-    /// Where its API begins, such as `http://127.0.0.1:8080/v1`. Without it the provider is one of
-    /// `OpenClaw`'s own, and skipped.
+    /// Where its API begins, such as `http://127.0.0.1:8080/v1`. Without it the provider is one that
+    /// `OpenClaw` has built in, and is skipped.
     #[cfg_attr(test, schemars(with = "String"))]
     pub(super) base_url: Option<String>,
-    /// What requests to it authorize themselves with.
+    /// The key that requests to it need.
     pub(super) api_key: Option<Secret>,
-    /// The dialect it speaks, such as `openai-completions`.
+    /// The name of its API, such as `openai-completions`.
     pub(super) api: Option<String>,
     /// How long a response may take to its head, a cold start included, and then each gap in its
     /// body, in seconds. `readyTimeoutMs` and two minutes if left out.
     #[cfg_attr(test, schemars(extend("exclusiveMinimum" = 0, "maximum" = 31_536_000)))]
     pub(super) timeout_seconds: Option<f64>,
-    /// Headers of requests to it.
+    /// Headers that requests to it need.
     pub(super) headers: Unique<Secret>,
-    /// The server to start when a request is for this provider, and to stop when it is idle. Unknown
-    /// keys are refused.
+    /// The server to start for a request to this provider, and to stop when it is idle. Unknown keys
+    /// are refused.
     pub(super) local_service: Option<LocalServiceConfig>,
     /// The models that it serves. It may serve others.
     pub(super) models: Vec<Model>,
@@ -90,7 +90,7 @@ impl WrittenProvider {
     }
 }
 
-/// A key or header value, or where one is to be found.
+/// A key or the value of a header, or where to find it.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
 #[cfg_attr(test, derive(JsonSchema))]
@@ -99,7 +99,7 @@ pub(super) enum Secret {
     Text(String),
     /// The variable of the environment that has it.
     From(Source),
-    // Not quoted in an error by serde: it may be the secret, without its quotes.
+    // So that serde does not quote it in an error: it may be the secret, without its quotes.
     #[cfg_attr(test, schemars(skip))]
     Other(IgnoredAny),
 }
@@ -107,7 +107,7 @@ pub(super) enum Secret {
 #[derive(Clone, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub(super) struct Source {
-    /// Of `OpenClaw`'s sources, only this one is supported.
+    /// The only one of `OpenClaw`'s sources that is supported.
     #[cfg_attr(test, schemars(extend("const" = "env")))]
     pub(super) source: String,
     /// The name of the variable.
@@ -119,9 +119,9 @@ pub(super) struct Source {
 #[cfg_attr(test, derive(JsonSchema))]
 #[non_exhaustive]
 pub struct Model {
-    /// What requests call it.
+    /// Its name in requests.
     pub id: String,
-    /// What people call it.
+    /// Its name for people.
     #[serde(default)]
     pub name: Option<String>,
 }
@@ -137,8 +137,8 @@ pub(super) struct Agents {
 #[serde(default, expecting = "an object with `model`")]
 #[cfg_attr(test, derive(JsonSchema))]
 pub(super) struct Defaults {
-    /// The model to use where none is asked for: the id of a provider, a slash, and what the provider
-    /// calls the model.
+    /// The model of requests that name none: the id of a provider, a slash, and the provider's name for
+    /// the model.
     pub(super) model: Option<ModelChoice>,
 }
 

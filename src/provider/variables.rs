@@ -3,10 +3,14 @@
 /// Looks up a variable of the environment.
 pub(super) type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Puts the values in the place of the variables; or says which are missing.
+/// Replaces the variables by their values.
 ///
-/// A variable is `${NAME}` with a name in capitals, digits and `_`: what else shells and templates
-/// write with a `$` stays as it is. `$${NAME}` is `${NAME}` itself.
+/// A variable is `${NAME}`, with a name of capitals, digits and `_`. Other uses of `$`, as in shells and
+/// templates, stay as they are. `$${NAME}` is the text `${NAME}`.
+///
+/// # Errors
+///
+/// The names of the variables that are missing.
 pub(super) fn expand(text: &str, lookup: &Lookup<'_>) -> Result<String, Vec<String>> {
     let mut expanded = String::with_capacity(text.len());
     let mut missing = Vec::new();
@@ -14,7 +18,7 @@ pub(super) fn expand(text: &str, lookup: &Lookup<'_>) -> Result<String, Vec<Stri
     while let Some(at) = rest.find("${") {
         let (before, from) = rest.split_at(at);
         let Some(name) = name(from) else {
-            // Only the `$`: a variable may follow at once.
+            // Only the `$`: a variable may follow immediately.
             expanded.push_str(before);
             expanded.push('$');
             rest = &from[1..];
@@ -42,7 +46,7 @@ pub(super) fn expand(text: &str, lookup: &Lookup<'_>) -> Result<String, Vec<Stri
     }
 }
 
-/// Its value; an empty one is as good as none.
+/// The value of a variable. An empty one counts as missing.
 pub(super) fn look_up(name: &str, lookup: &Lookup<'_>) -> Option<String> {
     lookup(name).filter(|value| !value.is_empty())
 }

@@ -120,7 +120,7 @@ impl Run {
 }
 
 impl Drop for Run {
-    /// A test that fails leaves nothing behind; the example's guardian does the rest.
+    /// A test that fails leaves nothing behind; the example's watchdog does the rest.
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
@@ -128,13 +128,13 @@ impl Drop for Run {
 }
 
 struct Server {
-    /// Of the process and its guardian.
+    /// Of the process and its watchdog.
     group: Pid,
     port: u16,
 }
 
 impl Server {
-    /// The group is looked up and not the process: another process may have the pid by now.
+    /// Looks for the group and not for the process: another process may have its pid by now.
     fn assert_gone(&self) {
         let group = test_kill_process_group(self.group);
         assert!(group.is_err(), "something is left of what was started");
@@ -213,27 +213,39 @@ fn the_quickstart_leaves_nothing_when_it_is_interrupted_in_the_middle_of_the_ans
 
 /// One sentence that says this, and nothing that only a programmer understands.
 fn assert_mistake(output: &Output, says: &[&str]) {
+    let error = assert_failed(output, says);
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+/// What happened, the last output if there is any, and a hint, each in a line.
+fn assert_error(output: &Output, lines: &[&[&str]]) {
+    let error = assert_failed(output, &lines.concat());
+    assert_eq!(error.lines().count(), lines.len(), "{error}");
+    for (line, says) in error.lines().zip(lines) {
+        assert!(says.iter().all(|part| line.contains(part)), "{line}");
+    }
+}
+
+fn assert_failed(output: &Output, says: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     for part in says {
         assert!(error.contains(part), "{part:?} is not in {error:?}");
     }
-    assert_eq!(error.lines().count(), 1, "{error}");
     assert!(!error.contains("panicked") && !error.contains(" { "));
     assert_eq!(output.status.code(), Some(1));
+    error.into_owned()
 }
 
 #[test]
-fn a_wrong_path_of_a_server_is_told_in_one_sentence() {
+fn a_wrong_path_of_a_server_is_told_with_a_hint() {
     let output = command(&["--server", "/nowhere/llama-server"]).output();
     let output = output.expect("the example");
-    assert_mistake(
-        &output,
-        &[
-            "/nowhere/llama-server",
-            "does not exist",
-            "correct the path",
-        ],
-    );
+    let happened: &[_] = &[
+        "/nowhere/llama-server",
+        "does not exist",
+        "correct the path",
+    ];
+    assert_error(&output, &[happened, &["hint: correct the configuration"]]);
     assert!(!String::from_utf8_lossy(&output.stdout).contains("starting"));
 }
 
@@ -259,11 +271,15 @@ fn a_taken_port_is_told_in_one_sentence() {
 }
 
 #[test]
-fn a_server_that_ends_at_once_is_told_with_its_code_and_output() {
+fn a_server_that_ends_at_once_is_told_with_its_code_and_output_and_a_hint() {
     let script = "echo no such gpu >&2; exit 3";
     let output = command(&["--server", "/bin/sh", "-c", script]).output();
-    assert_mistake(
+    assert_error(
         &output.expect("the example"),
-        &["exited with code 3", "no such gpu"],
+        &[
+            &["exited with code 3"],
+            &["last output: ", "no such gpu"],
+            &["hint: run the command by hand"],
+        ],
     );
 }

@@ -468,7 +468,7 @@ fn the_defaults_are_those_of_the_table() {
     assert!(settings.target.headers.is_empty());
     assert_eq!(settings.max_waiters, None);
     assert!(settings.stop_detached);
-    assert_eq!(settings.oom_score_adj, OomScoreAdj::AboveHost);
+    assert_eq!(settings.oom_score_adj, OomScoreAdj::AboveProgram);
     assert_eq!(settings.launch.inherit_env, InheritEnv::All);
     assert_eq!(settings.base, BASE);
 }

@@ -1,4 +1,4 @@
-//! The configuration as a file writes it: `OpenClaw`'s `localService`, and what it lacks.
+//! The configuration as files have it: the keys of `OpenClaw`'s `localService`, and more.
 
 #[cfg(test)]
 mod schema;
@@ -14,18 +14,18 @@ use serde::{
 
 use super::{InheritEnv, LocalServiceConfig, Unique};
 
-/// Keys in camel case, times in milliseconds; unknown keys are refused by name, and `null` is
-/// refused but for `abandonGraceMs` and `oomScoreAdj`.
+/// Keys are in camel case, times in milliseconds. Unknown keys are refused by name, and so is `null`,
+/// except for `abandonGraceMs` and `oomScoreAdj`.
 ///
-/// `args`, `cwd`, `env` and `inheritEnv` are taken verbatim. `inheritEnv` is `true` or a list of
-/// names; `false` is refused, since an empty list says that better.
+/// `args`, `cwd`, `env` and `inheritEnv` are taken as they are. `inheritEnv` is `true` or a list of
+/// names; `false` is refused: write an empty list.
 impl<'de> Deserialize<'de> for LocalServiceConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Wire::deserialize(deserializer)?.into_config()
     }
 }
 
-// The comments are what an editor shows, by the schema.
+// Editors show these comments, by the schema.
 #[derive(Deserialize, Default)]
 #[serde(
     default,
@@ -39,19 +39,19 @@ impl<'de> Deserialize<'de> for LocalServiceConfig {
     schemars(extend("required" = ["command"]))
 )]
 struct Wire {
-    /// The program to start: an absolute path. No shell is asked, and `PATH` is not searched.
+    /// The program to start: an absolute path. No shell is used, and `PATH` is not searched.
     command: Given<String>,
     /// Arguments of the command, passed on as they are.
     args: Given<Discreet<Vec<Discreet<String>>>>,
-    /// The directory to start the command in. That of the host program if left out.
+    /// The directory to start the command in. That of your program if left out.
     cwd: Given<String>,
-    /// Variables for the process, over those that it inherits.
+    /// Variables for the process. They win over those that it inherits.
     env: Given<Discreet<Unique<Discreet<String>>>>,
-    /// Which variables of the host program the process inherits: `true` for all, or a list of names.
+    /// Which variables of your program the process inherits: `true` for all, or a list of names.
     /// Refused by `OpenClaw`.
     inherit_env: Given<Inherit>,
-    /// Where the server says that it is ready: an `http` URL of this machine. `baseUrl` with
-    /// `/models` behind it if left out.
+    /// The URL at which the server says whether it is ready: an `http` URL of this machine. `baseUrl`
+    /// followed by `/models` if left out.
     health_url: Given<String>,
     /// Headers of the requests to `healthUrl`. Refused by `OpenClaw`.
     health_headers: Given<Discreet<Unique<Discreet<String>>>>,
@@ -66,31 +66,31 @@ struct Wire {
     /// How long one request to `healthUrl` may take, in milliseconds. Refused by `OpenClaw`.
     #[cfg_attr(test, schemars(range(min = 1)))]
     probe_timeout_ms: Given<Millis>,
-    /// Asks `healthUrl` again before a request if nothing was heard of the server for so long, in
+    /// Asks `healthUrl` again before a request if the server has not answered anything for so long, in
     /// milliseconds. Refused by `OpenClaw`.
     #[cfg_attr(test, schemars(range(min = 1)))]
     recheck_ms: Given<Millis>,
-    /// Stops the process once nothing has used it for so long, in milliseconds; 0: never.
+    /// Stops the process when it has not been used for so long, in milliseconds; 0: never.
     idle_stop_ms: Given<Millis>,
-    /// How long the process has to end after SIGTERM, before SIGKILL, in milliseconds. Refused by
+    /// How long the process may take to end after SIGTERM, before SIGKILL, in milliseconds. Refused by
     /// `OpenClaw`.
     stop_timeout_ms: Given<Millis>,
-    /// How long a request waits for another service on the same port to end, in milliseconds; 0: not
-    /// at all. As long as `readyTimeoutMs` if left out. Refused by `OpenClaw`.
+    /// How long a request waits until another service on the same port has stopped, in milliseconds;
+    /// 0: not at all. As long as `readyTimeoutMs` if left out. Refused by `OpenClaw`.
     swap_timeout_ms: Given<Millis>,
-    /// Stops a start so long after the last request that waited for it has left, in milliseconds;
-    /// null: lets it go on. Refused by `OpenClaw`.
+    /// Stops a start so long after the last request that waited for it was dropped, in milliseconds;
+    /// null: the start continues. Refused by `OpenClaw`.
     abandon_grace_ms: Option<Millis>,
-    /// How many requests may wait for the service; more fail at once. No limit if left out. Refused by
-    /// `OpenClaw`.
+    /// How many requests may wait for the service; more fail immediately. No limit if left out. Refused
+    /// by `OpenClaw`.
     #[cfg_attr(test, schemars(range(min = 1)))]
     max_waiters: Given<usize>,
     /// Whether a stop also ends descendants that left the process group (Linux). Refused by
     /// `OpenClaw`.
     stop_detached: Given<bool>,
     /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to 1000
-    /// (first): 500 if left out, or what the host has if that is more; null: what the host has. Refused
-    /// by `OpenClaw`.
+    /// (first): 500 if left out, or that of your program if it is higher; null: that of your program.
+    /// Refused by `OpenClaw`.
     #[cfg_attr(test, schemars(range(min = -1000, max = 1000)))]
     oom_score_adj: Given<Option<i32>>,
 }
@@ -147,7 +147,7 @@ fn strings<E: de::Error>(args: Given<Discreet<Vec<Discreet<String>>>>) -> Result
     let strings = args.into_iter().enumerate().map(|(index, arg)| match arg {
         Discreet::Fits(arg) => Ok(arg),
         Discreet::Other(_) => Err(E::custom(format_args!(
-            "`args` has what is no string at place {}: put it in quotes",
+            "`args` has something other than a string at place {}: put it in quotes",
             index + 1
         ))),
     });
@@ -170,7 +170,7 @@ fn map<E: de::Error>(
     let pairs = map.into_iter().map(|(name, value)| match value {
         Discreet::Fits(value) => Ok((name, value)),
         Discreet::Other(_) => Err(E::custom(format_args!(
-            "`{field}` has what is no string for {name:?}: put it in quotes"
+            "`{field}` has something other than a string for {name:?}: put it in quotes"
         ))),
     });
     pairs.collect()
@@ -191,7 +191,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
     }
 }
 
-/// What serde must not quote in an error if it is of a wrong type: it may be a secret.
+/// A value that may be a secret: if it has a wrong type, serde must not quote it in an error.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Discreet<T> {
@@ -249,7 +249,7 @@ impl Visitor<'_> for MillisVisitor {
         self.visit_u64(value)
     }
 
-    // `60e3`, and every number of formats that know no other.
+    // `60e3`, and every number of formats that have no integers.
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Millis, E> {
         match Duration::try_from_secs_f64(value / 1000.0) {
             Ok(duration) if value.fract() == 0.0 => Ok(Millis(duration)),

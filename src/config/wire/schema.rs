@@ -1,4 +1,4 @@
-//! The JSON Schema of what is read here, but for the struct itself, whose schema is derived.
+//! The JSON Schema of the types that read the configuration. That of `Wire` is derived.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ impl JsonSchema for LocalServiceConfig {
             let property = schema
                 .pointer_mut(&format!("/properties/{key}"))
                 .expect("a key of a service");
-            // Editors offer the one, and show the other.
+            // Editors complete the default, and show the description.
             property["default"] = value.clone();
             let description = property["description"].as_str().expect("each key has one");
             property["description"] = format!("{description} {value} by default.").into();
@@ -26,7 +26,7 @@ impl JsonSchema for LocalServiceConfig {
     }
 }
 
-/// Of what has a value where none is written.
+/// The keys that have a default.
 fn defaults() -> [(&'static str, serde_json::Value); 9] {
     let config = LocalServiceConfig::new("/");
     let ms = |time: std::time::Duration| serde_json::json!(time.as_millis());
@@ -61,7 +61,7 @@ impl<T: JsonSchema> JsonSchema for Given<T> {
     }
 }
 
-/// What does not fit is refused elsewhere.
+/// Only what fits: the rest is refused.
 impl<T: JsonSchema> JsonSchema for Discreet<T> {
     fn inline_schema() -> bool {
         T::inline_schema()

@@ -189,7 +189,7 @@ fn what_is_no_string_is_refused_without_showing_it() {
         (
             "args",
             json!(["--api-key", number]),
-            "`args` has what is no string at place 2",
+            "`args` has something other than a string at place 2",
         ),
         ("args", json!(["--api-key", [SECRET]]), "place 2"),
         (
@@ -200,7 +200,7 @@ fn what_is_no_string_is_refused_without_showing_it() {
         (
             "env",
             json!({ "MY_KEY": number }),
-            "`env` has what is no string for \"MY_KEY\"",
+            "`env` has something other than a string for \"MY_KEY\"",
         ),
         (
             "env",
