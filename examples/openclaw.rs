@@ -117,7 +117,7 @@ fn request(
         .as_deref()
         .filter(|api| *api != "openai-completions")
     {
-        let text = "and this example only openai-completions: ask another provider";
+        let text = "and this example openai-completions only: ask another provider";
         return Err(format!("{id} speaks {api}, {text}").into());
     }
     let url = format!(

@@ -81,13 +81,13 @@ pub(crate) fn app(args: &Args, providers: Providers) -> Router {
         .route("/admin/{provider}/stop", post(admin::stop))
         .fallback(failure::no_such_path)
         .method_not_allowed_fallback(failure::wrong_method)
-        // axum's own limit is lower than ours.
+        // axum's own limit is lower.
         .layer(DefaultBodyLimit::disable())
         .layer(layers)
         .with_state(gateway)
 }
 
-/// The limit's own answer is plain text. What a provider refuses is its own affair.
+/// The layer for the limit answers with plain text. A provider's own refusal stays as it is.
 fn in_our_shape(response: Response<ResponseBody<Body>>, limit: usize) -> Response {
     let is_ours = response.extensions().get::<FromProvider>().is_none();
     if is_ours && response.status() == StatusCode::PAYLOAD_TOO_LARGE {

@@ -14,12 +14,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 
-    /// Where to listen. Beyond this machine, nobody is asked for a key.
+    /// Where to listen. There is no key that keeps other machines out.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4000")]
     pub(crate) listen: SocketAddr,
 
-    /// How long a streaming request waits in silence: then it is answered with comments, one each so
-    /// many seconds, until the model is loaded. `off`: with nothing until then.
+    /// How long a streaming request waits without an answer. Then it gets a comment each so many seconds,
+    /// until the model is loaded. `off`: it gets nothing until then.
     #[arg(long, value_name = "SECONDS", default_value = "5")]
     pub(crate) keep_alive: KeepAlive,
 
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
     pub(crate) body_limit: usize,
 
-    /// How long answers may take to their end after Ctrl-C or SIGTERM.
+    /// How long answers may take to end after Ctrl-C or SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     pub(crate) drain: Seconds,
 
@@ -68,7 +68,7 @@ impl FromStr for Seconds {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let seconds = text.parse().ok();
         let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        // Timers cannot count to more, and nobody waits so long.
+        // A limit of timers, and longer than any wait.
         let duration = duration.filter(|it| it.as_secs() < 1_000_000);
         duration
             .map(Self)

@@ -1,4 +1,4 @@
-//! Answers as server-sent events: the wait for them, and failures that come too late for a status.
+//! Answers as server-sent events: comments during the wait, and failures that come too late for a status.
 
 use std::{
     future::Future,
@@ -18,15 +18,15 @@ use tokio::time::{self, Interval, MissedTickBehavior};
 use crate::failure::Failure;
 
 const KIND: HeaderValue = HeaderValue::from_static("text/event-stream");
-/// Clients skip it, and know that somebody is there.
+/// Clients skip it, and know that the connection works.
 const COMMENT: Bytes = Bytes::from_static(b": waiting for the model\n\n");
-/// As much of a refusal is read as anybody would.
+/// How much of a refusal is read.
 const REFUSAL: usize = 64 * 1024;
 
 /// The body of an answer that comes as events.
 ///
-/// A failure becomes an event itself: the SDKs of `OpenAI` raise it as an error. No `[DONE]` follows,
-/// as nothing was done. In the middle of an event it can be told by nothing but a broken connection.
+/// A failure becomes an event itself: the SDKs of `OpenAI` raise it as an error. No `[DONE]` follows. In
+/// the middle of an event only a broken connection can report it.
 pub(crate) struct Events {
     state: State,
 }
@@ -43,8 +43,8 @@ enum State {
     Ended,
 }
 
-/// Waits that long in silence, so that every failure until then has its status. After that the head
-/// goes out, with a comment; one more comes each time that it has passed again.
+/// Waits that long without an answer, so that every failure until then has its status. Then it sends the
+/// head and a comment, and one more comment after each such pause.
 pub(crate) async fn patiently<F>(pace: Duration, answer: F) -> Result<Response<Body>, Failure>
 where
     F: Future<Output = Result<Response<Body>, Failure>> + Send + 'static,
@@ -69,7 +69,7 @@ where
     Ok(response)
 }
 
-/// What is left of an answer whose head came too late.
+/// The body of an answer whose head came too late.
 async fn late(answer: Result<Response<Body>, Failure>) -> Body {
     match answer {
         Ok(response) if is_stream(&response) => response.into_body(),
@@ -99,7 +99,7 @@ fn event(data: &Value) -> Bytes {
 }
 
 impl Events {
-    /// The answer; if it comes as events, so does a failure in the middle of it.
+    /// The answer. If it comes as events, a failure in the middle of it is an event, too.
     pub(crate) fn of(mut response: Response<Body>) -> Response<Body> {
         if !is_stream(&response) {
             return response;
@@ -168,7 +168,7 @@ fn ends_an_event(data: &[u8]) -> bool {
     data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n")
 }
 
-/// The event that tells of it, where one can be told.
+/// The event that reports it, where an event can begin.
 fn broken(error: axum::Error, is_between_events: bool) -> Result<Frame<Bytes>, axum::Error> {
     let error = error.into_inner();
     match error.downcast_ref::<Failure>() {

@@ -1,4 +1,4 @@
-//! `POST /v1/*`: from what a client asks to the provider that answers.
+//! `POST /v1/*`: finds the provider for a request, and forwards it.
 
 use axum::{
     body::{Body, Bytes},
@@ -17,7 +17,7 @@ use crate::{
     question::Question,
 };
 
-/// What of a name is quoted in a message.
+/// How many characters of a name a message quotes.
 const SHOWN: usize = 100;
 
 pub(crate) async fn forward(
@@ -46,8 +46,8 @@ pub(crate) async fn forward(
     }
 }
 
-/// Files come in forms (`/v1/audio/transcriptions`), in which the model may stand behind all of the
-/// file. Another gateway would read them; this example says that it does not.
+/// Files come in forms (`/v1/audio/transcriptions`), in which the model may follow the whole file. Another
+/// gateway would read them; this example refuses them.
 fn refuse_forms(headers: &HeaderMap) -> Result<(), Failure> {
     let kind = headers.get(header::CONTENT_TYPE);
     let is_form = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/"));
@@ -55,7 +55,7 @@ fn refuse_forms(headers: &HeaderMap) -> Result<(), Failure> {
         return Err(Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "no_forms",
-            "the model is looked up in JSON bodies only: send forms to the provider itself",
+            "the body is a form, and the model is read from JSON only: send forms to the provider itself",
         ));
     }
     Ok(())
@@ -74,8 +74,8 @@ fn choose(providers: &Providers, model: Option<&str>) -> Result<(Provider, Strin
         }),
         None => providers.primary_model().ok_or_else(|| {
             Failure::invalid(format!(
-                "the body names no `model`, and agents.defaults.model of the configuration none that \
-                 a provider has: write PROVIDER/MODEL with one of the providers {}",
+                "the body names no `model`, and agents.defaults.model of the configuration names none \
+                 of a provider: write PROVIDER/MODEL with one of the providers {}",
                 ids()
             ))
         }),
@@ -95,7 +95,7 @@ fn request(
     headers::to_provider(&mut headers, provider)
         .map_err(|_| unsendable(provider, "apiKey", "cannot be a header"))?;
     if question.streams() {
-        // The head of the answer, which says how it is packed, may come too late.
+        // The head of the answer, which has its encoding, may come too late.
         headers.remove(header::ACCEPT_ENCODING);
     }
     let uri = url(provider, uri)

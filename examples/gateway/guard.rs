@@ -1,4 +1,4 @@
-//! Keeps pages of other sites out, which reach this address through the browser of whoever runs it.
+//! Keeps out the pages of other sites, which reach this address through the browser of its user.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,8 +11,8 @@ use tower_http::validate_request::ValidateRequest;
 
 use crate::failure::Failure;
 
-/// Refuses requests of pages, but for the allowed ones. Programs send no `Origin`.
-// `tower_http::csrf` would let every GET pass; here pages have no business at all.
+/// Refuses requests of pages, except for the allowed ones. Programs send no `Origin`.
+// `tower_http::csrf` would let every GET pass; here no page may use anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     hosts: Arc<[String]>,
@@ -32,8 +32,8 @@ impl Guard {
         let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
         if !host.is_some_and(|host| self.is_ours(host.host())) {
             return Err(Failure::forbidden(
-                "the Host of this request is no name of this gateway: call it by its address, or \
-                 start it with --allow-host NAME",
+                "the Host of this request is no name of this gateway: use its address, or start it with \
+                 --allow-host NAME",
             ));
         }
         match headers.get(header::ORIGIN) {
@@ -44,7 +44,7 @@ impl Guard {
         }
     }
 
-    /// A page can make its own name stand for our address (DNS rebinding), but not for an address.
+    /// A page can make its own name resolve to this machine (DNS rebinding), but it cannot use an address.
     fn is_ours(&self, host: &str) -> bool {
         let address = host.trim_start_matches('[').trim_end_matches(']');
         address.parse::<IpAddr>().is_ok()

@@ -1,4 +1,4 @@
-//! Which headers go on, and which are ours.
+//! Which headers are forwarded.
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -6,7 +6,7 @@ use axum::http::{
 };
 use tower_local_service::provider::Provider;
 
-/// About one connection, and not about what is sent over it.
+/// Headers of one connection, and not of the message.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -18,11 +18,11 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// What the client says to this gateway and to nobody else. Its keys among them: whatever it sends,
-/// since SDKs insist on one, is not for the provider, whose key is in the file.
-const OURS: [HeaderName; 9] = [
+/// Headers for this gateway only. The client's keys, too: SDKs insist on sending one, but the key of the
+/// provider is in the file.
+const FOR_GATEWAY: [HeaderName; 9] = [
     header::HOST,
-    // Set anew, as the model's name may have another length.
+    // It is set again, as the name of the model may have another length.
     header::CONTENT_LENGTH,
     header::EXPECT,
     header::AUTHORIZATION,
@@ -33,7 +33,7 @@ const OURS: [HeaderName; 9] = [
     header::REFERER,
 ];
 
-/// Servers allow each page to use them, as llama-server does. Here `--allow-origin` decides.
+/// Some servers, such as llama-server, allow every page to use them. Here `--allow-origin` decides.
 const CORS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
     header::ACCESS_CONTROL_ALLOW_HEADERS,
@@ -43,28 +43,28 @@ const CORS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// Makes of the headers of a client those for the provider.
+/// Turns the headers of a client into those for the provider.
 ///
 /// # Errors
 ///
-/// If its key cannot be one.
+/// The key of the provider cannot be sent in a header.
 pub(crate) fn to_provider(
     headers: &mut HeaderMap,
     provider: &Provider,
 ) -> Result<(), InvalidHeaderValue> {
     remove_hop_by_hop(headers);
-    remove(headers, &OURS);
+    remove(headers, &FOR_GATEWAY);
     if let Some(key) = &provider.api_key {
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);
     }
-    // In the place of those with the same name.
+    // They replace those of the same name.
     headers.extend(provider.headers.clone());
     Ok(())
 }
 
-/// Makes of the headers of a provider those for the client.
+/// Turns the headers of a provider into those for the client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
     remove(headers, &CORS);

@@ -24,7 +24,7 @@ pub(crate) async fn one(
     })
 }
 
-/// Nobody is asked: a server that does not run would have to be started for that.
+/// Without asking the servers: they would have to be started for that.
 fn all(providers: &Providers) -> Vec<Value> {
     let known = providers.ids();
     let known = known.iter().filter_map(|id| providers.get(id));
@@ -35,7 +35,7 @@ fn all(providers: &Providers) -> Vec<Value> {
             models.map(move |model| (id.clone(), model.id))
         })
         .collect();
-    // It can be used, so it is there, listed by its provider or not.
+    // It can be used even if its provider does not list it.
     let primary = providers.primary_model();
     let primary = primary.map(|(provider, model)| (provider.id, model));
     models.extend(primary.filter(|it| !models.contains(it)));

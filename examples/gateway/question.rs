@@ -1,4 +1,4 @@
-//! What the gateway has to know of a request's body, which it passes on as it came.
+//! What the gateway reads of a request's body, which it forwards as it came.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Question {
     body: Bytes,
-    /// As the client calls it; `None` if it leaves the choice to us.
+    /// As the client calls it; `None` if the client names none.
     model: Option<String>,
     place: Place,
     streams: bool,
@@ -22,14 +22,14 @@ pub(crate) struct Question {
 #[derive(Debug)]
 enum Place {
     At(Range<usize>),
-    /// Nowhere; it can be put there, before another field or not.
+    /// Nowhere. It can be inserted there, before another field or not.
     Missing {
         at: usize,
         has_next: bool,
     },
 }
 
-/// What of the object is looked at. The rest is skipped without being kept.
+/// The fields that are read. The rest is skipped.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, default, deserialize_with = "as_it_is")]
@@ -46,10 +46,10 @@ fn as_it_is<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Ra
 impl Question {
     /// # Errors
     ///
-    /// If it is no JSON object, has `model` twice, or a model that is no string.
+    /// It is no JSON object, has `model` twice, or a model that is no string.
     pub(crate) fn read(body: Bytes) -> Result<Self, Failure> {
         let start = body.iter().position(|byte| !byte.is_ascii_whitespace());
-        // Of an array serde would take the first element for the first field.
+        // serde would take the first element of an array for the first field.
         let start = start.filter(|&start| body[start] == b'{');
         let start = start.ok_or_else(|| {
             Failure::invalid("the body is no JSON object: send one with the field `model`")

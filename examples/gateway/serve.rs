@@ -1,4 +1,4 @@
-//! From the first connection to the last, and what signals have to do with it.
+//! Serves connections, and ends on a signal.
 
 use std::{future::IntoFuture as _, io, pin::pin, process, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
 use tower_local_service::Registry;
 use tracing::info;
 
-/// For the last words of answers whose time to end is over.
+/// For the ends of answers whose time is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(crate) struct Signals {
@@ -20,7 +20,7 @@ pub(crate) struct Signals {
     hang_up: Signal,
 }
 
-/// Somebody wants an end of it.
+/// Signals that end the program.
 struct End {
     interrupt: Signal,
     terminate: Signal,
@@ -49,8 +49,8 @@ impl End {
     }
 }
 
-/// Serves until a signal, then lets answers come to their end for as long as that, and stops what was
-/// started. SIGHUP is for `reload`.
+/// Serves until a signal, then gives answers so long to end, and stops the servers that were started.
+/// SIGHUP calls `reload`.
 pub(crate) async fn run(
     listener: TcpListener,
     app: Router,
@@ -58,7 +58,7 @@ pub(crate) async fn run(
     limit: Duration,
     reload: impl Fn(),
 ) {
-    // Tokens are small, and none is to wait for the next.
+    // Tokens are small, and none should wait for the next.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
@@ -70,9 +70,9 @@ pub(crate) async fn run(
             _ = signals.end.recv() => break,
         }
     }
-    info!("no more requests; answers have {limit:?} to come to their end");
+    info!("no more requests; answers have {limit:?} to end");
     drop(stop);
-    // Servers are stopped while connections end: those that nobody uses do not wait for the others.
+    // Servers are stopped while connections end: those that are idle do not wait for the others.
     let registry = Registry::global();
     let drained = async {
         tokio::join!(
@@ -81,9 +81,9 @@ pub(crate) async fn run(
         )
     };
     tokio::select! {
-        _ = drained => info!("nothing is left of what was started"),
+        _ = drained => info!("nothing is left of the servers that were started"),
         signal = signals.end.recv() => {
-            // Who asks twice does not want to wait: the end of this process is the end of its servers.
+            // A second signal does not wait: the servers end with this process.
             process::exit(128 + signal.as_raw_value());
         }
     }

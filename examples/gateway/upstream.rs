@@ -17,7 +17,7 @@ use tower_local_service::{EnsureLocalServiceLayer, provider::Provider};
 
 use crate::failure::Failure;
 
-/// How long a connection is kept for the next request. Servers close those that are idle, llama-server
+/// How long a connection is kept for the next request. Servers close idle connections, llama-server
 /// after 5 s: a request that is on its way then is lost.
 const KEPT_FOR: Duration = Duration::from_secs(3);
 
@@ -26,7 +26,7 @@ pub(crate) struct Upstream {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// Tells an answer of a provider from one of ours.
+/// Marks an answer of a provider, and not of this gateway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FromProvider;
 
@@ -44,7 +44,7 @@ impl Upstream {
     /// Starts the provider's server if need be, and sends the request. The answer keeps the server
     /// running until its body has ended or is dropped, which it is when the client hangs up.
     ///
-    /// Dropping the future leaves a start to itself: who asks next finds it further along.
+    /// If the future is dropped, a start continues, and the next request waits only for the rest of it.
     pub(crate) async fn ask(
         &self,
         provider: &Provider,
@@ -52,8 +52,8 @@ impl Upstream {
     ) -> Result<Response<Body>, Failure> {
         let (id, limit) = (provider.id.clone(), provider.timeout);
         let service = provider.service.clone();
-        // A stack costs nothing to put together, and its times are those of this provider. The time to
-        // the head includes a cold start, so it stands outside of our layer.
+        // A stack costs nothing to build, and its times are those of this provider. The time to the head
+        // includes a cold start, so it is outside of the layer that starts the server.
         let client = ServiceBuilder::new()
             .layer(ResponseBodyTimeoutLayer::new(limit))
             .layer(TimeoutLayer::new(limit))

@@ -1,4 +1,4 @@
-//! Asks a local server that nobody has started, and shows what becomes of it.
+//! Asks a local server that does not run yet, and shows each step until it has stopped again.
 //!
 //! ```text
 //! cargo run --example quickstart

@@ -18,7 +18,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Phases come from the thread of the supervisor too, tokens from ours.
+/// The thread of the supervisor shows phases, too; tokens come from the main thread.
 static SCREEN: LazyLock<Mutex<Screen>> = LazyLock::new(|| {
     Mutex::new(Screen {
         begun: Instant::now(),

@@ -1,11 +1,12 @@
-//! Where the other layers go: what each does during a cold start, outside and inside of ours.
+//! Where the other layers go: what each does during a cold start, outside and inside of the layer that
+//! starts the server.
 //!
 //! ```sh
 //! cargo run --example timeouts
 //! ```
 //!
-//! Every line is measured as it is printed: three requests at once to a server that does not run
-//! and takes a second to start, one to another server meanwhile, and one to the first server later.
+//! Every line is measured when it is printed: three requests at the same time to a server that does not
+//! run and takes a second to start, one to another server meanwhile, and one to the first server later.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 mod server;

@@ -10,10 +10,10 @@ use std::{
 
 /// From the start of the process to ready.
 const COLD_START: Duration = Duration::from_secs(1);
-/// How long an answer takes, so that requests that are sent at once are under way at once.
+/// How long an answer takes, so that requests that are sent together are on their way together.
 const WORK: Duration = Duration::from_millis(50);
 
-/// What the child does; it fails at once where that file is not there yet, and makes it.
+/// The server. It fails immediately if that file does not exist yet, and creates it.
 pub(crate) fn cold(port: u16, fails_once: Option<&String>) -> io::Result<()> {
     if fails_once.is_some_and(|path| File::create_new(path).is_ok()) {
         process::exit(1);
@@ -29,7 +29,7 @@ pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
 
 pub(crate) fn serve(listener: &TcpListener) {
     for stream in listener.incoming().flatten() {
-        // Who hangs up gets no answer.
+        // A client that hangs up gets no answer.
         thread::spawn(move || answer(stream).ok());
     }
 }

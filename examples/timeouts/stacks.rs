@@ -1,4 +1,4 @@
-//! Each layer outside and inside of ours.
+//! Each layer outside and inside of the one that starts the server.
 
 use std::{
     future::{Ready, ready},

@@ -1,4 +1,4 @@
-//! One stack, one cold start, and what became of the requests.
+//! One stack, one cold start, and how the requests ended.
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf, process, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     stacks::{Build, Stack},
 };
 
-/// When every start that goes on is over.
+/// When every start that continues is over.
 const LATER: Duration = Duration::from_secs(2);
 
 /// A line of the table.
@@ -78,7 +78,7 @@ fn service(
     Ok(registry.service(format!("port {port}"), url, config)?)
 }
 
-/// What came of a request, and after how long.
+/// How a request ended, and after how long.
 type Outcome = (String, Duration);
 
 async fn send(stack: &Stack, port: u16) -> Outcome {
@@ -95,9 +95,9 @@ async fn send(stack: &Stack, port: u16) -> Outcome {
     (outcome, begun.elapsed())
 }
 
-/// Our own errors by their kind, which is shorter than their message.
+/// Errors of the crate by their kind, which is shorter than their message.
 fn named(error: &BoxError) -> String {
-    let Some(ours) = Error::find_in(&**error) else {
+    let Some(ours) = Error::of(error) else {
         return error.to_string();
     };
     let kind = format!("{:?}", ours.kind());

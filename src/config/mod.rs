@@ -238,7 +238,7 @@ impl LocalServiceConfig {
     ///
     /// # Example
     ///
-    /// A server that has no health URL, but answers anything with 404 once it is up:
+    /// A server that has no health URL, but answers everything with 404 when it is up:
     ///
     /// ```
     /// # use tower_local_service::LocalServiceConfig;

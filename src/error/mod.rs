@@ -221,8 +221,8 @@ impl Error {
 
     /// Finds this error in another one or among its sources.
     ///
-    /// Clients and middleware wrap the errors of the services inside of them; this finds ours in all
-    /// of that. For a [`BoxError`], [`of`](Self::of) does the same without the stars.
+    /// Clients and middleware wrap the errors of the services inside of them; this finds it in all of
+    /// them. For a [`BoxError`], [`of`](Self::of) does the same without the stars.
     ///
     /// # Example
     ///

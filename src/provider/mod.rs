@@ -1,4 +1,4 @@
-//! Configuration files, in the shape of `OpenClaw`'s: providers of models, and the servers behind them.
+//! Configuration files, in the shape of `OpenClaw`'s: providers of models, and the local servers behind them.
 //!
 //! [`ProvidersConfig`] is such a file, and [`Providers`] what comes of it in a registry: it finds the
 //! service of a request by the request's URL. One layer serves all services of a file, and follows

@@ -183,7 +183,7 @@ impl LocalService {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the stop goes on without the future.
+    /// Once polled, the stop continues without the future.
     pub async fn stop(&self) -> Result<(), Error> {
         let stopped = self.handle.client.stop().await;
         stopped.map_err(|error| error.named(self.name()))

@@ -309,7 +309,7 @@ impl LocalService {
     ///
     /// Nothing is started yet. Its process is stopped by [`idle_stop`](LocalServiceConfig::idle_stop),
     /// which is off by default, by [`stop`](Self::stop) or by the registry; a service that is to end
-    /// with its handles belongs into a [`Registry`] of its own.
+    /// with its handles belongs in a [`Registry`] of its own.
     ///
     /// # Errors
     ///

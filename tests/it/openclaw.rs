@@ -156,7 +156,7 @@ impl Drop for Ended {
 }
 
 #[test]
-fn what_goes_wrong_is_told_in_one_line() {
+fn what_goes_wrong_is_told_with_what_to_do() {
     let fixture = Fixture::new();
     let told = |file: &Value, words: &[&str], says: &[&str]| {
         assert_told(command(&fixture, file, words), says);

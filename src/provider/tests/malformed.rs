@@ -1,8 +1,9 @@
-//! Mistakes as people make them in a file: each is told with its place, and nothing comes of the file.
+//! Mistakes that people make in a file: each is reported with its place, and nothing is registered.
 
 use std::thread;
 
 use super::*;
+use crate::error::Problem;
 
 /// A whole file but for these lines, which begin in line 5 with column 1.
 fn file_with(lines: &str) -> String {
@@ -11,7 +12,7 @@ fn file_with(lines: &str) -> String {
     )
 }
 
-/// The lines of a provider that can be registered, and those behind them.
+/// The lines of a provider that can be registered, followed by these.
 fn then(lines: &str) -> String {
     file_with(&format!(
         "baseUrl: 'http://127.0.0.1:9350/v1',\nlocalService: {{ command: '/bin/x' }},\n{lines}"

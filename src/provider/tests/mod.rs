@@ -15,10 +15,7 @@ mod schema;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    config::LocalServiceConfig,
-    error::{ErrorKind, Problem},
-};
+use crate::{config::LocalServiceConfig, error::ErrorKind};
 
 /// Of an environment of its own.
 fn lookup(name: &str) -> Option<String> {

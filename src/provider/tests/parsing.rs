@@ -122,6 +122,7 @@ fn unknown_keys_of_a_local_service_are_refused_by_name() {
 #[cfg(feature = "json5")]
 mod json5 {
     use super::*;
+    use crate::error::Problem;
 
     fn problem(text: &str) -> (String, String, String) {
         let error = ProvidersConfig::from_json5(text).unwrap_err();

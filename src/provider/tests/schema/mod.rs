@@ -21,7 +21,7 @@ fn schema() -> Value {
         .to_value()
 }
 
-/// For those who see it in an editor.
+/// Makes it shorter to read in an editor.
 fn tidy(schema: &mut Schema) {
     // Of the types of Rust.
     schema.remove("format");
