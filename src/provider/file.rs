@@ -10,12 +10,23 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::config::{LocalServiceConfig, Unique};
 
-/// Providers of models, and the local servers behind them, in the shape of `OpenClaw`'s configuration.
-/// Keys of `OpenClaw`'s that are not named here are skipped.
-// This comment is in the schema.
+/// A configuration file in the shape of `OpenClaw`'s: providers of models, and the local servers behind
+/// them. Other keys of `OpenClaw`'s are skipped.
+///
+/// It is data: deserialize it from any format of serde, or with the feature `json5` by
+/// `ProvidersConfig::from_json5`, then [`register`](Self::register) it. `Debug` shows the ids only.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, expecting = "an object with `models` and `agents`")]
-#[cfg_attr(test, derive(JsonSchema), schemars(title = "Providers of models"))]
+#[cfg_attr(
+    test,
+    derive(JsonSchema),
+    schemars(
+        title = "Providers of models",
+        description = "Providers of models, and the local servers behind them, in the shape of \
+                       `OpenClaw`'s configuration. Keys of `OpenClaw`'s that are not named here are \
+                       skipped."
+    )
+)]
 pub struct ProvidersConfig {
     // `models.mode` has no meaning here: there is no built-in catalog to merge with or to replace.
     pub(super) models: Models,

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Fixture,
-    gateway::{Gateway, Reply, chat_provider, provider},
+    gateway::{Gateway, Reply, all, chat_provider, provider},
 };
 
 const COMMENT: &str = ": waiting for the model\n\n";
@@ -136,16 +136,14 @@ async fn a_stream_that_is_stopped_ends_with_an_event() {
             .with("--tokens", 1000)
             .with("--token-gap", 20);
         let gateway = Gateway::start_with(&json!({ "one": chat_provider(&fixture) }), &PACE);
-        let chat = chat(true);
-        let streams = gateway.ask("/v1/chat/completions", &chat);
-        let stops = async {
-            gateway.until("one", |status| status["leases"] == 1).await;
-            gateway.post("/admin/one/stop", "").await
-        };
-        let (reply, _) = tokio::join!(streams, stops);
-        let (_, last) = reply.body.rsplit_once("data: ").expect("an event");
+        // Its head first: what fails before that has a status.
+        let response = gateway.open("/v1/chat/completions", &chat(true)).await;
+        gateway.until("one", |status| status["leases"] == 1).await;
+        gateway.post("/admin/one/stop", "").await;
+        let body = all(response.into_body()).await.expect("an end");
+        let (_, last) = body.rsplit_once("data: ").expect("an event");
         let last: Value = serde_json::from_str(last).expect("a whole event");
         assert_eq!(last["error"]["code"], "stopped");
-        assert!(!reply.body.contains("[DONE]"));
+        assert!(!body.contains("[DONE]"));
     }
 }
