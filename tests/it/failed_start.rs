@@ -157,9 +157,9 @@ async fn a_killed_watchdog_ends_its_group_and_is_an_exit() {
     let waits = waiting(&service).await;
     eventually("the start", || fixture.starts().len() == 1).await;
     eventually("the grandchild", || fixture.grandchildren().len() == 1).await;
-    let guardian = group_of(fixture.starts()[0]).unwrap();
-    assert_ne!(guardian, fixture.starts()[0]);
-    kill(guardian);
+    let watchdog = group_of(fixture.starts()[0]).unwrap();
+    assert_ne!(watchdog, fixture.starts()[0]);
+    kill(watchdog);
     let error = within("the error", waits).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Exited { .. }), "{error}");
     within("the group", fixture.is_gone()).await;

@@ -145,7 +145,7 @@ fn an_interrupt_in_the_middle_of_the_answer_stops_the_server() {
     assert!(fixture.alive().is_empty(), "nothing of it is left");
 }
 
-/// A test that fails leaves nothing behind; the guardian does the rest.
+/// Ends the example if the test fails; the watchdog ends the server.
 struct Ended(Child);
 
 impl Drop for Ended {

@@ -120,7 +120,7 @@ impl Run {
 }
 
 impl Drop for Run {
-    /// A test that fails leaves nothing behind; the example's watchdog does the rest.
+    /// A test that fails leaves nothing behind; the example's watchdog ends the server.
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
@@ -128,7 +128,7 @@ impl Drop for Run {
 }
 
 struct Server {
-    /// Of the process and its watchdog.
+    /// The process group of the server and its watchdog.
     group: Pid,
     port: u16,
 }
