@@ -22,8 +22,8 @@ use http_body::Body;
 use tower::Service;
 use tower_local_service::{LocalService, LocalServiceConfig, Registry};
 
-/// 5 % more than when it was last looked at. Who has made it faster lowers it.
-const MOST: u64 = 794;
+/// 5 % more than at the last look. If you make it faster, lower it.
+const MOST: u64 = 784;
 
 /// A server that runs, as the layer knows it.
 fn running() -> LocalService {

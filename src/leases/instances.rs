@@ -25,7 +25,7 @@ pub(crate) struct Instances {
     /// The last lease has ended, and the supervisor wants to know.
     pub(crate) idle: Notify,
     /// Wakes the requests that use an instance when it is over.
-    pub(crate) over: Arc<Wakers>,
+    pub(crate) over: Wakers,
     past: Mutex<VecDeque<(u64, PastInstance)>>,
 }
 
@@ -52,7 +52,7 @@ impl Instances {
             epoch: Instant::now(),
             leases: LeaseCount::new(),
             idle: Notify::new(),
-            over: Arc::default(),
+            over: Wakers::default(),
             past: Mutex::default(),
         }
     }
@@ -68,6 +68,7 @@ impl Instances {
             .unwrap_or_else(|| Instant::now() + Duration::from_secs(86400))
     }
 
+    #[inline]
     pub(crate) fn give_back(&self, instance: u64, outcome: Outcome) {
         if self.leases.give_back(instance, outcome, || self.now()) {
             self.idle.notify_one();

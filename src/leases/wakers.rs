@@ -1,87 +1,146 @@
-//! Who wants to be woken when a run is over: many tasks, none of which allocates for it.
+//! Which tasks to wake when an instance ends. Waiting takes no allocation of its own.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Waker},
+    mem, ptr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, RawWakerVTable, Waker},
 };
 
-/// A place for each task that waits. The places are used again, so there are as many as tasks ever
-/// waited at the same time.
+/// The tasks that wait, each in a slot. Slots are used again, so there are as many as tasks ever waited
+/// at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers {
-    places: Mutex<Places>,
+    slots: Mutex<Slots>,
 }
 
 #[derive(Debug, Default)]
-struct Places {
-    wakers: Vec<Option<Waker>>,
-    free: Vec<usize>,
+struct Slots {
+    slots: Vec<Slot>,
+    first_free: Option<usize>,
 }
 
-/// A place among them; dropping it gives it back.
+#[derive(Debug)]
+enum Slot {
+    Taken(Waker),
+    Free { next: Option<usize> },
+}
+
+/// A slot that is taken, until it is given back with [`Wakers::leave`].
 ///
-/// It may be moved while it waits, as tokio's `Notified` may not: a body that holds one is `Unpin`
-/// wherever the body around which it is put is.
+/// It may be moved while its task waits, as tokio's `Notified` may not: a body that holds one is `Unpin`
+/// wherever the body that it wraps is.
 #[derive(Debug)]
 pub(crate) struct Place {
-    of: Arc<Wakers>,
-    index: usize,
+    slot: usize,
+    waker: Identity,
+}
+
+/// Which waker is in the slot, so that the next poll of the same task needs no lock. The waker in the slot
+/// lives as long as this, so no other has these addresses.
+#[derive(Debug)]
+struct Identity {
+    data: usize,
+    vtable: &'static RawWakerVTable,
 }
 
 impl Wakers {
-    pub(crate) fn place(self: &Arc<Self>) -> Place {
-        let mut places = self.lock();
-        let index = places.free.pop().unwrap_or_else(|| {
-            places.wakers.push(None);
-            places.wakers.len() - 1
-        });
-        drop(places);
-        Place {
-            of: self.clone(),
-            index,
+    /// Wakes the task from now on: in the slot that the place is, or in a new one.
+    #[inline]
+    pub(crate) fn wait(&self, place: &mut Option<Place>, cx: &Context<'_>) {
+        let waker = cx.waker();
+        match place {
+            Some(place) if place.waker.is_of(waker) => {}
+            Some(place) => self.change(place, waker.clone()),
+            None => *place = Some(self.enter(waker.clone())),
         }
     }
 
-    /// Wakes all that wait. They go on waiting until their places are given back.
+    fn enter(&self, waker: Waker) -> Place {
+        let identity = Identity::of(&waker);
+        let taken = Slot::Taken(waker);
+        Place {
+            slot: self.lock().take(taken),
+            waker: identity,
+        }
+    }
+
+    fn change(&self, place: &mut Place, waker: Waker) {
+        place.waker = Identity::of(&waker);
+        let former = self.lock().replace(place.slot, Slot::Taken(waker));
+        // Outside of the lock: the last waker of a task takes the task with it, and that may leave a slot.
+        drop(former);
+    }
+
+    /// Gives the slot back, if one was taken.
+    #[inline]
+    pub(crate) fn leave(&self, place: &mut Option<Place>) {
+        if let Some(Place { slot, .. }) = place.take() {
+            self.free(slot);
+        }
+    }
+
+    fn free(&self, slot: usize) {
+        let mut slots = self.lock();
+        let next = slots.first_free.replace(slot);
+        let former = slots.replace(slot, Slot::Free { next });
+        drop(slots);
+        drop(former);
+    }
+
+    /// Wakes all tasks that wait. They stay in their slots.
     pub(crate) fn wake_all(&self) {
-        let waiting: Vec<_> = self.lock().wakers.iter().flatten().cloned().collect();
+        let slots = self.lock();
+        let waker = |slot: &Slot| match slot {
+            Slot::Taken(waker) => Some(waker.clone()),
+            Slot::Free { .. } => None,
+        };
+        let waiting: Vec<_> = slots.slots.iter().filter_map(waker).collect();
+        drop(slots);
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
-    /// Wakes the task from now on.
-    pub(crate) fn wait(&self, cx: &Context<'_>) {
-        let mut places = self.of.lock();
-        let waker = &mut places.wakers[self.index];
-        if waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
-            return;
+impl Slots {
+    fn take(&mut self, taken: Slot) -> usize {
+        let Some(slot) = self.first_free else {
+            self.slots.push(taken);
+            return self.slots.len() - 1;
+        };
+        if let Slot::Free { next } = self.replace(slot, taken) {
+            self.first_free = next;
         }
-        let former = waker.replace(cx.waker().clone());
-        // The last waker of a task takes the task with it, and that may give a place back.
-        drop(places);
-        drop(former);
+        slot
+    }
+
+    fn replace(&mut self, slot: usize, with: Slot) -> Slot {
+        mem::replace(&mut self.slots[slot], with)
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut places = self.of.lock();
-        let former = places.wakers[self.index].take();
-        places.free.push(self.index);
-        drop(places);
-        drop(former);
+impl Identity {
+    fn of(waker: &Waker) -> Self {
+        Self {
+            data: waker.data().addr(),
+            vtable: waker.vtable(),
+        }
+    }
+
+    fn is_of(&self, waker: &Waker) -> bool {
+        self.data == waker.data().addr() && ptr::eq(self.vtable, waker.vtable())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
         task::Wake,
     };
 
@@ -96,51 +155,83 @@ mod tests {
         }
     }
 
+    impl Wakers {
+        fn place(&self, waker: &Waker) -> Option<Place> {
+            let mut place = None;
+            self.wait(&mut place, &Context::from_waker(waker));
+            place
+        }
+    }
+
     #[test]
-    fn who_waits_is_woken_each_time_and_who_left_is_not() {
-        let (wakers, count) = (Arc::new(Wakers::default()), Arc::new(Count::default()));
+    fn a_task_is_woken_each_time_until_it_leaves() {
+        let (wakers, count) = (Wakers::default(), Arc::new(Count::default()));
         let waker = count.clone().into();
-        let cx = Context::from_waker(&waker);
-        let (first, second) = (wakers.place(), wakers.place());
-        first.wait(&cx);
-        first.wait(&cx);
-        second.wait(&cx);
+        let mut first = None;
+        wakers.wait(&mut first, &Context::from_waker(&waker));
+        wakers.wait(&mut first, &Context::from_waker(&waker));
+        let mut second = wakers.place(&waker);
         wakers.wake_all();
         assert_eq!(count.0.load(SeqCst), 2);
-        drop(second);
+        wakers.leave(&mut second);
         wakers.wake_all();
         assert_eq!(count.0.load(SeqCst), 3);
     }
 
     #[test]
-    fn a_place_is_used_again_without_the_waker_of_who_had_it() {
-        let (wakers, count) = (Arc::new(Wakers::default()), Arc::new(Count::default()));
+    fn another_task_takes_over_the_place() {
+        let (wakers, former, next) = (Wakers::default(), Arc::default(), Arc::default());
+        let mut place = None;
+        for count in [&former, &next] {
+            let waker = Arc::<Count>::clone(count).into();
+            wakers.wait(&mut place, &Context::from_waker(&waker));
+        }
+        wakers.wake_all();
+        assert_eq!(former.0.load(SeqCst), 0);
+        assert_eq!(next.0.load(SeqCst), 1);
+        assert_eq!(wakers.lock().slots.len(), 1);
+    }
+
+    #[test]
+    fn a_slot_is_used_again_without_the_waker_that_was_in_it() {
+        let (wakers, count) = (Wakers::default(), Arc::new(Count::default()));
         let waker = count.clone().into();
         for _ in 0..3 {
-            wakers.place().wait(&Context::from_waker(&waker));
+            let [mut first, mut second] = [wakers.place(&waker), wakers.place(&waker)];
+            wakers.leave(&mut first);
+            wakers.leave(&mut second);
         }
-        assert_eq!(wakers.lock().wakers.len(), 1);
-        let _place = wakers.place();
+        assert_eq!(wakers.lock().slots.len(), 2);
         wakers.wake_all();
         assert_eq!(count.0.load(SeqCst), 0);
     }
 
-    /// Keeps a place of the wakers that it waits in, as a task keeps its body.
-    #[expect(dead_code, reason = "that it is dropped is its use")]
-    struct Task(Place);
+    /// Has a place among the wakers of which it is one, as a task has its body.
+    struct Task {
+        wakers: Arc<Wakers>,
+        place: Mutex<Option<Place>>,
+    }
 
     impl Wake for Task {
         fn wake(self: Arc<Self>) {}
     }
 
+    impl Drop for Task {
+        fn drop(&mut self) {
+            self.wakers.leave(self.place.get_mut().unwrap());
+        }
+    }
+
     #[test]
     fn the_last_waker_of_a_task_may_take_another_place_with_it() {
         let wakers = Arc::new(Wakers::default());
-        let place = wakers.place();
-        let task = Arc::new(Task(wakers.place())).into();
-        place.wait(&Context::from_waker(&task));
-        drop(task);
-        drop(place);
-        assert_eq!(wakers.lock().free.len(), 2);
+        let task = Task {
+            wakers: wakers.clone(),
+            place: Mutex::new(wakers.place(Waker::noop())),
+        };
+        let mut place = wakers.place(&Arc::new(task).into());
+        wakers.leave(&mut place);
+        let is_taken = |slot: &Slot| matches!(slot, Slot::Taken(_));
+        assert!(!wakers.lock().slots.iter().any(is_taken));
     }
 }

@@ -11,56 +11,77 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 
-use crate::{
-    error::BoxError,
-    leases::Outcome,
-    service::{Lease, Watch},
-};
+use crate::{error::BoxError, leases::Outcome, service::Lease};
 
 pin_project! {
     /// A response body that keeps the local server running until it ends, fails, or is dropped.
     ///
     /// Frames, trailers, size hint and end come through unchanged, errors as [`BoxError`]. It ends with
-    /// an [`Error`](crate::Error) of this crate if the server is stopped under it, or dies under a body
-    /// that nothing but the end of its connection delimits (HTTP/1.0 style).
+    /// an [`Error`](crate::Error) of this crate if the server is stopped under it, or dies under a
+    /// body that only the end of its connection delimits (HTTP/1.0 style).
     ///
     /// The lease ends with the last frame, an error, or the body itself, whichever comes first: read it
     /// to its end or drop it. A body that is kept and not read keeps the server running.
+    ///
+    /// The default is the default of `B`, without a lease: for layers that answer by themselves, such as
+    /// `TimeoutLayer` of tower-http.
     pub struct LeasedBody<B> {
         #[pin]
         inner: B,
-        // `None` once the body has ended, so that idleness is counted from there and not from
-        // whenever the caller drops it.
+        // `None` once the body has ended: idleness counts from there, and not from when the caller drops
+        // the body.
         lease: Option<Lease>,
-        stopped: Watch,
-        // Nothing but the end of the connection delimits it.
-        is_unbounded: bool,
-        // Its connection has ended, and we ask whether its server goes on.
-        confirming: Option<oneshot::Receiver<bool>>,
-        has_failed: bool,
+        end: End,
     }
 }
 
+/// What tells the end of the body.
+enum End {
+    /// The body itself.
+    Body,
+    /// Only the end of its connection. So we ask whether the server still runs, or has died and cut it off.
+    Connection,
+    /// We have asked.
+    Confirming { confirmed: oneshot::Receiver<bool> },
+    /// It has failed, and nothing comes after that.
+    Failed,
+}
+
 impl<B: Body> LeasedBody<B> {
-    pub(crate) fn new(inner: B, mut lease: Option<Lease>, is_unbounded: bool) -> Self {
+    #[inline]
+    pub(super) fn new(inner: B, mut lease: Option<Lease>, is_unbounded: bool) -> Self {
         if inner.is_end_stream() {
             complete(&mut lease);
         }
-        Self {
-            inner,
-            lease,
-            stopped: Watch::default(),
-            is_unbounded,
-            confirming: None,
-            has_failed: false,
-        }
+        let end = if is_unbounded {
+            End::Connection
+        } else {
+            End::Body
+        };
+        Self { inner, lease, end }
     }
 }
 
 impl<B> LeasedBody<B> {
     /// The wrapped body.
-    pub fn get_ref(&self) -> &B {
+    pub const fn get_ref(&self) -> &B {
         &self.inner
+    }
+
+    /// The wrapped body. What you read from it directly, the lease does not notice.
+    pub const fn get_mut(&mut self) -> &mut B {
+        &mut self.inner
+    }
+
+    /// The wrapped body, without its lease, which ends now. To keep it, clone
+    /// [`lease`](Self::lease) before.
+    pub fn into_inner(self) -> B {
+        self.inner
+    }
+
+    /// The lease that it holds; `None` once it has ended, and for a request that passed through.
+    pub const fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
     }
 }
 
@@ -78,15 +99,14 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
-        if *this.has_failed {
-            return Poll::Ready(None);
-        }
         let Some(lease) = this.lease else {
-            return this.inner.poll_frame(cx).map_err(Into::into);
+            return match this.end {
+                End::Failed => Poll::Ready(None),
+                _ => this.inner.poll_frame(cx).map_err(Into::into),
+            };
         };
-
-        let end = if this.confirming.is_some() {
-            Ok(())
+        let ended = if let End::Confirming { .. } = this.end {
+            ready!(this.end.poll_confirmed(lease, cx))
         } else if let Some(error) = lease.stopped() {
             Err(error.into())
         } else {
@@ -99,46 +119,28 @@ where
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Err(error))) => Err(error.into()),
-                Poll::Ready(None) => Ok(()),
-                Poll::Pending => Err(ready!(this.stopped.poll_stopped(lease, cx)).into()),
+                Poll::Ready(None) => ready!(this.end.poll_confirmed(lease, cx)),
+                Poll::Pending => Err(ready!(lease.poll_stopped(cx)).into()),
             }
         };
-        let end = match end {
-            Ok(()) if *this.is_unbounded => {
-                let confirming = this.confirming.get_or_insert_with(|| lease.confirm());
-                let goes_on = ready!(Pin::new(confirming).poll(cx)).unwrap_or(false);
-                if goes_on {
-                    Ok(())
-                } else {
-                    Err(lease.death().into())
-                }
-            }
-            Err(error) => {
-                // Most likely its server has died, and the next request had better not go there.
-                lease.suspect();
-                // The connection of a server that was stopped breaks; that it was is the better news.
-                Err(lease.stopped().map_or(error, Into::into))
-            }
-            Ok(()) => Ok(()),
-        };
-
-        Poll::Ready(match end {
+        Poll::Ready(match ended {
             Ok(()) => {
                 complete(this.lease);
                 None
             }
-            Err(error) => {
-                *this.has_failed = true;
-                *this.lease = None;
-                Some(Err(error))
-            }
+            Err(error) => Some(Err(this.end.fail(this.lease, error))),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        // Until it is confirmed, the end of an unbounded body is none.
-        let confirmed = !self.is_unbounded || self.lease.is_none();
-        self.has_failed || (confirmed && self.inner.is_end_stream())
+        match self.end {
+            End::Failed => true,
+            End::Body => self.inner.is_end_stream(),
+            // Until it is confirmed, there is no end.
+            End::Connection | End::Confirming { .. } => {
+                self.lease.is_none() && self.inner.is_end_stream()
+            }
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -146,12 +148,58 @@ where
     }
 }
 
+impl End {
+    /// The body or its connection has ended: an error if that is no end of the response.
+    fn poll_confirmed(
+        &mut self,
+        lease: &Lease,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), BoxError>> {
+        if let Self::Connection = self {
+            let confirmed = lease.confirm();
+            *self = Self::Confirming { confirmed };
+        }
+        let Self::Confirming { confirmed } = self else {
+            return Poll::Ready(Ok(()));
+        };
+        let runs = ready!(Pin::new(confirmed).poll(cx)).unwrap_or(false);
+        Poll::Ready(if runs {
+            Ok(())
+        } else {
+            Err(lease.death().into())
+        })
+    }
+
+    #[cold]
+    fn fail(&mut self, lease: &mut Option<Lease>, error: BoxError) -> BoxError {
+        *self = Self::Failed;
+        let Some(lease) = lease.take() else {
+            return error;
+        };
+        // Most likely the server has died, and the next request should look before it goes there.
+        lease.suspect();
+        // The connection of a server that was stopped breaks; that it was stopped is the better news.
+        lease.stopped().map_or(error, Into::into)
+    }
+}
+
 /// The response came to the end of its body.
+#[inline]
 fn complete(lease: &mut Option<Lease>) {
     if let Some(lease) = lease {
         lease.reached(Outcome::Completed);
     }
     *lease = None;
+}
+
+impl<B: Default> Default for LeasedBody<B> {
+    fn default() -> Self {
+        Self {
+            inner: B::default(),
+            lease: None,
+            end: End::Body,
+        }
+    }
 }
 
 impl<B: fmt::Debug> fmt::Debug for LeasedBody<B> {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
@@ -14,7 +14,7 @@ use super::response::HoldLease;
 use crate::{
     error::{BoxError, Error},
     leases::Outcome,
-    service::{Lease, LocalService, Watch},
+    service::{Lease, LocalService},
 };
 
 pin_project! {
@@ -32,7 +32,7 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it at any time is harmless: a start goes on by itself, and a lease is given back.
+    /// You may drop it at any time: a start continues without it, and its lease is given back.
     ///
     /// # Panics
     ///
@@ -42,11 +42,9 @@ pin_project! {
         S: Service<Req>,
     {
         #[pin]
-        state: State<S::Future>,
-        // Stays where it is until it is sent: a request may be large.
-        call: Option<(S, Req)>,
+        state: State<S, Req, S::Future>,
+        // From when the server is ready until the response holds it; none for a request that passes through.
         lease: Option<Lease>,
-        over: Watch,
     }
 }
 
@@ -54,38 +52,48 @@ type Acquire = Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send>>;
 
 pin_project! {
     #[project = StateProj]
-    enum State<F> {
-        // Waiting for the wrapped client to be ready; before that, the service is asked for a lease. Without
-        // one, the request passes through.
-        Preparing { service: Option<LocalService> },
-        // Waiting for the local server to run.
-        Acquiring { acquire: Acquire },
-        // Waiting for the response head.
+    #[project_replace = StateOwn]
+    enum State<S, Req, F> {
+        // The service is asked for a lease.
+        Asking { service: LocalService, call: Call<S, Req> },
+        // The local server starts.
+        Acquiring { acquire: Acquire, call: Call<S, Req> },
+        // The wrapped client gets ready.
+        Readying { call: Call<S, Req> },
+        // The request is sent.
         Responding { #[pin] response: F },
-        Failed { error: Option<Error> },
+        Failed { error: Error },
+        Done,
     }
+}
+
+/// A client of its own for the request.
+struct Call<S, Req> {
+    inner: S,
+    request: Req,
 }
 
 impl<S, Req> ResponseFuture<S, Req>
 where
     S: Service<Req>,
 {
-    pub(crate) fn new(service: Option<LocalService>, inner: S, request: Req) -> Self {
-        Self {
-            state: State::Preparing { service },
-            call: Some((inner, request)),
-            lease: None,
-            over: Watch::default(),
-        }
+    #[inline]
+    pub(super) fn new(service: Option<LocalService>, inner: S, request: Req) -> Self {
+        let call = Call { inner, request };
+        Self::in_state(match service {
+            Some(service) => State::Asking { service, call },
+            None => State::Readying { call },
+        })
     }
 
-    pub(crate) fn failed(error: Error) -> Self {
-        Self {
-            state: State::Failed { error: Some(error) },
-            call: None,
-            lease: None,
-            over: Watch::default(),
-        }
+    pub(super) fn failed(error: Error) -> Self {
+        Self::in_state(State::Failed { error })
+    }
+
+    #[inline]
+    fn in_state(state: State<S, Req, S::Future>) -> Self {
+        let lease = None;
+        Self { state, lease }
     }
 }
 
@@ -99,59 +107,69 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const DONE: &str = "`ResponseFuture` polled after completion";
-        let mut this = self.project();
-
+        let this = self.project();
+        let (mut state, lease) = (this.state, this.lease);
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Preparing { service } => {
-                    if let Some(service) = service.take() {
-                        match service.try_into_lease() {
-                            Ok(lease) => *this.lease = Some(lease.begin()),
-                            Err(service) => {
-                                let acquire = Box::pin(async move { service.acquire().await });
-                                this.state.set(State::Acquiring { acquire });
-                                continue;
-                            }
-                        }
+            if let StateProj::Responding { response } = state.as_mut().project() {
+                return match response.poll(cx) {
+                    Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.hold(lease.take()))),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(blame(lease.take(), error))),
+                    Poll::Pending => poll_unanswerable(lease, cx).map(Err),
+                };
+            }
+            let mut call = match state.as_mut().project_replace(State::Done) {
+                StateOwn::Asking { service, call } => match service.try_into_lease() {
+                    Ok(taken) => {
+                        *lease = Some(taken.begin());
+                        call
                     }
-                    let (inner, _) = this.call.as_mut().expect(DONE);
-                    match inner.poll_ready(cx) {
-                        Poll::Ready(readied) => readied.map_err(Into::into)?,
-                        Poll::Pending => {
-                            return this.over.poll_unanswerable(this.lease.as_ref(), cx);
-                        }
+                    Err(service) => {
+                        let acquire = Box::pin(async move { service.acquire().await });
+                        state.set(State::Acquiring { acquire, call });
+                        continue;
                     }
-                    let (mut inner, request) = this.call.take().expect(DONE);
-                    let response = inner.call(request);
-                    this.state.set(State::Responding { response });
+                },
+                StateOwn::Acquiring { mut acquire, call } => match acquire.as_mut().poll(cx) {
+                    Poll::Ready(acquired) => {
+                        *lease = Some(acquired?.begin());
+                        call
+                    }
+                    Poll::Pending => {
+                        state.set(State::Acquiring { acquire, call });
+                        return Poll::Pending;
+                    }
+                },
+                StateOwn::Readying { call } => call,
+                StateOwn::Failed { error } => return Poll::Ready(Err(error.into())),
+                StateOwn::Responding { .. } | StateOwn::Done => {
+                    panic!("`ResponseFuture` polled after completion")
                 }
-                StateProj::Acquiring { acquire } => {
-                    let lease = ready!(acquire.as_mut().poll(cx))?;
-                    *this.lease = Some(lease.begin());
-                    this.state.set(State::Preparing { service: None });
+            };
+            match call.inner.poll_ready(cx) {
+                Poll::Ready(readied) => {
+                    readied.map_err(Into::into)?;
+                    let response = call.inner.call(call.request);
+                    state.set(State::Responding { response });
                 }
-                StateProj::Responding { response } => {
-                    return match response.poll(cx) {
-                        Poll::Ready(Ok(response)) => {
-                            Poll::Ready(Ok(response.hold(this.lease.take())))
-                        }
-                        Poll::Ready(Err(error)) => {
-                            Poll::Ready(Err(blame(this.lease.take(), error)))
-                        }
-                        Poll::Pending => this.over.poll_unanswerable(this.lease.as_ref(), cx),
-                    };
-                }
-                StateProj::Failed { error } => {
-                    return Poll::Ready(Err(error.take().expect(DONE).into()));
+                Poll::Pending => {
+                    state.set(State::Readying { call });
+                    return poll_unanswerable(lease, cx).map(Err);
                 }
             }
         }
     }
 }
 
-/// An error before a response head: if the server was stopped under the request, that is why;
-/// otherwise the next request asks first whether it still lives.
+/// Our error, if no answer can come any more. Without a lease, the server is not ours to know.
+fn poll_unanswerable(lease: &mut Option<Lease>, cx: &Context<'_>) -> Poll<BoxError> {
+    match lease {
+        Some(lease) => lease.poll_unanswerable(cx).map(Into::into),
+        None => Poll::Pending,
+    }
+}
+
+/// An error before a response head: if the server was stopped under the request, that is why; otherwise the
+/// next request looks first whether the server still lives.
 fn blame<E: Into<BoxError>>(lease: Option<Lease>, error: E) -> BoxError {
     let stopped = lease.and_then(|mut lease| {
         lease.reached(Outcome::Unanswered);
@@ -167,10 +185,12 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Preparing { .. } => "Preparing",
+            State::Asking { .. } => "Asking",
+            State::Readying { .. } => "Readying",
             State::Acquiring { .. } => "Acquiring",
             State::Responding { .. } => "Responding",
             State::Failed { .. } => "Failed",
+            State::Done => "Done",
         };
         f.debug_tuple("ResponseFuture").field(&state).finish()
     }

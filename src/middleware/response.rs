@@ -35,7 +35,7 @@ pub(crate) mod sealed {
 }
 
 /// In the extensions of a response whose request waited for the server: for a start, for another
-/// service to leave the port, or for the server to be looked at again. Warm responses have none.
+/// service to make way, or for a new look at the server. Warm responses have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ColdStart {
@@ -52,20 +52,21 @@ impl<B: Body> HoldLease for http::Response<B> {
 
     #[inline]
     fn hold(self, mut lease: Option<Lease>) -> Self::Held {
+        // Moved in parts: the compiler copies a whole response more often.
         let (mut head, body) = self.into_parts();
         if let Some(lease) = &mut lease {
             lease.reached(Outcome::Answered);
             if !lease.waited().is_zero() {
-                head.extensions.insert(ColdStart {
-                    waited: lease.waited(),
-                });
+                let waited = lease.waited();
+                head.extensions.insert(ColdStart { waited });
             }
         }
         if is_upgrade(&head)
             && let Some(mut lease) = lease.take()
         {
-            // The body has ended and the socket has not. Nobody tells us when it does.
+            // The body has ended and the socket has not. We do not learn when it does.
             lease.reached(Outcome::ByHand);
+            lease.forget_task();
             head.extensions.insert(lease);
         }
         let is_unbounded = lease.is_some() && is_unbounded(&head, &body);
@@ -79,7 +80,8 @@ fn is_upgrade(head: &Parts) -> bool {
     head.status == StatusCode::SWITCHING_PROTOCOLS || head.extensions.get::<OnUpgrade>().is_some()
 }
 
-/// Whether nothing but the end of its connection delimits the body.
+/// Whether only the end of its connection delimits the body.
+#[inline]
 fn is_unbounded(head: &Parts, body: &impl Body) -> bool {
     // The cheapest first: most bodies know their length.
     body.size_hint().exact().is_none()

@@ -40,6 +40,8 @@ struct Handle {
     id: u64,
     attached: Attached,
     client: Arc<Client>,
+    // Those of the client: a request needs one step less to them.
+    instances: Arc<Instances>,
     is_shut_down: AtomicBool,
 }
 
@@ -52,6 +54,7 @@ impl LocalService {
             handle: Arc::new(Handle {
                 id,
                 attached,
+                instances: client.instances.clone(),
                 client,
                 is_shut_down,
             }),
@@ -258,8 +261,9 @@ impl LocalService {
         &self.handle.client
     }
 
+    #[inline]
     pub(super) fn instances(&self) -> &Instances {
-        &self.handle.client.instances
+        &self.handle.instances
     }
 
     pub(crate) fn error(&self, kind: ErrorKind) -> Error {

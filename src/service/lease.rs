@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     task::{Context, Poll},
     time::Duration,
 };
@@ -10,35 +11,42 @@ use tokio::sync::oneshot;
 
 use super::handle::LocalService;
 use crate::{
-    error::{BoxError, Error, ErrorKind},
-    leases::{Outcome, PastInstance, wakers::Place},
+    error::{Error, ErrorKind},
+    leases::{
+        Outcome, PastInstance,
+        wakers::{Place, Wakers},
+    },
     machine::InstanceEnd,
 };
 
-/// One use of a [`LocalService`] in progress: while it is held, the process is stopped by nothing
-/// but [`stop`](LocalService::stop), a shutdown, or its own death.
+/// One use of a [`LocalService`] in progress: while it is held, nothing stops the process but
+/// [`stop`](LocalService::stop), a shutdown, or its own death.
 ///
 /// A response body holds one until it ends. Take one by hand with
-/// [`acquire`](LocalService::acquire), for whatever does not go through the layer.
+/// [`acquire`](LocalService::acquire), for a use that does not go through the layer.
 ///
-/// A clone is a use of its own. Dropping a lease is harmless anywhere: outside a runtime, on any
+/// A clone is a use of its own. Dropping a lease is harmless anywhere: outside of a runtime, on any
 /// thread, while unwinding.
 pub struct Lease {
     service: LocalService,
-    run: u64,
+    instance: u64,
     outcome: Outcome,
     waited: Duration,
+    /// Among those that are woken when the instance ends; taken once there is something to wait for. The
+    /// request and its body have one between them.
+    place: Option<Place>,
 }
 
 impl Lease {
     #[inline]
-    pub(super) fn new(service: LocalService, run: u64, waited: Duration) -> Self {
-        // Nobody tells us how a use by hand went.
+    pub(super) fn new(service: LocalService, instance: u64, waited: Duration) -> Self {
         Self {
             service,
-            run,
+            instance,
+            // We do not learn how a use by hand went.
             outcome: Outcome::ByHand,
             waited,
+            place: None,
         }
     }
 
@@ -51,7 +59,45 @@ impl Lease {
     /// The number of the instance that it counts on. Each start of the process is another instance.
     #[must_use]
     pub fn instance(&self) -> u64 {
-        self.run
+        self.instance
+    }
+
+    /// Resolves when the instance has died or was stopped, and says which: for a use that would not notice
+    /// by itself, such as a WebSocket or a file that the server writes.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only looks. You may drop it at any time and call it again: an end is not missed in between.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::{Error, LocalService};
+    ///
+    /// async fn use_it(service: &LocalService, work: impl Future<Output = ()>) -> Result<(), Error> {
+    ///     let lease = service.acquire().await?;
+    ///     tokio::select! {
+    ///         () = work => Ok(()),
+    ///         error = lease.ended() => Err(error),
+    ///     }
+    /// }
+    /// ```
+    pub async fn ended(&self) -> Error {
+        let mut waiting = Waiting {
+            wakers: &self.service.instances().over,
+            place: None,
+        };
+        poll_fn(|cx| {
+            // First, so that no end falls between the two.
+            waiting.wakers.wait(&mut waiting.place, cx);
+            match self.end() {
+                Some(ended) if matches!(ended.end, InstanceEnd::Died | InstanceEnd::Stopped) => {
+                    Poll::Ready(self.death())
+                }
+                _ => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// The request is sent; from now on it counts what becomes of it.
@@ -62,40 +108,44 @@ impl Lease {
     }
 
     /// How far the response has come for which it is held.
+    #[inline]
     pub(crate) fn reached(&mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 
-    /// Makes the next request ask first whether the server still lives.
-    pub(crate) fn suspect(&self) {
-        self.service.instances().leases.suspect(self.run);
+    /// Nobody polls from now on, and no task is woken any more: for a lease that is held by hand.
+    #[inline]
+    pub(crate) fn forget_task(&mut self) {
+        self.service.instances().over.leave(&mut self.place);
     }
 
-    /// Our error, if the run was stopped under the lease.
+    /// Makes the next request look first whether the server still lives.
+    pub(crate) fn suspect(&self) {
+        self.service.instances().leases.suspect(self.instance);
+    }
+
+    /// Our error, if the instance was stopped under the lease.
     #[inline]
     pub(crate) fn stopped(&self) -> Option<Error> {
-        let ended = self.service.instances().end_of(self.run)?;
+        let ended = self.end()?;
         (ended.end == InstanceEnd::Stopped).then(|| self.service.error(ErrorKind::Stopped {}))
     }
 
-    /// Our error, if no response can come any more, whatever the client still waits for.
-    fn unanswerable(&self) -> Option<Error> {
-        let ended = self.service.instances().end_of(self.run)?;
-        match ended.end {
-            InstanceEnd::Stopped => self.stopped(),
-            InstanceEnd::Died if ended.answers_over => Some(self.death().cut_off()),
-            _ => None,
-        }
+    /// For a body: our error, if the instance was stopped; otherwise wakes the task when it is.
+    pub(crate) fn poll_stopped(&mut self, cx: &Context<'_>) -> Poll<Error> {
+        // First, so that no end falls between the two.
+        self.wait(cx);
+        self.stopped().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Asks whether the run goes on.
+    /// Asks whether the instance still runs.
     pub(crate) fn confirm(&self) -> oneshot::Receiver<bool> {
-        self.service.client().confirm(self.run)
+        self.service.client().confirm(self.instance)
     }
 
-    /// What the run died of, for a request or a body that was cut off by it.
+    /// What the instance died of, for a request or a body that was cut off by it.
     pub(crate) fn death(&self) -> Error {
-        let kind = match self.service.instances().end_of(self.run) {
+        let kind = match self.end() {
             Some(PastInstance {
                 end: InstanceEnd::Stopped,
                 ..
@@ -108,23 +158,37 @@ impl Lease {
         };
         self.service.error(kind)
     }
+
+    /// How the instance ended; `None` while it runs.
+    #[inline]
+    pub(super) fn end(&self) -> Option<PastInstance> {
+        self.service.instances().end_of(self.instance)
+    }
+
+    /// Wakes the task when the instance ends.
+    #[inline]
+    pub(super) fn wait(&mut self, cx: &Context<'_>) {
+        self.service.instances().over.wait(&mut self.place, cx);
+    }
 }
 
 impl Clone for Lease {
     fn clone(&self) -> Self {
-        // Of a run that is over there is nothing to count.
-        self.service.instances().leases.take_another(self.run);
         let Self {
             service,
-            run,
+            instance,
             outcome,
             waited,
+            place: _,
         } = self;
+        // There is nothing to count of an instance that has ended.
+        service.instances().leases.take_another(*instance);
         Self {
             service: service.clone(),
-            run: *run,
+            instance: *instance,
             outcome: *outcome,
             waited: *waited,
+            place: None,
         }
     }
 }
@@ -133,7 +197,10 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         // Only counts, and wakes the supervisor at most: never blocks, spawns or panics.
-        self.service.instances().give_back(self.run, self.outcome);
+        self.service
+            .instances()
+            .give_back(self.instance, self.outcome);
+        self.forget_task();
     }
 }
 
@@ -141,49 +208,20 @@ impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("service", &self.service.name())
-            .field("run", &self.run)
+            .field("instance", &self.instance)
             .field("waited", &self.waited)
             .finish_non_exhaustive()
     }
 }
 
-/// Wakes whoever waits for the server when its run is over.
-#[derive(Debug, Default)]
-pub(crate) struct Watch {
-    // Taken only once there is something to wait for.
+/// Leaves its place when dropped.
+struct Waiting<'a> {
+    wakers: &'a Wakers,
     place: Option<Place>,
 }
 
-impl Watch {
-    /// For a body: our error, if the run was stopped; otherwise wakes the task when it is.
-    pub(crate) fn poll_stopped(&mut self, lease: &Lease, cx: &Context<'_>) -> Poll<Error> {
-        self.wait(lease, cx);
-        lease.stopped().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// For a response: our error, if none can come any more; otherwise wakes the task when that is so.
-    /// Without a lease, the server is none of ours.
-    ///
-    /// A client may wait for ever on a server that has died: hyper forgets a request that is handed to a
-    /// connection in the instant in which that closes (<https://github.com/hyperium/hyper/issues/4122>).
-    pub(crate) fn poll_unanswerable<T>(
-        &mut self,
-        lease: Option<&Lease>,
-        cx: &Context<'_>,
-    ) -> Poll<Result<T, BoxError>> {
-        let Some(lease) = lease else {
-            return Poll::Pending;
-        };
-        self.wait(lease, cx);
-        let error = lease.unanswerable();
-        error.map_or(Poll::Pending, |error| Poll::Ready(Err(error.into())))
-    }
-
-    /// Comes before the look, so that no end falls between the two.
-    fn wait(&mut self, lease: &Lease, cx: &Context<'_>) {
-        let place = self
-            .place
-            .get_or_insert_with(|| lease.service.instances().over.place());
-        place.wait(cx);
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.wakers.leave(&mut self.place);
     }
 }

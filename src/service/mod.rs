@@ -1,11 +1,11 @@
 //! What users hold: services, leases, registries, and what they say of themselves.
 
 mod handle;
+mod last_answers;
 mod lease;
 mod registry;
 mod status;
 
-pub(crate) use self::lease::Watch;
 pub use self::{
     handle::{LocalService, StatusWatch},
     lease::Lease,

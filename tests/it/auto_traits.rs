@@ -90,7 +90,7 @@ fn what_could_be_read_without_a_pin_still_can() {
 
 /// Compiled and never run: what a future holds across its awaits is part of its type.
 #[expect(dead_code, reason = "that it compiles is the test")]
-fn all_futures_of_the_api_are_send(service: &LocalService, registry: &Registry) {
+fn all_futures_of_the_api_are_send(service: &LocalService, registry: &Registry, lease: &Lease) {
     send_of(&service.acquire());
     send_of(&service.start());
     send_of(&service.stop());
@@ -98,6 +98,7 @@ fn all_futures_of_the_api_are_send(service: &LocalService, registry: &Registry) 
     send_of(&registry.shutdown());
     send_of(&registry.drain(Duration::ZERO));
     send_of(&registry.retire(service));
+    send_of(&lease.ended());
 }
 
 /// A body that must not be moved once it was polled, as one made of an `async` block.

@@ -5,10 +5,14 @@ use std::time::Duration;
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower::ServiceExt as _;
+use tower_http::timeout::TimeoutLayer;
+use tower_local_service::ErrorKind;
 
 use crate::{
-    clients::{Setup, chunk, request, send, text},
-    support::{Fixture, eventually, within},
+    clients::{Setup, chunk, ensured, request, send, text},
+    support::{Fixture, eventually, kill, ms, within},
 };
 
 #[tokio::test]
@@ -124,4 +128,82 @@ async fn idle_time_counts_from_the_end_of_the_body() {
     assert_eq!(it.fixture.starts().len(), 1);
     eventually("it is stopped", || it.fixture.alive().is_empty()).await;
     drop(body);
+}
+
+#[tokio::test]
+async fn a_lease_tells_that_its_instance_was_stopped() {
+    let it = Setup::new("told of a stop");
+    let lease = it.service.acquire().await.unwrap();
+    let instance = lease.instance();
+    // Dropped and called again: it misses nothing.
+    assert_pending!(task::spawn(lease.ended()).poll());
+    let mut waiting = task::spawn(lease.ended());
+    assert_pending!(waiting.poll());
+    it.service.stop().await.unwrap();
+    assert!(waiting.is_woken());
+    for error in [
+        assert_ready!(waiting.poll()),
+        within("an end that has been", lease.ended()).await,
+    ] {
+        assert!(matches!(error.kind(), ErrorKind::Stopped { .. }), "{error}");
+        assert_eq!(error.service(), "told of a stop");
+    }
+    let next = it.service.acquire().await.unwrap();
+    assert_ne!(next.instance(), instance);
+}
+
+#[tokio::test]
+async fn a_lease_tells_of_what_its_instance_died() {
+    let it = Setup::new("told of a death");
+    let lease = it.service.acquire().await.unwrap();
+    kill(it.fixture.starts()[0]);
+    let error = within("the end", lease.ended()).await;
+    let died = matches!(
+        error.kind(),
+        ErrorKind::Exited {
+            signal: Some(9),
+            ..
+        }
+    );
+    assert!(died, "{error}");
+}
+
+#[tokio::test]
+async fn a_body_shows_its_lease_and_gives_it_back_with_the_body_inside() {
+    let it = Setup::new("shows its lease");
+    let mut body = it.get("/stream?chunks=2&gap_ms=10").await.into_body();
+    assert!(body.lease().is_some());
+    assert!(!body.get_ref().is_end_stream());
+    assert!(!body.get_mut().is_end_stream());
+    let kept = body.lease().cloned();
+    let inside = body.into_inner();
+    assert_eq!(it.leases(), 1, "the clone");
+    drop(kept);
+    assert_eq!(it.leases(), 0);
+    drop(inside);
+
+    let mut body = it.get("/hello").await.into_body();
+    while chunk(&mut body).await.is_some() {}
+    assert!(body.lease().is_none(), "it has ended");
+}
+
+#[tokio::test]
+async fn a_layer_that_answers_by_itself_may_stand_outside() {
+    let it = Setup::new("answers by itself");
+    it.service.start().await.unwrap();
+    let never = tower::service_fn(|_: http::Request<()>| {
+        std::future::pending::<Result<http::Response<String>, std::convert::Infallible>>()
+    });
+    let late = http::StatusCode::GATEWAY_TIMEOUT;
+    let client = tower::ServiceBuilder::new()
+        .layer(TimeoutLayer::with_status_code(late, ms(100)))
+        .service(ensured(&it.service, never));
+    let response = within("a timeout", client.oneshot(http::Request::new(())))
+        .await
+        .unwrap();
+    assert_eq!(response.status(), late);
+    let body = response.into_body();
+    assert!(body.is_end_stream());
+    assert!(body.lease().is_none());
+    assert_eq!(it.leases(), 0);
 }

@@ -11,6 +11,7 @@ use std::{
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::task::JoinSet;
+use tokio_test::{assert_pending, assert_ready, task};
 use tower::ServiceExt as _;
 use tower_local_service::{ErrorKind, Phase};
 
@@ -78,6 +79,37 @@ async fn a_stop_wakes_a_reader_whose_body_never_comes() {
             "{error:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_stop_wakes_the_task_that_reads_and_not_the_one_that_waited_for_the_head() {
+    let it = Setup::new("two tasks");
+    let client = tower::service_fn(async |()| {
+        let mut polled = false;
+        std::future::poll_fn(|_| {
+            let was = std::mem::replace(&mut polled, true);
+            if was { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let body = Script::new([Step::Hang]);
+        Ok::<_, std::convert::Infallible>(body.answer())
+    });
+    it.service.start().await.unwrap();
+    let mut response = task::spawn(ensured(&it.service, client).oneshot(()));
+    assert_pending!(response.poll());
+    let mut body = assert_ready!(response.poll()).unwrap().into_body();
+    let mut reading = task::spawn(body.frame());
+    assert_pending!(reading.poll());
+    within("the stop", it.service.stop()).await.unwrap();
+    assert!(reading.is_woken());
+    assert!(!response.is_woken());
+    let error = assert_ready!(reading.poll())
+        .expect("no clean end")
+        .unwrap_err();
+    assert!(
+        matches!(kind(&*error), Some(ErrorKind::Stopped { .. })),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
