@@ -39,6 +39,14 @@ pub(crate) trait Launcher: Clone + Send + Sync + 'static {
         settings: &Settings,
         service: &str,
     ) -> impl Future<Output = Result<Self::Running, LaunchError>> + Send + use<Self>;
+
+    /// The process that listens on the port, where the system tells. Takes milliseconds, on a thread that
+    /// may block.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    fn holder(&self, port: u16) -> impl Future<Output = Option<u32>> + Send + use<Self>;
 }
 
 /// An instance that was started. Dropping it kills all of its processes at once.

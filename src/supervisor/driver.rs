@@ -205,7 +205,18 @@ impl<B: Backend> Driver<B> {
         self.instances.leases.open(now);
         self.report.ready(ownership, now);
         self.address.opened(ownership);
-        self.look_beyond_loopback();
+        if ownership == Ownership::Owned {
+            self.look_beyond_loopback();
+        } else {
+            let port = self.last.settings.target.port;
+            self.work.holder = Some(Box::pin(self.backend.holder(port)));
+        }
+    }
+
+    pub(super) fn found_holder(&mut self, pid: Option<u32>, machine: &Machine) {
+        self.work.holder = None;
+        self.report.found_holder(pid);
+        self.publish(machine);
     }
 
     /// No request waits for it: it is reported beside the requests that are now served.
@@ -230,6 +241,7 @@ impl<B: Backend> Driver<B> {
         // An instance that never became ready has no leases, but its number is used up all the same.
         self.instances.end(self.report.past_instance(end));
         self.report.ended();
+        self.work.holder = None;
         if let Some(exited) = self.report.death(end) {
             // No caller waits for an answer, and yet the next one may have to be told of it.
             let error = self.error(&Failure::Exited(exited));
@@ -307,7 +319,8 @@ impl<B: Backend> Driver<B> {
     }
 
     fn publish(&self, machine: &Machine) {
-        let (phase, ownership) = (machine.phase(), machine.ownership());
+        let ownership = machine.ownership().map(|it| self.report.with_holder(it));
+        let phase = machine.phase();
         self.board.snapshot.send_if_modified(|snapshot| {
             let news = (snapshot.phase, snapshot.ownership) != (phase, ownership);
             snapshot.phase = phase;

@@ -38,6 +38,8 @@ pub(super) enum Woken<R> {
     Claim(Claim),
     Probed(Probe),
     Spawned(Result<R, LaunchError>),
+    /// The process of an external server, where the system tells.
+    FoundHolder(Option<u32>),
     /// The last lease has ended, here or in a peer.
     LeasesEnded,
     Deadline,
@@ -113,6 +115,7 @@ impl<B: Backend> Supervisor<B> {
             Woken::Claim(claim) => self.take(Event::Claim(claim)),
             Woken::Probed(probe) => self.probed(probe),
             Woken::Spawned(spawned) => self.spawned(spawned),
+            Woken::FoundHolder(pid) => self.driver.found_holder(pid, &self.machine),
             Woken::LeasesEnded => {
                 let leases = self.driver.read_leases();
                 self.take(leases);

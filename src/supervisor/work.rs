@@ -20,6 +20,8 @@ pub(super) struct Work<R> {
     pub(super) exit_told: bool,
     pub(super) spawn: Option<Pending<Result<R, LaunchError>>>,
     pub(super) probe: Option<Pending<Probe>>,
+    /// A look for the process of an external server.
+    pub(super) holder: Option<Pending<Option<u32>>>,
     /// Continues beside the events, and answers callers itself.
     background: JoinSet<()>,
 }
@@ -57,6 +59,7 @@ impl<R: Running> Work<R> {
             exit_told: false,
             spawn: None,
             probe: None,
+            holder: None,
             background: JoinSet::new(),
         }
     }
@@ -68,6 +71,7 @@ impl<R: Running> Work<R> {
             exit_told,
             spawn,
             probe,
+            holder,
             ..
         } = self;
         tokio::select! {
@@ -75,6 +79,7 @@ impl<R: Running> Work<R> {
             woken = of_process(process.as_mut(), *exit_told) => woken,
             spawned = pending(spawn.as_mut()) => Woken::Spawned(spawned),
             probed = pending(probe.as_mut()) => Woken::Probed(probed),
+            found = pending(holder.as_mut()) => Woken::FoundHolder(found),
         }
     }
 

@@ -6,6 +6,8 @@ use tower_local_service::{
     Error, ErrorKind, LocalService, LocalServiceConfig, Ownership, Phase, Registry,
 };
 
+#[cfg(target_os = "linux")]
+use crate::support::eventually;
 use crate::support::{Fixture, Outside, ask, ms, within};
 
 /// Long enough to notice a stop, as all stops are asked for at once.
@@ -28,6 +30,22 @@ async fn a_server_that_is_there_is_used_and_nothing_is_started() {
     assert_eq!(pid, outside.pid().to_string());
     assert_used(&service, &outside);
     assert_eq!(fixture.starts(), [outside.pid()]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_status_names_the_process_of_an_external_server() {
+    let fixture = Fixture::new();
+    let outside = fixture.run_outside();
+    let service = fixture.service("named");
+    drop(service.acquire().await.unwrap());
+    eventually("its process is found", || {
+        matches!(
+            service.status().ownership,
+            Some(Ownership::External { pid: Some(pid), .. }) if pid == outside.pid()
+        )
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -47,3 +47,7 @@ pub(super) fn adjust_oom_scores(_group: u32, _adjust: OomScoreAdj) {}
 pub(super) fn listener(_port: u16, _leader: u32, _group: u32, _cookie: &Cookie) -> Listener {
     Listener::Unseen
 }
+
+pub(super) fn holder(_port: u16) -> Option<u32> {
+    None
+}

@@ -64,6 +64,10 @@ impl Launcher for Processes {
         };
         spawn(SHELL, launch, context, options)
     }
+
+    fn holder(&self, port: u16) -> impl Future<Output = Option<u32>> + Send + use<> {
+        async move { blocking::begin_or_do(move || os::holder(port)).await.ok()? }
+    }
 }
 
 /// What does not depend on the command.

@@ -38,6 +38,8 @@ struct Facts {
     begun: Time,
     ready_since: Option<Time>,
     pid: Option<u32>,
+    /// The process of an external server.
+    holder: Option<u32>,
     /// What the last probe came to.
     probe: Option<Probe>,
     exit: Option<Exited>,
@@ -96,6 +98,20 @@ impl Report {
     pub(super) fn ready(&mut self, ownership: Ownership, now: Time) {
         self.facts.ready_since = Some(now);
         self.trace.ready(ownership, self.facts.age(now));
+    }
+
+    pub(super) fn found_holder(&mut self, pid: Option<u32>) {
+        self.facts.holder = pid;
+    }
+
+    /// The ownership with what is known of an external server.
+    pub(super) fn with_holder(&self, ownership: Ownership) -> Ownership {
+        match ownership {
+            Ownership::Owned => Ownership::Owned,
+            Ownership::External { .. } => Ownership::External {
+                pid: self.facts.holder,
+            },
+        }
     }
 
     pub(super) fn reopened(&mut self, ownership: Ownership) {

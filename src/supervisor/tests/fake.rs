@@ -1,7 +1,7 @@
 //! A machine without processes and sockets: what happens on it is written down by the test.
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -190,6 +190,10 @@ impl Launcher for Fake {
 
     fn problems(&self, _: &Settings, _: &str) -> Vec<Problem> {
         self.script().problems.clone()
+    }
+
+    fn holder(&self, _: u16) -> impl Future<Output = Option<u32>> + Send + use<> {
+        ready(None)
     }
 
     fn launch(

@@ -26,6 +26,20 @@ pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> L
     }
 }
 
+/// The process that listens on this port of the loopback, if this user may see it. Blocks for milliseconds.
+pub(crate) fn holder(port: u16) -> Option<u32> {
+    let sockets = listening_on(port);
+    let inodes: HashSet<_> = sockets
+        .iter()
+        .filter(|socket| socket.is_near())
+        .map(|socket| socket.inode)
+        .collect();
+    if inodes.is_empty() {
+        return None;
+    }
+    processes()?.find(|pid| open_sockets(*pid).any(|inode| inodes.contains(&inode)))
+}
+
 /// The processes of an instance that were looked at, and the sockets that they hold.
 #[derive(Default)]
 struct Known {

@@ -15,7 +15,7 @@ use tokio::{io::unix::AsyncFd, time};
 use self::stat::Stat;
 pub(super) use self::{
     environ::{descendants, lives, signal},
-    listener::listener,
+    listener::{holder, listener},
     oom::{adjust_oom_score, adjust_oom_scores},
 };
 
