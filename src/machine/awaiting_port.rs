@@ -4,10 +4,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Action, Borrowing, Common, Exited, Failure, Inspecting, InstanceEnd, Sight, Spawning, Stage,
-    Standing, Time, pause,
-};
+use super::{Action, Common, Exited, Failure, InstanceEnd, Sight, Stage, Standing, Time, pause};
 
 /// How long a port may answer after its process is gone.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -99,15 +96,15 @@ impl AwaitingPort {
                 port_was_free,
                 respawned,
             } => match sight {
-                Sight::Ready => Borrowing::open(false, cx),
-                Sight::Refused if port_taken && !respawned => Spawning::begin(true, true, cx),
+                Sight::Ready => Stage::borrowing(false, cx),
+                Sight::Refused if port_taken && !respawned => Stage::spawning(true, true, cx),
                 // Another program was quicker with the same server, and waits for its model. What our process died
                 // of may not be in its output: a server that ends at once can lose its last words.
                 _ if may_load && (port_taken || port_was_free) && !respawned => {
                     if cx.contested && cx.waiters.is_empty() {
                         return cx.rest();
                     }
-                    Inspecting::begin(Standing::Owner, true, cx)
+                    Stage::inspecting(Standing::Owner, true, cx)
                 }
                 _ => {
                     cx.backoff.count_failure(cx.now);
@@ -115,7 +112,7 @@ impl AwaitingPort {
                     cx.rest()
                 }
             },
-            AfterGone::DiedServing { .. } if sight == Sight::Ready => Borrowing::take_over(cx),
+            AfterGone::DiedServing { .. } if sight == Sight::Ready => Stage::taken_over(cx),
             AfterGone::DiedServing { unproven } => {
                 cx.died(unproven);
                 cx.rest()

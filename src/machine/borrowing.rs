@@ -34,32 +34,31 @@ pub(crate) struct Closing {
 }
 
 impl Borrowing {
-    pub(super) fn open(uses_peer: bool, cx: &mut Common) -> Stage {
+    pub(super) fn begin(uses_peer: bool, cx: &mut Common) -> Self {
         cx.act(Action::Release);
         cx.act(Action::Open(Ownership::External { pid: None }));
         Self::enter(uses_peer, cx)
     }
 
-    /// Our process died of a taken port, and the program that has taken it answers as expected.
-    pub(super) fn take_over(cx: &mut Common) -> Stage {
+    pub(super) fn take_over(cx: &mut Common) -> Self {
         cx.act(Action::Release);
         cx.act(Action::Reopen(Ownership::External { pid: None }));
         Self::enter(false, cx)
     }
 
-    fn enter(uses_peer: bool, cx: &mut Common) -> Stage {
+    fn enter(uses_peer: bool, cx: &mut Common) -> Self {
         cx.contested = false;
         cx.backoff.failed = false;
         cx.grant_all();
         cx.act(Action::ReadLeases);
-        Stage::Borrowing(Self {
+        Self {
             uses_peer,
             use_until: uses_peer.then(|| cx.now + TRUST),
             quiet_until: None,
             suspicion: Suspicion::none(cx),
             lost: false,
             closing: None,
-        })
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

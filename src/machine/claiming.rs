@@ -1,6 +1,6 @@
 //! Waiting for the address.
 
-use super::{Action, Claim, Common, Failure, Inspecting, Stage, Standing, Time};
+use super::{Action, Claim, Common, Failure, Stage, Standing, Time};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Claiming {
@@ -10,10 +10,10 @@ pub(crate) struct Claiming {
 }
 
 impl Claiming {
-    pub(super) fn begin(cx: &Common) -> Stage {
+    pub(super) fn begin(cx: &Common) -> Self {
         let since = cx.now;
         let due = cx.waiters.first_due(since);
-        Stage::Claiming(Self { since, due })
+        Self { since, due }
     }
 
     pub(super) fn joined(self, cx: &Common) -> Stage {
@@ -23,8 +23,8 @@ impl Claiming {
 
     pub(super) fn answered(self, claim: Claim, cx: &mut Common) -> Stage {
         match claim {
-            Claim::Owner => Inspecting::begin(Standing::Owner, false, cx),
-            Claim::Guest { open } => Inspecting::begin(Standing::Guest { open }, false, cx),
+            Claim::Owner => Stage::inspecting(Standing::Owner, false, cx),
+            Claim::Guest { open } => Stage::inspecting(Standing::Guest { open }, false, cx),
             _ => Stage::Claiming(self),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Action, Ask, Claim, Event, Failure, InstanceEnd, Policy, Stage, StopReason, Time, Want,
-    backoff::Backoff, claiming::Claiming, last_answers::LastAnswers, waiters::Waiters,
+    backoff::Backoff, last_answers::LastAnswers, waiters::Waiters,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +107,7 @@ impl Common {
         self.act(Action::Claim {
             evict: self.condemned,
         });
-        Claiming::begin(self)
+        Stage::claiming(self)
     }
 
     /// Nothing runs and nothing is held. If callers wait, it starts again.
@@ -180,6 +180,6 @@ impl Common {
     /// A start failed. Its waiters have their error already, and need not wait for the stop.
     pub(super) fn start_failed(&mut self, reason: StopReason, port_was_free: bool) -> Stage {
         self.backoff.count_failure(self.now);
-        self.stop(reason, InstanceEnd::Stopped, port_was_free)
+        Stage::stopping(reason, InstanceEnd::Stopped, port_was_free, self)
     }
 }

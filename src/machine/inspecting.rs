@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Borrowing, Claim, Common, Failure, Policy, Sight, Spawning, Stage, Time, claiming::Claiming,
-    pause,
-};
+use super::{Claim, Common, Failure, Policy, Sight, Stage, Time, pause};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Inspecting {
@@ -28,24 +25,24 @@ pub(crate) enum Standing {
 }
 
 impl Inspecting {
-    pub(super) fn begin(standing: Standing, respawned: bool, cx: &mut Common) -> Stage {
+    pub(super) fn begin(standing: Standing, respawned: bool, cx: &mut Common) -> Self {
         let it = Self {
             standing,
             since: cx.now,
             until: cx.now + cx.policy.ready_timeout,
             respawned,
         };
-        it.look(cx)
+        it.look(cx);
+        it
     }
 
-    fn look(self, cx: &mut Common) -> Stage {
+    fn look(&self, cx: &mut Common) {
         if self.standing == Standing::Owner {
             cx.condemned = false;
         }
         if self.is_probing() {
             cx.probe(Duration::ZERO);
         }
-        Stage::Inspecting(self)
     }
 
     /// While the address is a peer's, its server is probed only when it cannot be stopped meanwhile; and that
@@ -59,12 +56,13 @@ impl Inspecting {
             Claim::Owner => self.standing = Standing::Owner,
             Claim::Guest { open } => self.standing = Standing::Guest { open },
             // It was a guest. Its waiters now wait for the address, at most for their swap timeouts.
-            Claim::Rival => return Claiming::begin(cx),
+            Claim::Rival => return Stage::claiming(cx),
             // Nothing was started, and nobody waits for it.
             Claim::Contested if cx.waiters.is_empty() => return cx.rest(),
             _ => return Stage::Inspecting(self),
         }
-        self.look(cx)
+        self.look(cx);
+        Stage::Inspecting(self)
     }
 
     /// What runs there before a start decides.
@@ -73,10 +71,10 @@ impl Inspecting {
         match sight {
             Sight::Ready => {
                 cx.condemned = false;
-                Borrowing::open(!is_owner, cx)
+                Stage::borrowing(!is_owner, cx)
             }
-            Sight::Refused if is_owner => Spawning::begin(true, self.respawned, cx),
-            Sight::Down if is_owner => Spawning::begin(false, self.respawned, cx),
+            Sight::Refused if is_owner => Stage::spawning(true, self.respawned, cx),
+            Sight::Down if is_owner => Stage::spawning(false, self.respawned, cx),
             // A peer's server has died, which its owner does not know yet; or it is loading.
             Sight::Refused | Sight::Down | Sight::Loading | Sight::Silent => self.wait(cx),
             // Its owner was asked to make way.

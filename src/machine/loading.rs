@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, AfterGone, Common, Exited, Failure, InstanceEnd, Serving, Sight, Stage, StopReason,
-    Time, pause,
+    Action, AfterGone, Common, Exited, Failure, InstanceEnd, Sight, Stage, StopReason, Time, pause,
 };
 
 /// The process is being created.
@@ -36,13 +35,13 @@ pub(crate) struct Loading {
 }
 
 impl Spawning {
-    pub(super) fn begin(port_was_free: bool, respawned: bool, cx: &mut Common) -> Stage {
+    pub(super) fn begin(port_was_free: bool, respawned: bool, cx: &mut Common) -> Self {
         cx.act(Action::Spawn);
-        Stage::Spawning(Self {
+        Self {
             port_was_free,
             respawned,
             cancelled: None,
-        })
+        }
     }
 
     pub(super) fn cancel(self, reason: StopReason) -> Self {
@@ -52,7 +51,7 @@ impl Spawning {
 
     pub(super) fn spawned(self, cx: &mut Common) -> Stage {
         if let Some(reason) = self.cancelled {
-            return cx.stop(reason, InstanceEnd::Stopped, self.port_was_free);
+            return Stage::stopping(reason, InstanceEnd::Stopped, self.port_was_free, cx);
         }
         let loading = Loading {
             since: cx.now,
@@ -114,7 +113,7 @@ impl Loading {
         }
         self.foreign |= foreign;
         match sight {
-            Sight::Ready => return Serving::open(self.port_was_free, cx),
+            Sight::Ready => return Stage::serving(self.port_was_free, cx),
             Sight::Denied if !foreign => {
                 // Another handle's probe may have the right credentials.
                 cx.fail_prober(Failure::Denied);
@@ -145,7 +144,7 @@ impl Loading {
     }
 
     pub(super) fn stop(self, reason: StopReason, cx: &mut Common) -> Stage {
-        cx.stop(reason, InstanceEnd::Stopped, self.port_was_free)
+        Stage::stopping(reason, InstanceEnd::Stopped, self.port_was_free, cx)
     }
 
     pub(super) fn dying(self) -> Stage {
@@ -154,11 +153,12 @@ impl Loading {
     }
 
     pub(super) fn exited(self, exited: Exited, cx: &mut Common) -> Stage {
-        cx.end_group(AfterGone::DiedLoading {
+        let after = AfterGone::DiedLoading {
             exited,
             port_taken: exited.port_taken || self.foreign,
             port_was_free: self.port_was_free,
             respawned: self.respawned,
-        })
+        };
+        Stage::ending_group(after, cx)
     }
 }

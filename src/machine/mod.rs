@@ -284,6 +284,53 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
     }
 }
 
+/// Where each stage begins. A stage leads to another one through these only.
+impl Stage {
+    fn claiming(cx: &Common) -> Self {
+        Self::Claiming(Claiming::begin(cx))
+    }
+
+    fn inspecting(standing: Standing, respawned: bool, cx: &mut Common) -> Self {
+        Self::Inspecting(Inspecting::begin(standing, respawned, cx))
+    }
+
+    fn spawning(port_was_free: bool, respawned: bool, cx: &mut Common) -> Self {
+        Self::Spawning(Spawning::begin(port_was_free, respawned, cx))
+    }
+
+    fn serving(port_was_free: bool, cx: &mut Common) -> Self {
+        Self::Serving(Serving::begin(port_was_free, cx))
+    }
+
+    fn borrowing(uses_peer: bool, cx: &mut Common) -> Self {
+        Self::Borrowing(Borrowing::begin(uses_peer, cx))
+    }
+
+    /// Our process died of a taken port, and the program that has taken it answers as expected.
+    fn taken_over(cx: &mut Common) -> Self {
+        Self::Borrowing(Borrowing::take_over(cx))
+    }
+
+    /// Ends the instance at once, and its process step by step.
+    fn stopping(
+        reason: StopReason,
+        end: InstanceEnd,
+        port_was_free: bool,
+        cx: &mut Common,
+    ) -> Self {
+        Stopping::begin(reason, end, port_was_free, cx)
+    }
+
+    /// The process has ended; what else is in its group is killed.
+    fn ending_group(after: AfterGone, cx: &mut Common) -> Self {
+        Stopping::begin_with_group(after, cx)
+    }
+
+    fn awaiting_port(after: AfterGone, cx: &mut Common) -> Self {
+        AwaitingPort::begin(after, cx)
+    }
+}
+
 impl Stage {
     /// Now, whatever leases are out. The callers that wait are served by a new start.
     fn stop_asked(self, cx: &mut Common) -> Self {

@@ -33,7 +33,7 @@ pub(crate) struct Closing {
 }
 
 impl Serving {
-    pub(super) fn open(port_was_free: bool, cx: &mut Common) -> Stage {
+    pub(super) fn begin(port_was_free: bool, cx: &mut Common) -> Self {
         cx.act(Action::Open(Ownership::Owned));
         cx.backoff.failed = false;
         cx.grant_all();
@@ -47,10 +47,10 @@ impl Serving {
             bodies: Vec::new(),
         };
         if cx.contested {
-            return it.make_way(cx);
+            return it.closed_for(StopReason::Swap, None, cx);
         }
         cx.act(Action::ReadLeases);
-        Stage::Serving(it)
+        it
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -177,13 +177,17 @@ impl Serving {
         self.close(StopReason::Swap, None, cx)
     }
 
-    /// Gives out no new leases; existing ones may end, at most until the limit has passed.
     pub(super) fn close(
-        mut self,
+        self,
         reason: StopReason,
         limit: Option<Duration>,
         cx: &mut Common,
     ) -> Stage {
+        Stage::Serving(self.closed_for(reason, limit, cx))
+    }
+
+    /// Gives out no new leases; existing ones may end, at most until the limit has passed.
+    fn closed_for(mut self, reason: StopReason, limit: Option<Duration>, cx: &mut Common) -> Self {
         let until = limit.map(|limit| cx.now + limit);
         self.suspicion.check = None;
         self.closing = Some(match self.closing.take() {
@@ -195,7 +199,7 @@ impl Serving {
             _ => Closing { reason, until },
         });
         cx.act(Action::Close);
-        Stage::Serving(self)
+        self
     }
 
     /// No other service waits for the address any more.
@@ -220,12 +224,12 @@ impl Serving {
         if reason != StopReason::Unhealthy {
             cx.backoff.forgive();
         }
-        cx.stop(reason, InstanceEnd::Idle, self.port_was_free)
+        Stage::stopping(reason, InstanceEnd::Idle, self.port_was_free, cx)
     }
 
     /// Stops it, whatever leases are out.
     pub(super) fn cut(self, reason: StopReason, cx: &mut Common) -> Stage {
-        let stopping = cx.stop(reason, InstanceEnd::Stopped, self.port_was_free);
+        let stopping = Stage::stopping(reason, InstanceEnd::Stopped, self.port_was_free, cx);
         self.tell_bodies(cx);
         stopping
     }
@@ -260,7 +264,7 @@ impl Serving {
             }
         };
         self.tell_bodies(cx);
-        cx.end_group(after)
+        Stage::ending_group(after, cx)
     }
 
     /// The bodies that waited for its end are told of it, once it is known how it ended.

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Action, AfterGone, AwaitingPort, Common, Failure, InstanceEnd, Stage, StopReason, Time,
-};
+use super::{Action, AfterGone, Common, Failure, InstanceEnd, Stage, StopReason, Time};
 
 /// How long a killed group may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,40 +23,32 @@ pub(crate) enum Step {
     Kill,
 }
 
-impl Common {
-    /// Ends the instance at once, and its process step by step.
-    pub(super) fn stop(
-        &mut self,
+impl Stopping {
+    pub(super) fn begin(
         reason: StopReason,
         end: InstanceEnd,
         port_was_free: bool,
+        cx: &mut Common,
     ) -> Stage {
-        self.act(Action::End(end));
-        let half = self.policy.stop_timeout / 2;
+        cx.act(Action::End(end));
+        let half = cx.policy.stop_timeout / 2;
         let mut plan = vec![(Step::Kill, KILL_TIMEOUT), (Step::Terminate, half)];
         if !half.is_zero() {
             plan.push((Step::Terminate, half));
         }
-        Stopping::begin(reason, plan, AfterGone::Stopped { port_was_free }, self)
-    }
-
-    /// The process has ended; what else is in its group is killed.
-    pub(super) fn end_group(&mut self, after: AfterGone) -> Stage {
-        let plan = vec![(Step::Kill, KILL_TIMEOUT)];
-        Stopping::begin(StopReason::Exited, plan, after, self)
-    }
-}
-
-impl Stopping {
-    fn begin(
-        reason: StopReason,
-        plan: Vec<(Step, Duration)>,
-        after: AfterGone,
-        cx: &mut Common,
-    ) -> Stage {
         let stopping = Self {
             reason,
             plan,
+            step_ends: cx.now,
+            after: AfterGone::Stopped { port_was_free },
+        };
+        stopping.timed_out(cx)
+    }
+
+    pub(super) fn begin_with_group(after: AfterGone, cx: &mut Common) -> Stage {
+        let stopping = Self {
+            reason: StopReason::Exited,
+            plan: vec![(Step::Kill, KILL_TIMEOUT)],
             step_ends: cx.now,
             after,
         };
@@ -97,6 +87,6 @@ impl Stopping {
 
     /// Nothing of the process is left.
     pub(super) fn gone(self, cx: &mut Common) -> Stage {
-        AwaitingPort::begin(self.after, cx)
+        Stage::awaiting_port(self.after, cx)
     }
 }

@@ -92,7 +92,7 @@ impl<R> ServerGone<R> {
         }
         let service = self.resolver.resolve(request);
         self.tries = service.as_ref().map_or(Tries::None, |service| Tries::One {
-            run: service.run_to_come(),
+            run: service.next_instance(),
         });
         service.is_some()
     }

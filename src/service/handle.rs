@@ -1,349 +1,69 @@
-//! The handle of a service.
+//! A handle of a service: what its clones and their leases share.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use http::Uri;
-use tokio::{sync::watch, time::Instant};
-
-use super::{lease::Lease, status::Status};
 use crate::{
-    config::Settings,
     error::{Error, ErrorKind},
-    leases::{Grant, Instances},
-    machine::{Record, Want},
-    supervisor::{self, Attached, Client, Snapshot},
+    leases::Instances,
+    supervisor::{Attached, Client},
 };
-#[cfg(feature = "retry")]
-use crate::{launch::process, probe};
 
-/// One configured local server: a handle that is cheap to clone.
-///
-/// Handles with the same command, arguments, working directory, environment and address are handles
-/// of one process, whatever their names and registries: its leases are counted together, and where
-/// the configured times differ, the longest counts.
-///
-/// The service lives as long as its [`Registry`](crate::Registry) or anything that holds a handle: a
-/// layer, a future, a lease. When the last of them is gone, the process is stopped.
-#[derive(Clone)]
-pub struct LocalService {
-    handle: Arc<Handle>,
-}
-
-struct Handle {
-    id: u64,
-    attached: Attached,
-    client: Arc<Client>,
+pub(super) struct Handle {
+    /// The number by which the supervisor knows it.
+    pub(super) id: u64,
+    pub(super) attached: Attached,
+    pub(super) client: Arc<Client>,
     // Those of the client: a request needs one step less to them.
-    instances: Arc<Instances>,
+    pub(super) instances: Arc<Instances>,
     is_shut_down: AtomicBool,
 }
 
-impl LocalService {
-    pub(crate) fn attach(name: String, settings: Arc<Settings>, client: Arc<Client>) -> Self {
-        let attached = Attached { name, settings };
-        let id = client.attach(attached.clone());
-        let is_shut_down = AtomicBool::new(false);
+impl Handle {
+    pub(super) fn attach(attached: Attached, client: Arc<Client>) -> Self {
         Self {
-            handle: Arc::new(Handle {
-                id,
-                attached,
-                instances: client.instances.clone(),
-                client,
-                is_shut_down,
-            }),
+            id: client.attach(attached.clone()),
+            attached,
+            instances: client.instances.clone(),
+            client,
+            is_shut_down: AtomicBool::new(false),
         }
     }
 
-    /// Its name, which errors and events show.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.handle.attached.name
+    pub(super) fn name(&self) -> &str {
+        &self.attached.name
     }
 
-    /// The URL that its requests begin with, as it was configured.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// # use tower_local_service::{LocalService, LocalServiceConfig, Registry};
-    /// # let config = LocalServiceConfig::new("/usr/local/bin/llama-server");
-    /// # let gemma = Registry::new().service("gemma", "http://127.0.0.1:8080/v1", config)?;
-    /// let url = format!("{}/chat/completions", gemma.base_url());
-    /// assert_eq!(url, "http://127.0.0.1:8080/v1/chat/completions");
-    /// # Ok::<(), tower_local_service::Error>(())
-    /// ```
-    #[must_use]
-    pub fn base_url(&self) -> &Uri {
-        &self.settings().base
-    }
-
-    /// Makes sure that the server runs and is ready, and takes a lease on it.
-    ///
-    /// # Errors
-    ///
-    /// What kept the server from being ready; see [`ErrorKind`](crate::ErrorKind).
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the start continues, and the next call waits only for the rest of
-    /// it. No lease is lost.
-    pub async fn acquire(&self) -> Result<Lease, Error> {
-        if let Some(lease) = self.try_acquire() {
-            return Ok(lease);
-        }
-        let begun = Instant::now();
-        let granted = self.ask(Want::Lease).await;
-        let waited = begun.elapsed();
-        supervisor::waited(self.name(), waited, granted.as_ref().err());
-        match granted? {
-            Some(grant) => Ok(Lease::new(self.clone(), grant.accept(), waited)),
-            None => Err(self.error(ErrorKind::ShutDown {})),
-        }
-    }
-
-    /// Takes a lease if the server is ready. Never waits, probes or starts anything.
-    ///
-    /// `None` also if the server has not answered for so long
-    /// ([`recheck`](crate::LocalServiceConfig::recheck)) that it is probed before the next use.
-    #[must_use]
-    pub fn try_acquire(&self) -> Option<Lease> {
-        let run = self.take()?;
-        Some(Lease::new(self.clone(), run, Duration::ZERO))
-    }
-
-    /// The same without a clone of the handle.
+    /// Takes a lease if the server is ready, and returns the number of the instance that it counts on.
     #[inline]
-    pub(crate) fn try_into_lease(self) -> Result<Lease, Self> {
-        match self.take() {
-            Some(run) => Ok(Lease::new(self, run, Duration::ZERO)),
-            None => Err(self),
-        }
-    }
-
-    #[inline]
-    fn take(&self) -> Option<u64> {
+    pub(super) fn take(&self) -> Option<u64> {
         if self.is_shut_down() {
             return None;
         }
-        self.instances().leases.take()
-    }
-
-    /// Starts the server ahead of the first request, and waits until it is ready. No lease is kept, so
-    /// the idle time begins. Clears the backoff of earlier failures.
-    ///
-    /// # Errors
-    ///
-    /// As [`acquire`](Self::acquire).
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the start continues.
-    pub async fn start(&self) -> Result<(), Error> {
-        self.ask(Want::Start).await.map(drop)
-    }
-
-    /// Whether a lease could be taken.
-    pub(crate) fn is_ready(&self) -> bool {
-        let word = self.instances().leases.word();
-        word.is_open() && !word.is_suspect()
-    }
-
-    /// Without a lease, and without forgiving earlier failures.
-    pub(crate) async fn wait_until_ready(&self) -> Result<(), Error> {
-        self.ask(Want::Readiness).await.map(drop)
-    }
-
-    async fn ask(&self, want: Want) -> Result<Option<Grant>, Error> {
-        let Handle {
-            id,
-            attached,
-            client,
-            ..
-        } = &*self.handle;
-        if self.is_shut_down() {
-            return Err(self.error(ErrorKind::ShutDown {}));
-        }
-        let answer = client.ask(*id, attached, want).await;
-        answer.map_err(|error| error.named(self.name()))
-    }
-
-    /// Stops the process now, even while there are leases: their bodies end with an [`Error`]. The next
-    /// request starts it again, and so does a request that waits already. Clears the backoff.
-    ///
-    /// Resolves when nothing of the process is left; immediately if no process runs that your program
-    /// has started. An external server is never stopped.
-    ///
-    /// # Errors
-    ///
-    /// [`Unkillable`](crate::ErrorKind::Unkillable) if the process survived SIGKILL.
-    ///
-    /// # Cancel safety
-    ///
-    /// Once polled, the stop continues without the future.
-    pub async fn stop(&self) -> Result<(), Error> {
-        let stopped = self.handle.client.stop().await;
-        stopped.map_err(|error| error.named(self.name()))
-    }
-
-    /// What it is doing now. Never waits.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let snapshot = self.handle.client.board.snapshot.borrow().clone();
-        self.status_of(snapshot)
-    }
-
-    fn status_of(&self, snapshot: Snapshot) -> Status {
-        let (now, leases) = (self.instances().now(), &self.instances().leases);
-        let word = leases.word();
-        let up_for = snapshot.ready_since.map(|since| now.saturating_sub(since));
-        let is_idle = up_for.is_some() && word.count() == 0;
-        Status {
-            phase: snapshot.phase,
-            ownership: snapshot.ownership,
-            pid: snapshot.pid,
-            leases: word.count(),
-            waiters: snapshot.waiters,
-            up_for,
-            idle_for: is_idle.then(|| now.saturating_sub(leases.idle_since())),
-            starts: snapshot.starts,
-            last_error: snapshot.last_error.map(|error| error.named(self.name())),
-        }
-    }
-
-    /// Follows the changes of its phase and of who started the server, from now on.
-    #[must_use]
-    pub fn watch(&self) -> StatusWatch {
-        StatusWatch {
-            service: self.clone(),
-            snapshots: self.handle.client.board.snapshot.subscribe(),
-        }
-    }
-
-    /// The last 256 events, oldest first, for bug reports. Probes in a row that saw the same are one
-    /// event.
-    #[must_use]
-    pub fn journal(&self) -> Vec<Record> {
-        self.handle
-            .client
-            .board
-            .journal
-            .records(self.instances().now())
-    }
-
-    /// The current instance; while there is none, the next one.
-    #[cfg(feature = "retry")]
-    pub(crate) fn run_to_come(&self) -> u64 {
-        self.instances().leases.word().instance()
-    }
-
-    /// Whether this instance has ended, or its server is gone and that was not noticed yet. Asks the
-    /// operating system; never waits.
-    #[cfg(feature = "retry")]
-    pub(crate) fn has_lost(&self, run: u64) -> bool {
-        let pid = self.handle.client.board.snapshot.borrow().pid;
-        self.run_to_come() != run
-            || pid.is_some_and(|pid| !process::is_running(pid))
-            || probe::refuses(&self.settings().target)
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.handle.attached.settings
-    }
-
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.handle.client
+        self.instances.leases.take()
     }
 
     #[inline]
-    pub(super) fn instances(&self) -> &Instances {
-        &self.handle.instances
-    }
-
-    pub(crate) fn error(&self, kind: ErrorKind) -> Error {
-        Error::new(self.name(), kind)
-    }
-
-    /// Whether the other is a clone of this handle.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.handle, &other.handle)
-    }
-
-    /// Whether it is the handle with this number of that client.
-    pub(crate) fn is_handle(&self, id: u64, client: &Arc<Client>) -> bool {
-        self.handle.id == id && Arc::ptr_eq(self.client(), client)
-    }
-
-    #[inline]
-    pub(crate) fn is_shut_down(&self) -> bool {
-        self.handle.is_shut_down.load(SeqCst)
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.is_shut_down.load(SeqCst)
     }
 
     /// Gives out no new leases, and fails the requests that wait for one.
-    pub(crate) fn shut_down(&self) {
-        self.handle.is_shut_down.store(true, SeqCst);
-        self.handle.client.detach(self.handle.id);
-        self.handle.client.dismiss(self.handle.id);
+    pub(super) fn shut_down(&self) {
+        self.is_shut_down.store(true, SeqCst);
+        self.client.detach(self.id);
+        self.client.dismiss(self.id);
     }
-}
 
-impl fmt::Debug for LocalService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalService")
-            .field("name", &self.name())
-            .field("base", &self.settings().base)
-            .field("status", &self.status())
-            .finish_non_exhaustive()
+    pub(super) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(self.name(), kind)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         self.client.detach(self.id);
-    }
-}
-
-/// Follows the phase of a [`LocalService`].
-///
-/// # Example
-///
-/// ```
-/// use tower_local_service::{LocalService, Phase};
-///
-/// async fn until_it_has_stopped(service: &LocalService) {
-///     // The watch first, so that no change between the two is missed.
-///     let mut watch = service.watch();
-///     let mut status = service.status();
-///     while !matches!(status.phase, Phase::Stopped | Phase::Failed) {
-///         status = watch.changed().await;
-///     }
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct StatusWatch {
-    service: LocalService,
-    snapshots: watch::Receiver<Snapshot>,
-}
-
-impl StatusWatch {
-    /// Resolves when the phase or the ownership has changed since the last call. Changes that follow
-    /// each other quickly may be reported as one. A lease is no change.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, no change is lost.
-    pub async fn changed(&mut self) -> Status {
-        if self.snapshots.changed().await.is_err() {
-            // Cannot happen: the handle, which lives, has the sender.
-            std::future::pending::<()>().await;
-        }
-        let snapshot = self.snapshots.borrow_and_update().clone();
-        self.service.status_of(snapshot)
     }
 }

@@ -3,13 +3,14 @@
 use std::{
     fmt,
     future::poll_fn,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::sync::oneshot;
 
-use super::handle::LocalService;
+use super::handle::Handle;
 use crate::{
     error::{Error, ErrorKind},
     leases::{
@@ -19,16 +20,16 @@ use crate::{
     machine::InstanceEnd,
 };
 
-/// One use of a [`LocalService`] in progress: while it is held, nothing stops the process but
-/// [`stop`](LocalService::stop), a shutdown, or its own death.
+/// One use of a [`LocalService`](crate::LocalService) in progress: while it is held, nothing stops the process but
+/// [`stop`](crate::LocalService::stop), a shutdown, or its own death.
 ///
 /// A response body holds one until it ends. Take one by hand with
-/// [`acquire`](LocalService::acquire), for a use that does not go through the layer.
+/// [`acquire`](crate::LocalService::acquire), for a use that does not go through the layer.
 ///
 /// A clone is a use of its own. Dropping a lease is harmless anywhere: outside of a runtime, on any
 /// thread, while unwinding.
 pub struct Lease {
-    service: LocalService,
+    handle: Arc<Handle>,
     instance: u64,
     outcome: Outcome,
     waited: Duration,
@@ -39,9 +40,9 @@ pub struct Lease {
 
 impl Lease {
     #[inline]
-    pub(super) fn new(service: LocalService, instance: u64, waited: Duration) -> Self {
+    pub(super) fn new(handle: Arc<Handle>, instance: u64, waited: Duration) -> Self {
         Self {
-            service,
+            handle,
             instance,
             // We do not learn how a use by hand went.
             outcome: Outcome::ByHand,
@@ -84,7 +85,7 @@ impl Lease {
     /// ```
     pub async fn ended(&self) -> Error {
         let mut waiting = Waiting {
-            wakers: &self.service.instances().over,
+            wakers: &self.handle.instances.over,
             place: None,
         };
         poll_fn(|cx| {
@@ -116,19 +117,19 @@ impl Lease {
     /// Nobody polls from now on, and no task is woken any more: for a lease that is held by hand.
     #[inline]
     pub(crate) fn forget_task(&mut self) {
-        self.service.instances().over.leave(&mut self.place);
+        self.handle.instances.over.leave(&mut self.place);
     }
 
     /// Makes the next request look first whether the server still lives.
     pub(crate) fn suspect(&self) {
-        self.service.instances().leases.suspect(self.instance);
+        self.handle.instances.leases.suspect(self.instance);
     }
 
     /// Our error, if the instance was stopped under the lease.
     #[inline]
     pub(crate) fn stopped(&self) -> Option<Error> {
         let ended = self.end()?;
-        (ended.end == InstanceEnd::Stopped).then(|| self.service.error(ErrorKind::Stopped {}))
+        (ended.end == InstanceEnd::Stopped).then(|| self.handle.error(ErrorKind::Stopped {}))
     }
 
     /// For a body: our error, if the instance was stopped; otherwise wakes the task when it is.
@@ -140,7 +141,7 @@ impl Lease {
 
     /// Asks whether the instance still runs.
     pub(crate) fn confirm(&self) -> oneshot::Receiver<bool> {
-        self.service.client().confirm(self.instance)
+        self.handle.client.confirm(self.instance)
     }
 
     /// What the instance died of, for a request or a body that was cut off by it.
@@ -156,35 +157,35 @@ impl Lease {
                 signal: None,
             },
         };
-        self.service.error(kind)
+        self.handle.error(kind)
     }
 
     /// How the instance ended; `None` while it runs.
     #[inline]
     pub(super) fn end(&self) -> Option<PastInstance> {
-        self.service.instances().end_of(self.instance)
+        self.handle.instances.end_of(self.instance)
     }
 
     /// Wakes the task when the instance ends.
     #[inline]
     pub(super) fn wait(&mut self, cx: &Context<'_>) {
-        self.service.instances().over.wait(&mut self.place, cx);
+        self.handle.instances.over.wait(&mut self.place, cx);
     }
 }
 
 impl Clone for Lease {
     fn clone(&self) -> Self {
         let Self {
-            service,
+            handle,
             instance,
             outcome,
             waited,
             place: _,
         } = self;
         // There is nothing to count of an instance that has ended.
-        service.instances().leases.take_another(*instance);
+        handle.instances.leases.take_another(*instance);
         Self {
-            service: service.clone(),
+            handle: handle.clone(),
             instance: *instance,
             outcome: *outcome,
             waited: *waited,
@@ -197,9 +198,7 @@ impl Drop for Lease {
     #[inline]
     fn drop(&mut self) {
         // Only counts, and wakes the supervisor at most: never blocks, spawns or panics.
-        self.service
-            .instances()
-            .give_back(self.instance, self.outcome);
+        self.handle.instances.give_back(self.instance, self.outcome);
         self.forget_task();
     }
 }
@@ -207,7 +206,7 @@ impl Drop for Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("service", &self.service.name())
+            .field("service", &self.handle.name())
             .field("instance", &self.instance)
             .field("waited", &self.waited)
             .finish_non_exhaustive()

@@ -3,12 +3,13 @@
 mod handle;
 mod last_answers;
 mod lease;
+mod local_service;
 mod registry;
 mod status;
 
 pub use self::{
-    handle::{LocalService, StatusWatch},
     lease::Lease,
+    local_service::{LocalService, StatusWatch},
     registry::Registry,
     status::Status,
 };

@@ -10,7 +10,8 @@ use super::{
     callers::Callers,
     negotiation::Negotiation,
     report::Report,
-    work::{Probe, Work},
+    waits::Probe,
+    work::Work,
 };
 use crate::{
     error::{Error, ErrorKind},

@@ -40,6 +40,7 @@ mod runtime;
 mod task;
 #[cfg(test)]
 mod tests;
+mod waits;
 mod work;
 
 pub(crate) use self::{

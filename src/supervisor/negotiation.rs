@@ -6,10 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{
-    task::Woken,
-    work::{Pending, pending},
-};
+use super::waits::{Pending, Woken, pending};
 use crate::{
     config::Identity,
     machine::{Claim, Ownership, Time},

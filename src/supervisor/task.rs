@@ -15,34 +15,20 @@ use super::{
     inbox::Reader,
     negotiation::Negotiation,
     report::Report,
-    work::{Probe, Work},
+    waits::{Probe, Woken},
+    work::Work,
 };
 use crate::{
     config::Identity,
     launch::{Exit, LaunchError, Running, process::mentions_taken_port},
     leases::{Instances, PastInstance},
-    machine::{Ask, Claim, Event, Exited, InstanceEnd, Machine, Phase, drive},
+    machine::{Ask, Event, Exited, InstanceEnd, Machine, Phase, drive},
     resources::Claims,
 };
 
 pub(crate) struct Supervisor<B: Backend> {
     machine: Machine,
     driver: Driver<B>,
-}
-
-/// What ended a wait.
-pub(super) enum Woken<R> {
-    Command(Option<Command>),
-    Exited(Exit),
-    Gone,
-    Claim(Claim),
-    Probed(Probe),
-    Spawned(Result<R, LaunchError>),
-    /// The process of an external server, where the system tells.
-    FoundHolder(Option<u32>),
-    /// The last lease has ended, here or in a peer.
-    LeasesEnded,
-    Deadline,
 }
 
 impl<B: Backend> Supervisor<B> {

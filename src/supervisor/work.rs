@@ -1,18 +1,12 @@
 //! What is under way: the process, its spawn, a probe.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::future::Future;
 
 use tokio::task::JoinSet;
 use tracing::instrument::WithSubscriber as _;
 
-use super::task::Woken;
-use crate::{
-    launch::{LaunchError, Running},
-    machine::Sight,
-    probe::Answer,
-};
-
-pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+use super::waits::{Pending, Probe, Woken, pending};
+use crate::launch::{LaunchError, Running};
 
 pub(super) struct Work<R> {
     pub(super) process: Option<R>,
@@ -24,32 +18,6 @@ pub(super) struct Work<R> {
     pub(super) holder: Option<Pending<Option<u32>>>,
     /// Continues beside the events, and answers callers itself.
     background: JoinSet<()>,
-}
-
-/// What came of a probe.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Probe {
-    pub(super) answer: Answer,
-    /// The program that gave the answer, where that should have been our process.
-    pub(super) stranger: Option<u32>,
-}
-
-impl Probe {
-    pub(super) fn sight(self) -> Sight {
-        match self.stranger {
-            Some(_) => Sight::Other,
-            None => self.answer.sight(),
-        }
-    }
-}
-
-impl fmt::Display for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.stranger {
-            Some(pid) => write!(f, "an answer of another program (pid {pid})"),
-            None => self.answer.fmt(f),
-        }
-    }
 }
 
 impl<R: Running> Work<R> {
@@ -102,13 +70,6 @@ async fn of_process<R: Running>(process: Option<&mut R>, exit_told: bool) -> Wok
             Woken::Gone
         }
         Some(process) => Woken::Exited(process.ended().await),
-        None => std::future::pending().await,
-    }
-}
-
-pub(super) async fn pending<T>(future: Option<&mut Pending<T>>) -> T {
-    match future {
-        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }

@@ -11,7 +11,7 @@ use self::trace::Trace;
 pub(crate) use self::trace::waited;
 use super::{
     board::{Attached, Snapshot},
-    work::Probe,
+    waits::Probe,
 };
 use crate::{
     config::{Launch, Target},

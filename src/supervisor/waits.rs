@@ -1,0 +1,60 @@
+//! What the task waits for, and what comes of it.
+
+use std::{fmt, future::Future, pin::Pin};
+
+use super::callers::Command;
+use crate::{
+    launch::{Exit, LaunchError},
+    machine::{Claim, Sight},
+    probe::Answer,
+};
+
+pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What ended a wait.
+pub(super) enum Woken<R> {
+    Command(Option<Command>),
+    Exited(Exit),
+    Gone,
+    Claim(Claim),
+    Probed(Probe),
+    Spawned(Result<R, LaunchError>),
+    /// The process of an external server, where the system tells.
+    FoundHolder(Option<u32>),
+    /// The last lease has ended, here or in a peer.
+    LeasesEnded,
+    Deadline,
+}
+
+/// What came of a probe.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) answer: Answer,
+    /// The program that gave the answer, where that should have been our process.
+    pub(super) stranger: Option<u32>,
+}
+
+impl Probe {
+    pub(super) fn sight(self) -> Sight {
+        match self.stranger {
+            Some(_) => Sight::Other,
+            None => self.answer.sight(),
+        }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stranger {
+            Some(pid) => write!(f, "an answer of another program (pid {pid})"),
+            None => self.answer.fmt(f),
+        }
+    }
+}
+
+pub(super) async fn pending<T>(future: Option<&mut Pending<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
