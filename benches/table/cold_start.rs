@@ -1,4 +1,4 @@
-//! How long a server is ready before who waits for it has a lease.
+//! How long a server is ready before a request that waits for it has a lease.
 
 use std::time::Duration;
 
@@ -14,25 +14,22 @@ use crate::{
 struct Start {
     does: &'static str,
     flag: &'static str,
-    median: Duration,
 }
 
 const STARTS: [Start; 2] = [
     Start {
         does: "the port refuses",
         flag: "--delay-bind",
-        median: ms(3),
     },
     Start {
         does: "it answers 503",
         flag: "--loading",
-        median: ms(6),
     },
 ];
 
 /// After how many milliseconds it is ready, and how many starts there are of that kind: all of them take
 /// three minutes.
-const DELAYS: [(u64, usize); 7] = [
+const DELAYS: [(u64, usize); 8] = [
     (5, 40),
     (30, 40),
     (137, 30),
@@ -40,49 +37,30 @@ const DELAYS: [(u64, usize); 7] = [
     (500, 16),
     (1000, 20),
     (3000, 9),
+    (5000, 2),
 ];
-const LONGEST: Duration = ms(15);
-
-/// Beyond those, where the pause between two probes is bounded and nothing more is promised.
-const BEYOND: (u64, usize) = (5000, 2);
-const LONGEST_BEYOND: Duration = ms(50);
+/// Up to 300 ms of start; beyond, it is 1 % of the start.
+const MEDIAN: Duration = ms(3);
+/// A pause between two probes is at most 50 ms.
+const LONGEST: Duration = ms(55);
 
 pub(crate) fn measure() -> Vec<Row> {
+    let rows = |start| DELAYS.map(|delay| row(start, delay));
     STARTS.into_iter().flat_map(rows).collect()
-}
-
-fn rows(start: Start) -> Vec<Row> {
-    let mut rows: Vec<_> = DELAYS.map(|delay| row(start, delay)).into();
-    rows.push(row_beyond(start));
-    rows
 }
 
 fn row(start: Start, (delay, count): (u64, usize)) -> Row {
     let sample = sample(start, delay, count);
-    // Of fewer than a hundred, p99 is the longest.
-    let (median, p99) = (sample.median(), sample.percentile(99));
+    let (median, longest) = (sample.median(), sample.percentile(100));
+    let budget = MEDIAN.max(ms(delay) / 100);
     Row::new(
         format!(
-            "ready to lease, {} for {delay} ms: p50 / p99 of {count}",
+            "ready to lease, {} for {delay} ms: p50 / longest of {count}",
             start.does
         ),
-        format!("{} / {}", time(median), time(p99)),
-        format!("≤ {} / {}", time(start.median), time(LONGEST)),
-        median <= start.median && p99 <= LONGEST,
-    )
-}
-
-fn row_beyond(start: Start) -> Row {
-    let (delay, count) = BEYOND;
-    let longest = sample(start, delay, count).percentile(100);
-    Row::new(
-        format!(
-            "ready to lease, {} for {delay} ms: longest of {count}",
-            start.does
-        ),
-        time(longest),
-        format!("≤ {}", time(LONGEST_BEYOND)),
-        longest <= LONGEST_BEYOND,
+        format!("{} / {}", time(median), time(longest)),
+        format!("≤ {} / {}", time(budget), time(LONGEST)),
+        median <= budget && longest <= LONGEST,
     )
 }
 

@@ -47,14 +47,14 @@ pub(crate) fn measure() -> Vec<Row> {
     // Millions a second.
     let rate = |times| 1.0 / Sample::new(times).median().as_secs_f64();
     let (rates, of_a_word) = (of_leases.map(rate), of_a_word.map(rate));
-    let row = |which: usize, goal: &str, held| {
+    let row = |which: usize, budget: &str, held| {
         Row::new(
             format!(
                 "leases taken and given back, {} tasks on 2 threads",
                 counts[which]
             ),
             format!("{} M/s", digits(rates[which])),
-            goal,
+            budget,
             held,
         )
         .beside(format!(

@@ -1,4 +1,4 @@
-//! All figures of the crate in one table, each beside what the same work takes without it.
+//! All figures of the crate in one table, each beside what the same work takes without the crate.
 //!
 //! `cargo bench --features reqwest`; `cargo bench --bench table -- NAME …` measures a part.
 #![allow(

@@ -13,7 +13,7 @@ const SERVICES: u16 = 10_000;
 const FIRST_PORT: u16 = 20_000;
 
 /// Of one service, in bytes.
-const GOAL: i64 = 4096;
+const BUDGET: i64 = 4096;
 
 const LEASES: usize = 1000;
 
@@ -32,8 +32,8 @@ fn service() -> Row {
     Row::new(
         format!("heap of a registered, stopped service, one of {SERVICES}"),
         format!("{heap} bytes ({resident} by VmRSS)"),
-        format!("≤ {GOAL} bytes"),
-        heap <= GOAL,
+        format!("≤ {BUDGET} bytes"),
+        heap <= BUDGET,
     )
 }
 

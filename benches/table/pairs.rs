@@ -1,19 +1,19 @@
-//! Two ways to do the same, measured in turns.
+//! The same work with the crate and without it, measured in turns.
 
 use std::time::Duration;
 
 use crate::sample::Sample;
 
-/// Whatever else the machine does meets both ways alike.
+/// Other load on the machine slows both down alike.
 pub(crate) struct Pairs {
     pub(crate) bare: Sample,
     pub(crate) ours: Sample,
-    // How many times as long ours took in each pair, in order.
+    // How many times as long the crate took in each pair, in order.
     ratios: Vec<f64>,
 }
 
 impl Pairs {
-    /// Bare, ours, ours, bare, …: in every second pair ours comes first, so that no order has an advantage.
+    /// Without, with, with, without, …: each comes first in every second pair, so that no order has an advantage.
     pub(crate) fn measure(
         pairs: usize,
         mut bare: impl FnMut() -> Duration,

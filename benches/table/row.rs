@@ -2,28 +2,28 @@
 
 use std::{fmt, time::Duration};
 
-/// What was measured, and what it was to be.
+/// What was measured, and its budget.
 pub(crate) struct Row {
     what: String,
     measured: String,
     bare: String,
-    goal: String,
+    budget: String,
     held: bool,
 }
 
 impl Row {
-    /// `held`: whether what was measured reaches the goal.
+    /// `held`: whether what was measured is within the budget.
     pub(crate) fn new(
         what: impl Into<String>,
         measured: impl fmt::Display,
-        goal: impl Into<String>,
+        budget: impl Into<String>,
         held: bool,
     ) -> Self {
         Self {
             what: what.into(),
             measured: measured.to_string(),
             bare: "–".to_owned(),
-            goal: goal.into(),
+            budget: budget.into(),
             held,
         }
     }
@@ -37,18 +37,18 @@ impl Row {
 
 /// All of them, as Markdown.
 pub(crate) fn print(rows: &[Row]) {
-    println!("| what | measured | without | goal | |");
+    println!("| what | measured | without | budget | |");
     println!("|---|---|---|---|---|");
     for row in rows {
         let Row {
             what,
             measured,
             bare,
-            goal,
+            budget,
             held,
         } = row;
-        let verdict = if *held { "" } else { "**missed**" };
-        println!("| {what} | {measured} | {bare} | {goal} | {verdict} |");
+        let verdict = if *held { "" } else { "**over**" };
+        println!("| {what} | {measured} | {bare} | {budget} | {verdict} |");
     }
 }
 

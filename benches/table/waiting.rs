@@ -1,4 +1,4 @@
-//! What it costs this program, and the server, that a start takes its time.
+//! What it costs this program, and the server, to wait for a start that takes long.
 
 use std::{thread, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
 
 const LONG: u64 = 10_000;
 /// Of one core.
-const MOST_PERCENT: f64 = 2.0;
+const MOST_PERCENT: f64 = 1.0;
 
 const LOADING: u64 = 5_000;
 /// In turns, so that both kinds have the same machine.
@@ -39,8 +39,8 @@ fn processor_row(does: &str, flag: &str) -> Row {
     )
 }
 
-/// In percent: of all the time, of the eager first second, and of the time after it. Nothing else runs in
-/// this process.
+/// In percent: of all the time, of the first second, in which it is probed most often, and of the rest. Nothing
+/// else runs in this process.
 fn processor_use(fixture: &Fixture) -> [f64; 3] {
     let service = fixture.service("waited for");
     let begun = Used::now();
@@ -74,7 +74,7 @@ impl Used {
     }
 }
 
-/// What a server writes must not have it asked more often, to which it would write more.
+/// What a server writes must not have it probed more often, of which it would write more.
 fn probes_row() -> Row {
     let (mut silent, mut logging) = (0, 0);
     for _ in 0..TURNS {

@@ -1,16 +1,18 @@
-//! A warm request with nothing around it: a client that answers at once, with the layer and without it.
+//! A warm request with nothing around it, with the layer and without it: to a client that answers at once, and
+//! to one whose answer and body are pending once, as those of a socket are.
 
 use std::{
     convert::Infallible,
     fmt,
     future::{Ready, ready},
     hint::black_box,
-    pin::pin,
+    mem,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use http::Response;
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use tower::{Layer as _, Service, service_fn, util::ServiceFn};
@@ -18,22 +20,79 @@ use tower_local_service::{
     EnsureLocalService, EnsureLocalServiceLayer, EveryRequest, LocalService,
 };
 
-type Answer = Ready<Result<Response<Full<Bytes>>, Infallible>>;
-pub(crate) type Bare = ServiceFn<fn(()) -> Answer>;
-pub(crate) type Layered = EnsureLocalService<Bare, EveryRequest>;
+type Answer<B> = Ready<Result<Response<B>, Infallible>>;
+pub(crate) type Bare = ServiceFn<fn(()) -> Answer<Full<Bytes>>>;
+pub(crate) type Late = ServiceFn<fn(()) -> Once<Answer<Once<Full<Bytes>>>>>;
+pub(crate) type Layered<S> = EnsureLocalService<S, EveryRequest>;
 
-fn answer((): ()) -> Answer {
-    ready(Ok(Response::new(Full::new(Bytes::from_static(b"answer")))))
+fn body() -> Full<Bytes> {
+    Full::new(Bytes::from_static(b"answer"))
 }
 
-/// The client by itself.
+fn answer((): ()) -> Answer<Full<Bytes>> {
+    ready(Ok(Response::new(body())))
+}
+
+fn late_answer((): ()) -> Once<Answer<Once<Full<Bytes>>>> {
+    Once::new(ready(Ok(Response::new(Once::new(body())))))
+}
+
+/// A client that answers at once.
 pub(crate) fn bare() -> Bare {
     service_fn(answer)
 }
 
-/// The same client with the layer around it.
-pub(crate) fn layered(service: &LocalService) -> Layered {
-    EnsureLocalServiceLayer::new(service.every_request()).layer(bare())
+/// A client whose answer and body are pending once.
+pub(crate) fn late() -> Late {
+    service_fn(late_answer)
+}
+
+/// The client with the layer around it.
+pub(crate) fn layered<S>(service: &LocalService, client: S) -> Layered<S> {
+    EnsureLocalServiceLayer::new(service.every_request()).layer(client)
+}
+
+/// Pending once, then what it holds.
+pub(crate) struct Once<T> {
+    inner: T,
+    was_pending: bool,
+}
+
+impl<T> Once<T> {
+    fn new(inner: T) -> Self {
+        let was_pending = false;
+        Self { inner, was_pending }
+    }
+}
+
+impl<T: Future + Unpin> Future for Once<T> {
+    type Output = T::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        if mem::replace(&mut self.was_pending, true) {
+            return Pin::new(&mut self.inner).poll(cx);
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: Body + Unpin> Body for Once<T> {
+    type Data = T::Data;
+    type Error = T::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<T::Data>, T::Error>>> {
+        if mem::replace(&mut self.was_pending, true) {
+            return Pin::new(&mut self.inner).poll_frame(cx);
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
 }
 
 /// One request, its answer read to the end, with no runtime that could cost something itself.
@@ -45,11 +104,18 @@ where
 {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(client.poll_ready(&mut cx).is_ready());
-    let Poll::Ready(answered) = pin!(client.call(())).poll(&mut cx) else {
-        panic!("it has to be waited for");
+    let mut answer = pin!(client.call(()));
+    let answered = loop {
+        if let Poll::Ready(answered) = answer.as_mut().poll(&mut cx) {
+            break answered;
+        }
     };
     let mut body = pin!(answered.expect("an answer").into_body());
-    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
-        drop(black_box(frame.expect("data")));
+    loop {
+        match body.as_mut().poll_frame(&mut cx) {
+            Poll::Ready(Some(frame)) => drop(black_box(frame.expect("data"))),
+            Poll::Ready(None) => break,
+            Poll::Pending => {}
+        }
     }
 }
