@@ -261,8 +261,8 @@
 //! left) is a root span, and what happens in it are events. All have the target `tower_local_service`.
 //! The names and fields of this section change only with a breaking release.
 //!
-//! The span is **`local_service`** (info), with `service` (the name), `run` (the number that
-//! [`Lease::run`] returns) and, once there is one, `pid`. Its events:
+//! The span is **`local_service`** (info), with `service` (the name), `instance` (the number that
+//! [`Lease::instance`] returns) and, once there is one, `pid`. Its events:
 //!
 //! | event | level | fields | when |
 //! |---|---|---|---|

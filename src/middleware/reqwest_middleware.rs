@@ -19,18 +19,18 @@ use crate::error::{BoxError, Error};
 /// [`ClientWithMiddleware`](reqwest_middleware::ClientWithMiddleware).
 ///
 /// It does what [`EnsureLocalServiceLayer`](crate::EnsureLocalServiceLayer) does around a Tower
-/// service. A request that its resolver has no service for passes through, untouched.
+/// service. A request for which the resolver has no service passes through, untouched.
 ///
-/// What the rest of the chain failed with comes through unchanged. What kept the server from being
-/// used is a [`reqwest_middleware::Error::Middleware`]; [`Error::find_in`] finds it in there, whatever
-/// other middleware has put around it.
+/// An error of the rest of the chain comes through unchanged. An [`Error`] of this crate comes as a
+/// [`reqwest_middleware::Error::Middleware`]; [`Error::find_in`] finds it in there, whatever other
+/// middleware has wrapped around it.
 ///
 /// # With reqwest-retry
 ///
 /// Put its `RetryTransientMiddleware` outside, that is, before this one: then each try makes sure
 /// again that the server runs. By default it takes an error of a middleware for final, so a start that
-/// failed is not tried again; a strategy that does try it again finds in
-/// [`retry_after`](Error::retry_after) how long that makes no sense.
+/// failed is not tried again. A strategy that does try again finds in
+/// [`retry_after`](Error::retry_after) how long to wait before.
 ///
 /// # Example
 ///
@@ -73,14 +73,14 @@ where
         };
         let rest = Rest(Some((next, extensions)));
         let response = ResponseFuture::new(Some(service), rest, request).await;
-        response.map_err(as_theirs)
+        response.map_err(in_chain)
     }
 }
 
 type Responding<'a> =
     Pin<Box<dyn Future<Output = reqwest_middleware::Result<Response>> + Send + 'a>>;
 
-/// The rest of the chain, as the client that the layer's future calls once.
+/// The rest of the chain, as a client that the response future calls once.
 struct Rest<'a>(Option<(Next<'a>, &'a mut Extensions)>);
 
 impl<'a> Service<Request> for Rest<'a> {
@@ -100,18 +100,18 @@ impl<'a> Service<Request> for Rest<'a> {
     }
 }
 
-/// The chain's own error, or ours in one of theirs.
-fn as_theirs(error: BoxError) -> reqwest_middleware::Error {
+/// The error of the chain, or that of this crate as an error of a middleware.
+fn in_chain(error: BoxError) -> reqwest_middleware::Error {
     match error.downcast() {
-        Ok(theirs) => *theirs,
+        Ok(of_the_chain) => *of_the_chain,
         Err(other) => reqwest_middleware::Error::middleware(NotServed(other)),
     }
 }
 
-/// Has our error for its source.
+/// Has the error of this crate for its source.
 ///
-/// The errors of this chain pass for what they hold: their source is the source of that. Ours is found
-/// only one step further in.
+/// An error of the chain has for its source the source of the error that it holds. So the held error would
+/// not be found among the sources, and this one is wrapped around it.
 #[derive(Debug)]
 struct NotServed(BoxError);
 

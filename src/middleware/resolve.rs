@@ -106,6 +106,9 @@ impl LocalService {
     }
 
     pub(super) fn if_its_origin(&self, uri: &Uri) -> Option<Self> {
-        same_origin(&self.settings().base, uri).then(|| self.clone())
+        let base = &self.settings().base;
+        // Most requests spell it as the base URL does: then no address has to be parsed.
+        let is_spelled_alike = base.scheme() == uri.scheme() && base.authority() == uri.authority();
+        (is_spelled_alike || same_origin(base, uri)).then(|| self.clone())
     }
 }

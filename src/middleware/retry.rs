@@ -1,7 +1,7 @@
 //! Sends a request again whose server has gone.
 //!
-//! Feature `retry`. The crate itself never sends anything twice: a layer cannot know what else it would
-//! do to a request. [`ServerGone`] is for those who want it.
+//! Feature `retry`. The layer itself never sends a request twice: it cannot know what that would do.
+//! [`ServerGone`] does, for programs that want it.
 
 use std::{error, future, io, iter};
 
@@ -23,18 +23,18 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// A request is sent once more if all of this is so:
 ///
 /// - The first try failed before a response head. A response that breaks off is not repeated.
-/// - The server is gone: the service has lost the run that it had when the request came, its process
-///   has ended, or its health URL's port refuses connections.
+/// - The server is gone: the instance that ran when the request came is over, its process has ended, or the
+///   port of its health URL refuses connections.
 /// - Nothing was sent (there is a refused connection among the sources of the error), or the method is
 ///   idempotent (GET, HEAD, OPTIONS, TRACE, PUT, DELETE), or the request has an `Idempotency-Key`.
 /// - The request can be cloned: a streamed body of reqwest cannot.
 ///
-/// Never after a start that failed, or where somebody stopped the service: that is not better a moment
-/// later. The second try starts the server again, like any request.
+/// Never after a start that failed, or where the service was stopped: a moment later that is no better. The
+/// second try starts the server again, like any request.
 ///
-/// Tower has a policy decide at once, so whether the server is gone is asked of the system without
-/// waiting: a server that hangs is not gone, and of one that is not on this machine only a lost run is
-/// known.
+/// Tower has a policy decide immediately, so the policy asks the system whether the server is gone, and does
+/// not wait: a server that hangs is not gone, and of a server on another machine it only knows whether the
+/// instance is over.
 ///
 /// # Example
 ///
@@ -60,20 +60,20 @@ pub struct ServerGone<R = LocalService> {
     tries: Tries,
 }
 
-/// How far the request has come that the policy, or this clone of it, is about.
+/// How often the request of this policy, or of this clone of it, was sent.
 #[derive(Clone, Copy, Debug)]
 enum Tries {
     None,
-    /// Sent while this was the run.
+    /// When this was the instance.
     One {
-        run: u64,
+        instance: u64,
     },
     Two,
 }
 
 impl<R> ServerGone<R> {
-    /// For requests to the service that the resolver names: the same as that of the layer inside. A
-    /// request with no service is never sent again.
+    /// For requests to the service that the resolver names: give it the resolver of the layer inside. A
+    /// request without a service is never sent again.
     pub const fn new(resolver: R) -> Self {
         Self {
             resolver,
@@ -82,7 +82,7 @@ impl<R> ServerGone<R> {
     }
 
     /// Before each try. `Retry` clones the policy for each request after this, so the clone knows the
-    /// run.
+    /// instance.
     fn keeps<Req>(&mut self, request: &Req) -> bool
     where
         R: Resolve<Req>,
@@ -92,7 +92,7 @@ impl<R> ServerGone<R> {
         }
         let service = self.resolver.resolve(request);
         self.tries = service.as_ref().map_or(Tries::None, |service| Tries::One {
-            run: service.next_instance(),
+            instance: service.next_instance(),
         });
         service.is_some()
     }
@@ -102,17 +102,17 @@ impl<R> ServerGone<R> {
     where
         R: Resolve<Req>,
     {
-        let Tries::One { run } = self.tries else {
+        let Tries::One { instance } = self.tries else {
             return false;
         };
         self.tries = Tries::Two;
-        // What costs least comes first.
+        // The cheapest first.
         Error::find_in(&**error).is_none_or(Error::is_cut_off)
             && may_repeat
             && self
                 .resolver
                 .resolve(request)
-                .is_some_and(|service| service.has_lost(run))
+                .is_some_and(|service| service.has_lost(instance))
     }
 }
 
@@ -152,7 +152,7 @@ where
         result: &mut Result<Res, BoxError>,
     ) -> Option<Self::Future> {
         let error = result.as_ref().err()?;
-        // Where it was redirected, the server that refused is another than the one that it was sent to.
+        // After a redirect, another server refused than the one that the request was sent to.
         let was_sent = sources(error)
             .filter_map(|error| error.downcast_ref::<reqwest::Error>()?.url())
             .any(|url| url != request.url());
@@ -167,12 +167,12 @@ where
     }
 }
 
-/// Whether to do it twice is the same as to do it once.
+/// Whether it may be done twice.
 fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
     method.is_idempotent() || headers.contains_key(IDEMPOTENCY_KEY)
 }
 
-/// Whether nothing was sent, as nobody listened.
+/// Whether nothing was sent, because the connection was refused.
 fn is_refused(error: &BoxError) -> bool {
     sources(error).any(|error| {
         error
@@ -181,7 +181,7 @@ fn is_refused(error: &BoxError) -> bool {
     })
 }
 
-/// The error and all inside of it.
+/// The error and its sources.
 fn sources(error: &BoxError) -> impl Iterator<Item = &(dyn error::Error + 'static)> {
     iter::successors(Some(&**error as &(dyn error::Error + 'static)), |&error| {
         inside(error)
