@@ -270,7 +270,7 @@
 //! | `starting` | info | `command` | no server runs, so the process is started |
 //! | `started` | debug | `pid` | the process runs, and loads |
 //! | `ready` | info | `took_ms`, `external` | requests are served; by an external server if `external` |
-//! | `exposed` | warn | `address`, `remedy` | other machines can reach the server that was started: it listens beyond the loopback (Linux) |
+//! | `exposed` | warn | `address`, `hint` | other machines can reach the server that was started: it listens beyond the loopback (Linux) |
 //! | `idle` | debug | | the last lease has ended; reported again only after the service has been used again |
 //! | `stopping` | info | `reason` | SIGTERM is sent: `abandoned`, `asked`, `idle`, `not ready`, `rejected`, `retired`, `swap`, `unhealthy` |
 //! | `exited` | info, warn if it was not stopped | `code`, `signal`, `after_ms` | the process, or its watchdog, has ended |

@@ -138,7 +138,7 @@ fn write_crash_loop(f: &mut fmt::Formatter<'_>, failures: u32, inner: &Inner) ->
 pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
     match kind {
         ErrorKind::InvalidConfig { .. } => "correct the configuration",
-        ErrorKind::Spawn { reason } => spawn_hint(errno.or_else(|| errno_in(reason))),
+        ErrorKind::Spawn { .. } => spawn_hint(errno),
         ErrorKind::Exited { code, signal } => exit_hint(*code, *signal),
         ErrorKind::ReadyTimeout { .. } => {
             "check that `args` and `healthUrl` name the same port and that the server has that \
@@ -200,13 +200,6 @@ fn spawn_hint(errno: Option<i32>) -> &'static str {
         Some(Errno::NOMEM) => "free memory",
         _ => "run `command` by hand, with the same `args` and `cwd`, to see why",
     }
-}
-
-/// The number in the operating system's words, which end in `(os error 2)`.
-fn errno_in(reason: &str) -> Option<i32> {
-    let (_, code) = reason.rsplit_once("(os error ")?;
-    let code = code.split_once(')')?.0.parse().ok()?;
-    (1..4096).contains(&code).then_some(code)
 }
 
 fn signal_name(signal: i32) -> Option<&'static str> {

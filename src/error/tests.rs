@@ -173,21 +173,13 @@ fn what_the_system_says_decides_the_hint_of_a_failed_spawn() {
     ] {
         let error = io::Error::from(code);
         let reason = error.to_string();
-        for error in [Error::spawn("llama", "/bin/x", &error), spawn(&reason)] {
-            let text = error.to_string();
-            assert!(text.contains(hint), "{text}");
-            assert!(text.contains(&reason), "{text}");
-        }
+        let text = Error::spawn("llama", "/bin/x", &error).to_string();
+        assert!(text.contains(hint), "{text}");
+        assert!(text.contains(&reason), "{text}");
     }
-    for reason in [
-        "",
-        "no runtime",
-        "x (os error -5)",
-        "x (os error 99999999999)",
-        "(os error ",
-    ] {
-        assert!(spawn(reason).to_string().contains("by hand"));
-    }
+    let unnamed = io::Error::other("no runtime");
+    let text = Error::spawn("llama", "/bin/x", &unnamed).to_string();
+    assert!(text.contains("by hand"), "{text}");
 }
 
 #[test]

@@ -78,9 +78,9 @@ impl Trace {
     pub(super) fn exposed(&self) -> impl FnOnce(SocketAddr) + Send + use<> {
         let span = self.span.clone();
         move |address| {
-            let remedy = "other machines can reach the server: have it listen on the loopback only, \
+            let hint = "other machines can reach the server: have it listen on the loopback only, \
                           as most servers do with `--host 127.0.0.1`";
-            warn!(target: TARGET, parent: &span, %address, remedy, "exposed");
+            warn!(target: TARGET, parent: &span, %address, hint, "exposed");
         }
     }
 
