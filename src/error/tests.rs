@@ -12,9 +12,8 @@ fn exited(code: Option<i32>, signal: Option<i32>) -> Error {
     error(ErrorKind::Exited { code, signal })
 }
 
-fn spawn(reason: &str) -> Error {
-    let reason = reason.to_owned();
-    error(ErrorKind::Spawn { reason })
+fn spawn(code: Errno) -> Error {
+    Error::spawn("llama", "service", &io::Error::from(code))
 }
 
 fn invalid() -> Error {
@@ -58,9 +57,9 @@ fn kinds_of_a_start() -> Vec<(Error, u16, &'static str, &'static str)> {
             "write one; `vllm` `cwd` is missing: make it",
         ),
         (
-            spawn("No such file (os error 2)"),
+            spawn(Errno::NOENT),
             502,
-            "could not be started: No such",
+            "could not be started: service: No such",
             "exists",
         ),
         (
