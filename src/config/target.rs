@@ -17,7 +17,11 @@ pub(crate) struct Target {
     pub(crate) headers: HeaderMap,
     /// `None`: any 2xx.
     pub(crate) ready_statuses: Option<Vec<u16>>,
-    /// From the connect to the end of the response head.
+    /// It is that of the default health URL: a list of models.
+    pub(crate) is_default: bool,
+    /// Where requests go, if that is another address of this machine.
+    pub(crate) base: Option<(UrlHost, u16)>,
+    /// From the connect to the end of the response.
     pub(crate) timeout: Duration,
 }
 
@@ -37,6 +41,8 @@ impl Target {
             },
             headers: HeaderMap::new(),
             ready_statuses: None,
+            is_default: false,
+            base: None,
             timeout,
         })
     }

@@ -21,6 +21,10 @@ pub(crate) enum Answer {
     Status(u16),
     /// Something that is not HTTP/1, or a head that is too long.
     NotHttp,
+    /// A page for people, where a list of models was expected.
+    Page,
+    /// The expected answer, but the port that requests go to accepts no connections yet.
+    NotAccepting(u16),
 }
 
 impl Answer {
@@ -30,11 +34,11 @@ impl Answer {
             Self::Ready => Sight::Ready,
             Self::Refused => Sight::Refused,
             Self::Silent => Sight::Silent,
-            Self::Closed | Self::Status(503) => Sight::Loading,
+            Self::Closed | Self::Status(503) | Self::NotAccepting(_) => Sight::Loading,
             Self::Status(401 | 403) => Sight::Denied,
             // A proxy says that the server behind it is down.
             Self::Status(502 | 504) => Sight::Down,
-            Self::Status(_) | Self::NotHttp => Sight::Other,
+            Self::Status(_) | Self::NotHttp | Self::Page => Sight::Other,
         }
     }
 
@@ -53,6 +57,10 @@ impl fmt::Display for Answer {
             Self::Closed => f.write_str("connection closed before an answer"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::NotHttp => f.write_str("an answer that is not HTTP"),
+            Self::Page => f.write_str("an HTML page"),
+            Self::NotAccepting(port) => {
+                write!(f, "ready, while port {port} accepts no connections")
+            }
         }
     }
 }
@@ -70,6 +78,11 @@ mod tests {
             (Answer::Closed, "connection closed before an answer"),
             (Answer::Status(503), "status 503"),
             (Answer::NotHttp, "an answer that is not HTTP"),
+            (Answer::Page, "an HTML page"),
+            (
+                Answer::NotAccepting(8080),
+                "ready, while port 8080 accepts no connections",
+            ),
         ] {
             assert_eq!(answer.to_string(), shown);
         }

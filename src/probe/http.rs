@@ -3,19 +3,27 @@
 //! Each probe opens a new connection, directly to the server: no pool (which could hold a dead
 //! connection), no proxy, no redirect, and nothing from the environment. The answer is the status of
 //! the final response head.
+//!
+//! A probe is gentle: it reads the body to its end before it closes the connection, within bounds. A
+//! server that writes to a connection which its client has closed gets SIGPIPE, and some die of it.
 
-use std::pin::pin;
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use http::{
     HeaderMap, HeaderValue, Request, StatusCode, Uri,
-    header::{ACCEPT, HOST, USER_AGENT},
+    header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT},
+    response::Parts,
     uri::PathAndQuery,
 };
-use hyper::client::conn::http1;
+use http_body::Body as _;
+use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{self, AsyncRead, AsyncReadExt, AsyncWrite},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{Answer, ask_first::AskFirst, dial::dial};
@@ -26,42 +34,85 @@ const USER_AGENT_VALUE: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_
 /// The longest response head, in bytes. hyper limits the number of headers.
 const HEAD_LIMIT: usize = 64 * 1024;
 
+/// So much of a body is read, in bytes, before the connection is closed.
+const BODY_LIMIT: usize = 64 * 1024;
+
 /// How many bytes are read in all, interim (1xx) responses included: a server that sends those without
 /// end must not keep the thread busy past the deadline.
 const ANSWER_LIMIT: u64 = 4 * HEAD_LIMIT as u64;
 
+/// An answer is not delayed any longer by a body that comes slowly: the rest is read in the background.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// A page may say what it is only at its beginning, within so many bytes.
+const BEGINNING: usize = 64;
+const PAGES: [&str; 2] = ["<!doctype html", "<html"];
+
 /// Sends one GET to the health URL.
 ///
 /// Resolves within `target.timeout`, whatever the server does: one deadline covers the lookup of a
-/// name, the connect and the response head. The body is not read.
+/// name, the connect and the response head. A body that comes slowly is read in the background, at most
+/// until the same deadline.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future closes the connection at once. Nothing continues in the background but the
-/// lookup of a name.
+/// lookup of a name, and the rest of a body whose head has been answered.
 pub(crate) async fn get(target: &Target) -> Answer {
-    timeout(target.timeout, connect_and_ask(target))
-        .await
-        .unwrap_or(Answer::Silent)
-}
-
-async fn connect_and_ask(target: &Target) -> Answer {
-    match dial(&target.host, target.port).await {
-        Ok(stream) => ask(stream, target).await,
-        Err(answer) => answer,
+    let deadline = Instant::now() + target.timeout;
+    let answer = match timeout_at(deadline, dial(&target.host, target.port)).await {
+        Ok(Ok(stream)) => ask(stream, target, deadline).await,
+        Ok(Err(answer)) => answer,
+        Err(_) => Answer::Silent,
+    };
+    match &target.base {
+        Some((host, port)) if answer == Answer::Ready => {
+            match timeout_at(deadline, dial(host, *port)).await {
+                Ok(Ok(_)) => Answer::Ready,
+                _ => Answer::NotAccepting(*port),
+            }
+        }
+        _ => answer,
     }
 }
 
-async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin, target: &Target) -> Answer {
+/// Whether the address that requests go to refuses a connection.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the connection at once.
+pub(crate) async fn refuses_requests(target: &Target) -> bool {
+    let deadline = Instant::now() + target.timeout;
+    let (host, port) = match &target.base {
+        Some((host, port)) => (host, *port),
+        None => (&target.host, target.port),
+    };
+    let dialed = timeout_at(deadline, dial(host, port)).await;
+    matches!(dialed, Ok(Err(Answer::Refused)))
+}
+
+async fn ask(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    target: &Target,
+    deadline: Instant,
+) -> Answer {
     // A target that passed validation always makes a request.
     let Ok(request) = request(target) else {
         return Answer::Silent;
     };
-    match send(stream, request).await {
-        Ok(status) if is_ready(target, status) => Answer::Ready,
-        Ok(status) => Answer::Status(status.as_u16()),
-        Err(error) if error.is_parse() => Answer::NotHttp,
-        Err(_) => Answer::Closed,
+    match send(stream, request, deadline).await {
+        None => Answer::Silent,
+        Some(Ok((head, beginning))) if is_ready(target, head.status) => {
+            // With its default health URL, a service expects a list of models.
+            if target.is_default && is_page(&head, &beginning) {
+                Answer::Page
+            } else {
+                Answer::Ready
+            }
+        }
+        Some(Ok((head, _))) => Answer::Status(head.status.as_u16()),
+        Some(Err(error)) if error.is_parse() => Answer::NotHttp,
+        Some(Err(_)) => Answer::Closed,
     }
 }
 
@@ -81,26 +132,98 @@ fn request(target: &Target) -> http::Result<Request<String>> {
     Ok(request)
 }
 
+/// The head of the response, and the beginning of its body; `None` if there is no head in time.
 async fn send(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<String>,
-) -> hyper::Result<StatusCode> {
+    deadline: Instant,
+) -> Option<hyper::Result<(Parts, Vec<u8>)>> {
     let (read, write) = io::split(AskFirst::new(stream));
     let stream = io::join(read.take(ANSWER_LIMIT), write);
-    let (mut sender, connection) = http1::Builder::new()
+    let mut http = http1::Builder::new();
+    let handshake = http
         .max_buf_size(HEAD_LIMIT)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    let mut response = pin!(sender.send_request(request));
-
-    // The connection is driven here and not in a task of its own, so that it ends with the probe.
-    let response = tokio::select! {
-        biased;
-        response = &mut response => response,
-        // The connection's error is reported through the response.
-        _ = connection => response.await,
+        .handshake(TokioIo::new(stream));
+    let (mut sender, connection) = match timeout_at(deadline, handshake).await.ok()? {
+        Ok(connected) => connected,
+        Err(error) => return Some(Err(error)),
     };
-    response.map(|response| response.status())
+    // The connection is driven here and not in a task of its own, so that it ends with the probe. Its error is
+    // reported through the response.
+    let mut connection = Driven(Some(Box::pin(connection)));
+    let head = connection.during(sender.send_request(request));
+    let (head, body) = match timeout_at(deadline, head).await.ok()? {
+        Ok(response) => response.into_parts(),
+        Err(error) => return Some(Err(error)),
+    };
+    let mut reading = Reading {
+        body,
+        read: 0,
+        beginning: Vec::new(),
+    };
+    let at_once = deadline.min(Instant::now() + AT_ONCE);
+    let rest = timeout_at(at_once, connection.during(reading.to_end())).await;
+    let beginning = std::mem::take(&mut reading.beginning);
+    if rest.is_err() {
+        // What follows the head slowly changes nothing, and does not delay the answer.
+        drop(tokio::spawn(async move {
+            let _open = sender;
+            drop(timeout_at(deadline, connection.during(reading.to_end())).await);
+        }));
+    }
+    Some(Ok((head, beginning)))
+}
+
+/// A connection that has to be polled while its request is under way; `None` once it has ended.
+struct Driven<C>(Option<Pin<Box<C>>>);
+
+impl<C: Future> Driven<C> {
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Some(connection) = &mut self.0 {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                _ = connection => {}
+            }
+            self.0 = None;
+        }
+        work.await
+    }
+}
+
+/// The body of an answer, as far as a probe reads it.
+struct Reading {
+    body: Incoming,
+    read: usize,
+    beginning: Vec<u8>,
+}
+
+impl Reading {
+    /// Cancel safe.
+    async fn to_end(&mut self) {
+        while self.read < BODY_LIMIT {
+            let body = &mut self.body;
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
+            let Some(Ok(frame)) = frame else { return };
+            if let Some(data) = frame.data_ref() {
+                self.read += data.len();
+                let more = BEGINNING.saturating_sub(self.beginning.len());
+                self.beginning.extend(data.iter().take(more));
+            }
+        }
+    }
+}
+
+/// Whether the answer is a page for people.
+fn is_page(head: &Parts, beginning: &[u8]) -> bool {
+    let says_so = head.headers.get(CONTENT_TYPE).is_some_and(|it| {
+        let it = it.as_bytes().to_ascii_lowercase();
+        it.starts_with(b"text/html") || it.starts_with(b"application/xhtml")
+    });
+    let beginning = String::from_utf8_lossy(beginning).to_ascii_lowercase();
+    let beginning = beginning.trim_start_matches('\u{feff}').trim_start();
+    says_so || PAGES.iter().any(|page| beginning.starts_with(page))
 }
 
 fn is_ready(target: &Target, status: StatusCode) -> bool {
@@ -127,6 +250,8 @@ mod tests {
             path_and_query: path_and_query.into(),
             headers: HeaderMap::new(),
             ready_statuses: None,
+            is_default: false,
+            base: None,
             timeout: Duration::from_secs(1),
         }
     }
@@ -135,7 +260,7 @@ mod tests {
     async fn answer_of_early(bytes: &[u8]) -> Answer {
         let (near, mut far) = duplex(4096);
         far.write_all(bytes).await.unwrap();
-        ask(near, &target("/")).await
+        ask(near, &target("/"), Instant::now() + Duration::from_secs(1)).await
     }
 
     #[tokio::test]
@@ -158,7 +283,8 @@ mod tests {
     async fn a_connection_that_is_closed_before_the_request_is_closed() {
         let (near, far) = duplex(4096);
         drop(far);
-        assert_eq!(ask(near, &target("/")).await, Answer::Closed);
+        let deadline = Instant::now() + Duration::from_secs(1);
+        assert_eq!(ask(near, &target("/"), deadline).await, Answer::Closed);
     }
 
     #[test]

@@ -18,4 +18,4 @@ mod tests;
 pub(crate) use self::answer::Answer;
 #[cfg(feature = "retry")]
 pub(crate) use self::dial::refuses;
-pub(crate) use self::http::get;
+pub(crate) use self::http::{get, refuses_requests};

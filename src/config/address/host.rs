@@ -28,6 +28,11 @@ impl UrlHost {
     }
 
     /// Without an allocation.
+    /// Whether it is this machine, in whatever spelling.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.by_ref().is_loopback()
+    }
+
     pub(super) fn by_ref(&self) -> HostRef<'_> {
         match self {
             Self::Localhost => HostRef::Localhost,

@@ -9,7 +9,9 @@ use http::{HeaderMap, Uri};
 
 use super::{
     Address, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Refusals, Secrets, Settings,
-    Target, address::url, file_problems, health, same_origin,
+    Target, UrlHost,
+    address::{self, url},
+    file_problems, health, same_origin,
 };
 use crate::{
     error::{Error, Problem},
@@ -67,9 +69,13 @@ impl LocalServiceConfig {
         {
             health::authorize(&mut headers, key, refusals);
         }
+        let of_base = UrlHost::parse(base.host()?)?;
+        let differs = Address::of(base) != Address::of(health);
         Some(Target {
             headers,
             ready_statuses,
+            is_default: self.health_url.is_none(),
+            base: (differs && of_base.is_loopback()).then_some((of_base, address::port(base)?)),
             ..Target::new(health, self.probe_timeout)?
         })
     }

@@ -35,6 +35,8 @@ fn target(port: u16, timeout: Duration) -> Target {
         path_and_query: "/v1/models".into(),
         headers: HeaderMap::new(),
         ready_statuses: None,
+        is_default: false,
+        base: None,
         timeout,
     }
 }
@@ -519,4 +521,91 @@ async fn probes_of_a_free_even_port_never_reach_themselves() {
     for n in 0..40_000 {
         assert_eq!(get(&target).await, Answer::Refused, "probe {n} of {port}");
     }
+}
+
+/// A server that notices whether its client is gone before it has sent all of its body.
+#[tokio::test]
+async fn a_body_is_read_to_its_end_before_the_connection_is_closed() {
+    let listener = TcpListener::bind((V4, 0)).await.unwrap();
+    let target = target(listener.local_addr().unwrap().port(), LONG);
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+            .await
+            .unwrap();
+        for _ in 0..8 {
+            sleep(Duration::from_millis(20)).await;
+            stream.write_all(b"x").await?;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    let begun = Instant::now();
+    assert_eq!(get(&target).await, Answer::Ready);
+    assert!(begun.elapsed() < LONG / 2, "{:?}", begun.elapsed());
+    timeout(LONG, server).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_page_is_no_list_of_models() {
+    let page = |head: &'static str, body: &'static str| {
+        format!(
+            "HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (response, is_default, expected) in [
+        (
+            page("Content-Type: text/html; charset=utf-8\r\n", "hello"),
+            true,
+            Answer::Page,
+        ),
+        (page("Content-Type: TEXT/HTML\r\n", ""), true, Answer::Page),
+        (
+            page("", "\n<!DOCTYPE html><title>x</title>"),
+            true,
+            Answer::Page,
+        ),
+        (
+            page("Content-Type: application/json\r\n", "{}"),
+            true,
+            Answer::Ready,
+        ),
+        (page("", "{}"), true, Answer::Ready),
+        // A health URL that the user chose may be a page.
+        (
+            page("Content-Type: text/html\r\n", "ok"),
+            false,
+            Answer::Ready,
+        ),
+    ] {
+        let listener = TcpListener::bind((V4, 0)).await.unwrap();
+        let mut target = target(listener.local_addr().unwrap().port(), LONG);
+        target.is_default = is_default;
+        let answer = answer_to(&target, listener, async |mut stream| {
+            read_head(&mut stream).await;
+            stream.write_all(response.as_bytes()).await.unwrap();
+        });
+        assert_eq!(answer.await, expected, "{response}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_ready_once_the_port_for_requests_accepts_connections_too() {
+    let health = TcpListener::bind((V4, 0)).await.unwrap();
+    let (held, port) = closed_port(V4, 0).unwrap();
+    let mut target = target(health.local_addr().unwrap().port(), LONG);
+    target.base = Some((UrlHost::Address(V4), port));
+    let ready = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = health.accept().await.unwrap();
+            read_head(&mut stream).await;
+            let _gone = stream.write_all(b"HTTP/1.1 204 X\r\n\r\n").await;
+        }
+    });
+    assert_eq!(get(&target).await, Answer::NotAccepting(port));
+    let _listener = held.listen(1).unwrap();
+    assert_eq!(get(&target).await, Answer::Ready);
+    ready.abort();
 }

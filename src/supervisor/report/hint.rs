@@ -40,6 +40,11 @@ pub(super) fn of_timeout(last: Option<Probe>, started: bool) -> &'static str {
         Answer::NotHttp => {
             "make `healthUrl` name the port on which the server speaks HTTP/1 without TLS"
         }
+        Answer::Page => "set `healthUrl` to a path that the server answers once it is ready",
+        Answer::NotAccepting(_) => {
+            "make `baseUrl` name the port on which the server takes requests, or raise \
+             `readyTimeoutMs` if it opens that later"
+        }
         Answer::Closed | Answer::Ready => RAISE_OR_CORRECT,
     }
 }
