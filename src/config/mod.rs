@@ -68,7 +68,7 @@ pub struct LocalServiceConfig {
     api_key: Option<String>,
     ready_timeout: Duration,
     probe_timeout: Duration,
-    recheck: Duration,
+    unresponsive_after: Option<Duration>,
     idle_stop: Duration,
     stop_timeout: Duration,
     swap_timeout: Option<Duration>,
@@ -99,7 +99,7 @@ impl LocalServiceConfig {
             api_key: None,
             ready_timeout: Duration::from_secs(120),
             probe_timeout: Duration::from_secs(2),
-            recheck: Duration::from_secs(30),
+            unresponsive_after: Some(Duration::from_secs(120)),
             idle_stop: Duration::ZERO,
             stop_timeout: Duration::from_secs(10),
             swap_timeout: None,
@@ -275,13 +275,25 @@ impl LocalServiceConfig {
         self
     }
 
-    /// Probes again before a request if the server has not answered anything for so long; 30 s by
-    /// default.
+    /// Starts the server again if it is unresponsive: within this time at least three requests ended
+    /// without an answer, none was answered, and its processes used less than 1 % of a core meanwhile
+    /// (Linux; elsewhere the requests alone count). 120 s by default; `None`: never.
     ///
-    /// While there are leases, no probe is sent. Zero is refused.
+    /// A request that takes long is no sign of that, and neither is a silent server without requests. While
+    /// a lease is out, nothing is stopped. Zero is refused.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// # use std::time::Duration;
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server");
+    /// let config = config.unresponsive_after(Duration::from_secs(600));
+    /// let config = config.unresponsive_after(None); // never
+    /// ```
     #[must_use]
-    pub fn recheck(mut self, duration: Duration) -> Self {
-        self.recheck = duration;
+    pub fn unresponsive_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.unresponsive_after = time.into();
         self
     }
 
@@ -407,7 +419,7 @@ impl fmt::Debug for LocalServiceConfig {
             .field("api_key", &self.api_key.as_ref().map(|_| "[redacted]"))
             .field("ready_timeout", &self.ready_timeout)
             .field("probe_timeout", &self.probe_timeout)
-            .field("recheck", &self.recheck)
+            .field("unresponsive_after", &self.unresponsive_after)
             .field("idle_stop", &self.idle_stop)
             .field("stop_timeout", &self.stop_timeout)
             .field("swap_timeout", &self.swap_timeout)

@@ -14,7 +14,7 @@
 
 pub(crate) mod process;
 
-use std::{fmt, future::Future, io, net::SocketAddr};
+use std::{fmt, future::Future, io, net::SocketAddr, time::Duration};
 
 use crate::{config::Settings, error::Problem};
 
@@ -47,6 +47,9 @@ pub(crate) trait Launcher: Clone + Send + Sync + 'static {
     ///
     /// Dropping the future has no effect.
     fn holder(&self, port: u16) -> impl Future<Output = Option<u32>> + Send + use<Self>;
+
+    /// What a process has used of the CPU so far, where the system tells.
+    fn cpu_time_of(&self, pid: u32) -> Option<Duration>;
 }
 
 /// An instance that was started. Dropping it kills all of its processes at once.
@@ -61,6 +64,9 @@ pub(crate) trait Running: Send + 'static {
     /// Resolves when no process of the instance is left. It ends none: see
     /// [`terminate`](Self::terminate) and [`kill`](Self::kill). Cancel safe.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// What the processes of the instance have used of the CPU so far, where the system tells.
+    fn cpu_time(&self) -> Option<Duration>;
 
     /// Whether the service's process runs, asked of the system now. `false` may be known some time
     /// before [`ended`](Self::ended) resolves.

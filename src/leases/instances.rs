@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -22,11 +25,13 @@ const KEPT: usize = 8;
 pub(crate) struct Instances {
     epoch: Instant,
     pub(crate) leases: LeaseCount,
-    /// The last lease has ended, and the supervisor wants to know.
+    /// The last lease has ended, or a request without an answer has, and the supervisor wants to know.
     pub(crate) idle: Notify,
     /// Wakes the requests that use an instance when it is over.
     pub(crate) over: Wakers,
     past: Mutex<VecDeque<(u64, PastInstance)>>,
+    /// Requests that ended without an answer since the supervisor last asked.
+    unanswered: AtomicU32,
 }
 
 /// How an instance ended.
@@ -54,6 +59,7 @@ impl Instances {
             idle: Notify::new(),
             over: Wakers::default(),
             past: Mutex::default(),
+            unanswered: AtomicU32::new(0),
         }
     }
 
@@ -70,8 +76,33 @@ impl Instances {
 
     #[inline]
     pub(crate) fn give_back(&self, instance: u64, outcome: Outcome) {
+        if outcome == Outcome::Unanswered {
+            self.note_unanswered(instance);
+        }
         if self.leases.give_back(instance, outcome, || self.now()) {
             self.idle.notify_one();
+        }
+    }
+
+    #[cold]
+    fn note_unanswered(&self, instance: u64) {
+        if self.leases.word().instance() == instance {
+            self.unanswered.fetch_add(1, Relaxed);
+            self.idle.notify_one();
+        }
+    }
+
+    /// How many requests ended without an answer since the last call.
+    pub(crate) fn take_unanswered(&self) -> u32 {
+        self.unanswered.swap(0, Relaxed)
+    }
+
+    /// When a request was last answered.
+    pub(crate) fn answered(&self) -> Time {
+        if self.leases.word().was_answered() {
+            self.now()
+        } else {
+            self.leases.alive_since()
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) enum Action {
         /// An answer counts only if our process gave it: the address refused before it was started.
         own: bool,
     },
+    /// Open a connection to the address, and send nothing; answered by `Knocked`.
+    Knock,
     /// Start the process; answered by `Spawned` or `SpawnFailed`, later by `Exited`.
     Spawn,
     /// TERM and CONT to the group; `Gone` follows if that is enough.
@@ -43,9 +45,9 @@ pub(crate) enum Action {
     CloseIfIdle,
     /// The instance is over; the leases that are out count no more.
     End(InstanceEnd),
-    /// Make the next request ask for a probe.
+    /// Make the next request ask whether the server is still there.
     Suspect,
-    /// The server was seen alive.
+    /// The server is there: leases can be taken without asking again.
     Trust,
     /// Answered by `Leases`; if leases are out, again when the last one has ended.
     ReadLeases,
@@ -75,9 +77,10 @@ pub(crate) enum StopReason {
     Idle,
     NotReady,
     Rejected,
+    Refuses,
     Retired,
     Swap,
-    Unhealthy,
+    Unresponsive,
 }
 
 impl StopReason {
@@ -89,9 +92,10 @@ impl StopReason {
             Self::Idle => "idle",
             Self::NotReady => "not ready",
             Self::Rejected => "rejected",
+            Self::Refuses => "refuses",
             Self::Retired => "retired",
             Self::Swap => "swap",
-            Self::Unhealthy => "unhealthy",
+            Self::Unresponsive => "unresponsive",
         }
     }
 }

@@ -1,16 +1,17 @@
 //! An external server serves requests: it is looked after less than an owned one, and never stopped.
 //!
-//! A peer's server can be used safely only while the peer knows of the use. So that the use can end, leases are taken
-//! without a check for at most [`TRUST`] after a probe; the next request begins a check, which renews the use first.
+//! Nothing reports its end. So leases are taken without a look for at most [`TRUST`] after the last sign of life; the
+//! next request begins a check: one connection to the address, with no request on it. A peer's server can be used safely
+//! only while the peer knows of the use, so the check renews that first, and between checks the use can end.
 
 use std::time::Duration;
 
 use super::{
-    Action, Claim, Common, InstanceEnd, Leases, Ownership, Sight, Stage, Time, pause,
-    suspicion::{Suspicion, Verdict},
+    Action, Claim, Common, InstanceEnd, Leases, Ownership, Stage, Time, Unanswered, pause,
+    silence::{self, Silence},
 };
 
-/// How long an external server is trusted after a sign of life: nothing reports its end.
+/// How long an external server is trusted after a sign of life.
 const TRUST: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +22,13 @@ pub(crate) struct Borrowing {
     pub(crate) use_until: Option<Time>,
     /// When to read the leases. Without it, the end of the last lease wakes the driver.
     pub(crate) quiet_until: Option<Time>,
-    pub(crate) suspicion: Suspicion,
+    /// The next request has to ask, since no lease can be taken without.
+    pub(crate) is_suspect: bool,
+    /// When a check last showed that the server is there.
+    pub(crate) trusted_at: Time,
+    /// When the check under way began.
+    pub(crate) checks_since: Option<Time>,
+    pub(crate) silence: Option<Silence>,
     /// The peer has closed its server to this program.
     pub(crate) lost: bool,
     pub(crate) closing: Option<Closing>,
@@ -55,7 +62,10 @@ impl Borrowing {
             uses_peer,
             use_until: uses_peer.then(|| cx.now + TRUST),
             quiet_until: None,
-            suspicion: Suspicion::none(cx),
+            is_suspect: false,
+            trusted_at: cx.now,
+            checks_since: None,
+            silence: None,
             lost: false,
             closing: None,
         }
@@ -72,9 +82,10 @@ impl Borrowing {
         if self.closing.is_some() {
             return Stage::Borrowing(self);
         }
-        if !suspect || self.suspicion.was_just_checked(cx) {
+        if !suspect {
             cx.grant_all();
-        } else if self.suspicion.begin_check(cx) {
+        } else if self.checks_since.is_none() {
+            self.checks_since = Some(cx.now);
             let after = Duration::ZERO;
             cx.act(Action::RenewUse { after });
         }
@@ -83,13 +94,13 @@ impl Borrowing {
 
     /// Whose server it is by now.
     pub(super) fn renewed(mut self, claim: Claim, cx: &mut Common) -> Stage {
-        if !self.suspicion.is_checking() {
+        if self.checks_since.is_none() {
             return Stage::Borrowing(self);
         }
         match claim {
             Claim::Guest { open: true } | Claim::Free => {
                 self.uses_peer = claim != Claim::Free;
-                cx.probe(Duration::ZERO);
+                cx.act(Action::Knock);
             }
             Claim::Lost => {
                 self.lost = true;
@@ -100,25 +111,36 @@ impl Borrowing {
         Stage::Borrowing(self)
     }
 
-    /// A probe of a server under suspicion.
-    pub(super) fn probed(mut self, sight: Sight, cx: &mut Common) -> Stage {
-        match self.suspicion.judge(sight, cx) {
-            None => {}
-            Some(Verdict::Lives) => {
-                cx.act(Action::Trust);
-                self.suspicion.dispel(cx);
-                self.use_until = self.uses_peer.then(|| cx.now + TRUST);
-                cx.grant_all();
-                cx.act(Action::ReadLeases);
-            }
-            Some(Verdict::Unclear(after)) => cx.probe(after),
-            Some(Verdict::Dead) => {
-                cx.condemned = self.uses_peer;
-                cx.act(Action::End(InstanceEnd::Died));
-                return cx.rest();
-            }
+    /// What a connection to the address showed.
+    pub(super) fn knocked(mut self, refused: bool, cx: &mut Common) -> Stage {
+        if self.checks_since.take().is_none() {
+            return Stage::Borrowing(self);
+        }
+        if refused {
+            return self.died(cx);
+        }
+        cx.act(Action::Trust);
+        (self.is_suspect, self.trusted_at) = (false, cx.now);
+        self.use_until = self.uses_peer.then(|| cx.now + TRUST);
+        cx.grant_all();
+        cx.act(Action::ReadLeases);
+        Stage::Borrowing(self)
+    }
+
+    /// Requests ended without an answer. Only the owner of a server can replace it: of a peer's that is asked for, and
+    /// only where the system tells that the server does nothing.
+    pub(super) fn unanswered(mut self, news: Unanswered, cx: &mut Common) -> Stage {
+        let is_unresponsive = silence::judge(&mut self.silence, news, cx);
+        if is_unresponsive && news.cpu.is_some() && self.uses_peer {
+            return self.died(cx);
         }
         Stage::Borrowing(self)
+    }
+
+    fn died(self, cx: &mut Common) -> Stage {
+        cx.condemned = self.uses_peer;
+        cx.act(Action::End(InstanceEnd::Died));
+        cx.rest()
     }
 
     pub(super) fn timed_out(mut self, cx: &mut Common) -> Stage {
@@ -142,20 +164,20 @@ impl Borrowing {
         }
         if is_lost {
             // Existing leases keep it from being stopped, and it may be opened again.
-            let since = self.suspicion.check.as_ref().map_or(cx.now, |it| it.since);
+            let since = self.checks_since.unwrap_or(cx.now);
             let after = pause(cx.now.saturating_sub(since));
             cx.act(Action::RenewUse { after });
-        } else if self.closing.is_none() && !self.suspicion.is_checking() {
+        } else if self.closing.is_none() && self.checks_since.is_none() {
             self.distrust(leases, cx);
         }
         Stage::Borrowing(self)
     }
 
     fn distrust(&mut self, leases: Leases, cx: &mut Common) {
-        let silent_at = leases.alive_since + cx.policy.recheck.min(TRUST);
+        let silent_at = leases.alive_since.max(self.trusted_at) + TRUST;
         let recheck_at = self.use_until.map_or(silent_at, |it| it.min(silent_at));
-        if !self.suspicion.is_raised && recheck_at <= cx.now {
-            self.suspicion.is_raised = true;
+        if !self.is_suspect && recheck_at <= cx.now {
+            self.is_suspect = true;
             cx.act(Action::Suspect);
         }
         self.use_until = self.use_until.filter(|until| cx.now < *until);
@@ -163,7 +185,7 @@ impl Borrowing {
             self.uses_peer = false;
             cx.act(Action::EndUse);
         }
-        self.quiet_until = if self.suspicion.is_raised {
+        self.quiet_until = if self.is_suspect {
             self.use_until
         } else {
             Some(recheck_at)
@@ -174,7 +196,7 @@ impl Borrowing {
     pub(super) fn close(mut self, limit: Option<Duration>, cx: &mut Common) -> Stage {
         let until = limit.map(|limit| cx.now + limit);
         let former = self.closing.take().and_then(|closing| closing.until);
-        self.suspicion.check = None;
+        self.checks_since = None;
         self.closing = Some(Closing {
             until: [former, until].into_iter().flatten().min(),
         });

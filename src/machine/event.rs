@@ -16,7 +16,8 @@ pub(crate) enum Event {
     Asked {
         waiter: u64,
         ask: Ask,
-        /// The instance is under suspicion: that is why the caller could not take a lease.
+        /// A request has failed, or an external server was not seen for a while: that is why the caller could not
+        /// take a lease.
         suspect: bool,
         leases: usize,
     },
@@ -44,8 +45,11 @@ pub(crate) enum Event {
         foreign: bool,
         /// What exactly it saw, for people.
         detail: String,
-        leases: usize,
     },
+    /// What a connection to the address showed.
+    Knocked { refused: bool },
+    /// Requests ended without an answer.
+    Unanswered(Unanswered),
     /// The process runs.
     Spawned,
     /// The process could not be started.
@@ -123,6 +127,17 @@ pub(crate) struct Exited {
     pub(crate) served: bool,
     /// Its output mentions a taken port.
     pub(crate) port_taken: bool,
+}
+
+/// What is known of requests that ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Unanswered {
+    /// How many there are since the last report.
+    pub(crate) requests: u32,
+    /// When a request was last answered.
+    pub(crate) answered: Time,
+    /// What the processes of the instance have used of the CPU so far, where the system tells.
+    pub(crate) cpu: Option<Duration>,
 }
 
 /// What the lease word says.

@@ -60,8 +60,8 @@ mod phase;
 mod policy;
 mod seen;
 mod serving;
+mod silence;
 mod stopping;
-mod suspicion;
 mod waiters;
 
 pub(crate) use self::{
@@ -71,7 +71,7 @@ pub(crate) use self::{
     claiming::Claiming,
     common::Common,
     drive::{Effects, drive},
-    event::{Ask, Claim, Event, Exited, Leases, Time, Want},
+    event::{Ask, Claim, Event, Exited, Leases, Time, Unanswered, Want},
     inspecting::{Inspecting, Standing},
     journal::Journal,
     loading::{Loading, Spawning},
@@ -153,14 +153,21 @@ impl Machine {
         of_stage.into_iter().chain(of_answers).min()
     }
 
-    /// Whether a probe, or a renewed use, is of use; one under way is dropped when it is not.
+    /// Whether a probe is of use; one under way is dropped when it is not.
     pub(crate) fn is_probing(&self) -> bool {
         match &self.stage {
             Stage::Inspecting(it) => it.is_probing(),
             Stage::Loading(it) => !it.dying,
             Stage::AwaitingPort(_) => true,
-            Stage::Serving(it) => it.suspicion.is_checking(),
-            Stage::Borrowing(it) => it.suspicion.is_checking(),
+            _ => false,
+        }
+    }
+
+    /// Whether a check of an instance that was ready is of use; one under way is dropped when it is not.
+    pub(crate) fn is_checking(&self) -> bool {
+        match &self.stage {
+            Stage::Serving(it) => it.knocks,
+            Stage::Borrowing(it) => it.checks_since.is_some(),
             _ => false,
         }
     }
@@ -175,6 +182,7 @@ impl Machine {
         let matters = matches!(
             event,
             Event::Asked { .. }
+                | Event::Knocked { .. }
                 | Event::Probed { .. }
                 | Event::BodyEnded { .. }
                 | Event::Claim(Claim::Uncontested)
@@ -241,7 +249,8 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
                 suspect, leases, ..
             },
         ) => it.asked(suspect, leases, cx),
-        (Stage::Serving(it), Event::Probed { sight, leases, .. }) => it.probed(sight, leases, cx),
+        (Stage::Serving(it), Event::Knocked { refused }) => it.knocked(refused, cx),
+        (Stage::Serving(it), Event::Unanswered(news)) => it.unanswered(news, cx),
         (Stage::Serving(it), Event::Leases(leases)) => it.counted(leases, cx),
         (Stage::Serving(it), Event::Closed) => it.closed(cx),
         (Stage::Serving(it), Event::Claim(Claim::Contested)) => it.make_way(cx),
@@ -254,7 +263,8 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
         // An external server.
         (Stage::Borrowing(it), Event::Asked { suspect, .. }) => it.asked(suspect, cx),
         (Stage::Borrowing(it), Event::Claim(claim)) => it.renewed(claim, cx),
-        (Stage::Borrowing(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
+        (Stage::Borrowing(it), Event::Knocked { refused }) => it.knocked(refused, cx),
+        (Stage::Borrowing(it), Event::Unanswered(news)) => it.unanswered(news, cx),
         (Stage::Borrowing(it), Event::Leases(leases)) => it.counted(leases, cx),
         (Stage::Borrowing(it), Event::BodyEnded { body }) => it.body_ended(body, cx),
         (Stage::Borrowing(it), Event::Tick) => it.timed_out(cx),

@@ -13,7 +13,8 @@ pub(crate) struct Policy {
     pub(crate) stop_timeout: Duration,
     /// `None`: a start continues when its last waiter has left.
     pub(crate) abandon_grace: Option<Duration>,
-    pub(crate) recheck: Duration,
+    /// `None`: a server is never called unresponsive.
+    pub(crate) unresponsive_after: Option<Duration>,
 }
 
 impl Policy {
@@ -27,7 +28,7 @@ impl Policy {
             idle_stop: longer(self.idle_stop, other.idle_stop),
             stop_timeout: self.stop_timeout.max(other.stop_timeout),
             abandon_grace: longer(self.abandon_grace, other.abandon_grace),
-            recheck: self.recheck.max(other.recheck),
+            unresponsive_after: longer(self.unresponsive_after, other.unresponsive_after),
         }
     }
 }

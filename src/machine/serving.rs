@@ -1,11 +1,11 @@
-//! An owned instance serves requests: idleness, suspicion, making way for another service.
+//! An owned instance serves requests: idleness, silence, making way for another service.
 
 use std::time::Duration;
 
 use super::{
-    Action, AfterGone, Common, Exited, InstanceEnd, Leases, Ownership, Sight, Stage, StopReason,
-    Time,
-    suspicion::{Suspicion, Verdict},
+    Action, AfterGone, Common, Exited, InstanceEnd, Leases, Ownership, Stage, StopReason, Time,
+    Unanswered,
+    silence::{self, Silence},
 };
 
 /// An instance that has been healthy for so long is no failed one, however it ends.
@@ -18,7 +18,11 @@ pub(crate) struct Serving {
     pub(crate) proven_at: Time,
     /// When to read the leases. Without it, the end of the last lease wakes the driver.
     pub(crate) quiet_until: Option<Time>,
-    pub(crate) suspicion: Suspicion,
+    /// A request has failed, and a connection to the address is under way.
+    pub(crate) knocks: bool,
+    pub(crate) silence: Option<Silence>,
+    /// Why it is stopped as soon as no lease is out.
+    pub(crate) condemned: Option<StopReason>,
     pub(crate) closing: Option<Closing>,
     /// The process has ended, and `Exited` is about to say how. Requests and bodies wait for that.
     pub(crate) dying: bool,
@@ -41,7 +45,9 @@ impl Serving {
             port_was_free,
             proven_at: cx.now + PROVEN,
             quiet_until: None,
-            suspicion: Suspicion::none(cx),
+            knocks: false,
+            silence: None,
+            condemned: None,
             closing: None,
             dying: false,
             bodies: Vec::new(),
@@ -65,44 +71,41 @@ impl Serving {
             return Stage::Serving(self);
         }
         // Leases protect an owned instance: a request fares no better if the server is stopped under them.
-        if !suspect || leases > 0 || self.suspicion.was_just_checked(cx) {
+        if !suspect || leases > 0 {
             cx.grant_all();
-        } else if self.suspicion.begin_check(cx) {
-            cx.probe(Duration::ZERO);
+        } else if !self.knocks {
+            self.knocks = true;
+            cx.act(Action::Knock);
         }
         Stage::Serving(self)
     }
 
-    /// A probe of an instance under suspicion.
-    pub(super) fn probed(mut self, sight: Sight, leases: usize, cx: &mut Common) -> Stage {
-        if self.dying {
+    /// What a connection to the address showed, after a request has failed.
+    pub(super) fn knocked(mut self, refused: bool, cx: &mut Common) -> Stage {
+        if !std::mem::take(&mut self.knocks) || self.dying {
             return Stage::Serving(self);
         }
-        match self.suspicion.judge(sight, cx) {
-            None => {}
-            Some(Verdict::Lives) => {
-                cx.act(Action::Trust);
-                self.suspicion.dispel(cx);
-                Self::checked(cx);
-            }
-            Some(_) if leases > 0 => self.end_check(cx),
-            Some(Verdict::Unclear(after)) => cx.probe(after),
-            Some(Verdict::Dead) => {
-                self.suspicion.condemn();
-                cx.act(Action::CloseIfIdle);
-            }
+        if refused {
+            self.condemned = Some(StopReason::Refuses);
+            cx.act(Action::CloseIfIdle);
+        } else {
+            cx.act(Action::Trust);
+            cx.grant_all();
+            cx.act(Action::ReadLeases);
         }
         Stage::Serving(self)
     }
 
-    fn end_check(&mut self, cx: &mut Common) {
-        self.suspicion.end_check(cx);
-        Self::checked(cx);
-    }
-
-    fn checked(cx: &mut Common) {
-        cx.grant_all();
-        cx.act(Action::ReadLeases);
+    /// Requests ended without an answer.
+    pub(super) fn unanswered(mut self, news: Unanswered, cx: &mut Common) -> Stage {
+        let is_unresponsive = silence::judge(&mut self.silence, news, cx);
+        if is_unresponsive && self.closing.is_none() && !self.dying {
+            self.condemned = Some(StopReason::Unresponsive);
+            cx.act(Action::ReadLeases);
+        } else if !is_unresponsive && self.condemned == Some(StopReason::Unresponsive) {
+            self.condemned = None;
+        }
+        Stage::Serving(self)
     }
 
     pub(super) fn timed_out(mut self, cx: &mut Common) -> Stage {
@@ -131,12 +134,12 @@ impl Serving {
                 Stage::Serving(self)
             };
         }
-        if self.suspicion.is_condemned() {
-            if leases.out == 0 {
-                cx.act(Action::CloseIfIdle);
-            } else {
-                self.end_check(cx);
-            }
+        if self.condemned.is_some() && leases.out == 0 {
+            cx.act(Action::CloseIfIdle);
+        } else if self.condemned == Some(StopReason::Refuses) {
+            // A lease protects it, and that of another request would fare no better.
+            self.condemned = None;
+            cx.grant_all();
         } else if cx.waiters.is_empty() {
             self.look_for_idleness(leases, cx);
         }
@@ -153,22 +156,12 @@ impl Serving {
         if idle_at.is_some_and(|idle_at| idle_at <= cx.now) {
             return cx.act(Action::CloseIfIdle);
         }
-        let recheck_at = leases.alive_since + cx.policy.recheck;
-        if !self.suspicion.is_raised && recheck_at <= cx.now {
-            self.suspicion.is_raised = true;
-            cx.act(Action::Suspect);
-        }
-        let recheck_at = (!self.suspicion.is_raised).then_some(recheck_at);
-        self.quiet_until = [idle_at, recheck_at].into_iter().flatten().min();
+        self.quiet_until = idle_at;
     }
 
     /// The lease word is closed, and no lease is out.
     pub(super) fn closed(self, cx: &mut Common) -> Stage {
-        let reason = if self.suspicion.is_condemned() {
-            StopReason::Unhealthy
-        } else {
-            StopReason::Idle
-        };
+        let reason = self.condemned.unwrap_or(StopReason::Idle);
         self.leave(reason, cx)
     }
 
@@ -189,7 +182,7 @@ impl Serving {
     /// Gives out no new leases; existing ones may end, at most until the limit has passed.
     fn closed_for(mut self, reason: StopReason, limit: Option<Duration>, cx: &mut Common) -> Self {
         let until = limit.map(|limit| cx.now + limit);
-        self.suspicion.check = None;
+        self.knocks = false;
         self.closing = Some(match self.closing.take() {
             // It is retired for good, and in time, even if another service wants the address meanwhile.
             Some(closing) if closing.reason == StopReason::Retired => Closing {
@@ -207,8 +200,6 @@ impl Serving {
         let makes_way = |closing: &Closing| closing.reason == StopReason::Swap;
         if self.closing.as_ref().is_some_and(makes_way) {
             self.closing = None;
-            // To reopen is to trust: a silence that continues is noticed again.
-            self.suspicion.is_raised = false;
             cx.act(Action::Reopen(Ownership::Owned));
             if !self.dying {
                 cx.grant_all();
@@ -221,7 +212,7 @@ impl Serving {
     /// No lease is out and none can be taken.
     fn leave(self, reason: StopReason, cx: &mut Common) -> Stage {
         // An instance that nobody had to cut off has proved good.
-        if reason != StopReason::Unhealthy {
+        if !matches!(reason, StopReason::Refuses | StopReason::Unresponsive) {
             cx.backoff.forgive();
         }
         Stage::stopping(reason, InstanceEnd::Idle, self.port_was_free, cx)

@@ -86,8 +86,8 @@ impl LocalService {
 
     /// Takes a lease if the server is ready. Never waits, probes or starts anything.
     ///
-    /// `None` also if the server has not answered for so long
-    /// ([`recheck`](crate::LocalServiceConfig::recheck)) that it is probed before the next use.
+    /// `None` also right after a request has failed, and for an external server that was silent for a second:
+    /// the next use then begins with a look whether the server is still there.
     #[must_use]
     pub fn try_acquire(&self) -> Option<Lease> {
         let instance = self.handle.take()?;

@@ -19,7 +19,7 @@ use crate::{
     leases::{Grant, Instances, word::Word},
     machine::{
         Action, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
-        StopReason, Want,
+        StopReason, Unanswered, Want,
     },
     probe::Answer,
 };
@@ -64,6 +64,7 @@ impl<B: Backend> Effects for Driver<B> {
             Action::RenewUse { after } => self.address.renew(after),
             Action::EndUse => self.address.peers.stop_using(self.idle_for()),
             Action::Probe { handle, after, own } => self.probe(handle, after, own),
+            Action::Knock => self.knock(),
             Action::Spawn => return Ok(self.spawn()),
             Action::Terminate(reason) => self.terminate(reason),
             Action::Kill => {
@@ -97,7 +98,6 @@ impl<B: Backend> Effects for Driver<B> {
                 self.instances.leases.update(Word::suspect);
             }
             Action::Trust => {
-                self.instances.leases.seen_alive(self.instances.now());
                 self.instances.leases.update(Word::trust);
             }
             Action::ReadLeases => return Ok(Some(self.read_leases())),
@@ -114,6 +114,9 @@ impl<B: Backend> Effects for Driver<B> {
     fn done(&mut self, machine: &Machine) {
         if !machine.is_probing() {
             self.work.probe = None;
+        }
+        if !machine.is_checking() {
+            self.work.knock = None;
             self.address.stop_renewing();
         }
         let rests = matches!(machine.phase(), Phase::Stopped | Phase::Failed);
@@ -138,6 +141,27 @@ impl<B: Backend> Driver<B> {
             idle_since,
             alive_since,
         })
+    }
+
+    /// Requests that ended without an answer since the last call, if there are any.
+    pub(super) fn unanswered(&self) -> Option<Event> {
+        let requests = self.instances.take_unanswered();
+        let cpu = || match &self.work.process {
+            Some(process) => process.cpu_time(),
+            None => self.backend.cpu_time_of(self.report.holder()?),
+        };
+        (requests > 0).then(|| {
+            Event::Unanswered(Unanswered {
+                requests,
+                answered: self.instances.answered(),
+                cpu: cpu(),
+            })
+        })
+    }
+
+    fn knock(&mut self) {
+        let target = self.last.settings.target.clone();
+        self.work.knock = Some(Box::pin(self.backend.refuses(target)));
     }
 
     fn idle_for(&self) -> Duration {

@@ -102,7 +102,14 @@ impl<B: Backend> Supervisor<B> {
             Woken::Probed(probe) => self.probed(probe),
             Woken::Spawned(spawned) => self.spawned(spawned),
             Woken::FoundHolder(pid) => self.driver.found_holder(pid, &self.machine),
+            Woken::Knocked(refused) => {
+                self.driver.work.knock = None;
+                self.take(Event::Knocked { refused });
+            }
             Woken::LeasesEnded => {
+                if let Some(unanswered) = self.driver.unanswered() {
+                    self.take(unanswered);
+                }
                 let leases = self.driver.read_leases();
                 self.take(leases);
             }
@@ -176,7 +183,6 @@ impl<B: Backend> Supervisor<B> {
             sight: probe.sight(),
             foreign: probe.stranger.is_some(),
             detail: probe.to_string(),
-            leases: self.leases_out(),
         });
     }
 

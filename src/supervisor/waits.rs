@@ -18,10 +18,12 @@ pub(super) enum Woken<R> {
     Gone,
     Claim(Claim),
     Probed(Probe),
+    /// Whether the address refuses.
+    Knocked(bool),
     Spawned(Result<R, LaunchError>),
     /// The process of an external server, where the system tells.
     FoundHolder(Option<u32>),
-    /// The last lease has ended, here or in a peer.
+    /// The last lease has ended, here or in a peer, or a request without an answer has.
     LeasesEnded,
     Deadline,
 }

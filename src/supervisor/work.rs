@@ -14,6 +14,8 @@ pub(super) struct Work<R> {
     pub(super) exit_told: bool,
     pub(super) spawn: Option<Pending<Result<R, LaunchError>>>,
     pub(super) probe: Option<Pending<Probe>>,
+    /// A connection to the address, to see whether it refuses.
+    pub(super) knock: Option<Pending<bool>>,
     /// A look for the process of an external server.
     pub(super) holder: Option<Pending<Option<u32>>>,
     /// Continues beside the events, and answers callers itself.
@@ -27,6 +29,7 @@ impl<R: Running> Work<R> {
             exit_told: false,
             spawn: None,
             probe: None,
+            knock: None,
             holder: None,
             background: JoinSet::new(),
         }
@@ -39,6 +42,7 @@ impl<R: Running> Work<R> {
             exit_told,
             spawn,
             probe,
+            knock,
             holder,
             ..
         } = self;
@@ -47,6 +51,7 @@ impl<R: Running> Work<R> {
             woken = of_process(process.as_mut(), *exit_told) => woken,
             spawned = pending(spawn.as_mut()) => Woken::Spawned(spawned),
             probed = pending(probe.as_mut()) => Woken::Probed(probed),
+            refused = pending(knock.as_mut()) => Woken::Knocked(refused),
             found = pending(holder.as_mut()) => Woken::FoundHolder(found),
         }
     }

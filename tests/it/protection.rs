@@ -44,8 +44,7 @@ async fn at_once<F: Future>(request: F) -> F::Output {
 /// while suspicion is raised again and again. Other requests are served meanwhile.
 async fn a_stream_outlasts(health: &str) {
     let it = Setup::configured(&format!("health {health}"), Fixture::new(), |config| {
-        let recheck = Duration::from_millis(50);
-        config.recheck(recheck).probe_timeout(4 * recheck)
+        config.probe_timeout(Duration::from_millis(200))
     });
     let client = ensured(&it.service, losing(hyper_client()));
 
@@ -89,9 +88,8 @@ async fn a_silent_probe_ends_no_stream() {
 #[tokio::test]
 async fn a_lease_by_hand_protects_as_well() {
     let it = Setup::configured("a lease by hand", Fixture::new(), |config| {
-        let recheck = Duration::from_millis(50);
-        let config = config.recheck(recheck).probe_timeout(4 * recheck);
-        config.idle_stop(2 * recheck)
+        let config = config.probe_timeout(Duration::from_millis(200));
+        config.idle_stop(Duration::from_millis(100))
     });
     let lease = within("a lease", it.service.acquire()).await.unwrap();
     assert_eq!(it.get("/set-health/503").await.status(), 204);

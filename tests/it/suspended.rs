@@ -19,7 +19,7 @@ fn sleep_through(seconds: &str) {
 #[ignore = "run by the test below, in a process that can be stopped"]
 fn plays_a_program_that_is_suspended() {
     let fixture = Fixture::new();
-    let config = fixture.config().idle_stop(ms(500)).recheck(ms(100));
+    let config = fixture.config().idle_stop(ms(500));
     let service = fixture.configured("slept", config);
     let lease = block_on(service.acquire()).unwrap();
     let before = fixture.requests().len();

@@ -1,10 +1,10 @@
-//! P12: only suspicion costs a probe; only a dead or silent server without a lease is replaced.
+//! P12: silence is not death. A server is replaced if it has ended, refuses, or answers nothing and does nothing.
 
 use rustix::process::Signal;
 use tower_local_service::{Ownership, Phase};
 
 use crate::support::{
-    Fixture, ask, eventually, get, is_alive, kill, ms, now, send, signal, since, waiting, within,
+    Fixture, ask, eventually, get, is_alive, kill, ms, now, send, signal, since, within,
 };
 
 #[tokio::test]
@@ -33,10 +33,7 @@ async fn a_server_that_does_not_answer_is_replaced_once_no_lease_is_out() {
     ask(&service, &fixture.url("/hello")).await.unwrap();
     let deaf = fixture.starts()[0];
     signal(deaf, Signal::STOP);
-    // The client gives up, so a probe comes before the next request.
     let begun = now();
-    let failed = send(&service, &fixture.url("/hello"), ms(100)).await;
-    assert!(failed.is_err());
     let replaced = within("another server", async {
         loop {
             match send(&service, &fixture.url("/pid"), ms(300)).await {
@@ -48,25 +45,23 @@ async fn a_server_that_does_not_answer_is_replaced_once_no_lease_is_out() {
     drop(replaced.await);
     assert_eq!(fixture.starts().len(), 2);
     assert!(!is_alive(deaf));
-    // Three probes over five seconds: a server that is only busy is not replaced.
-    assert!(since(begun) > ms(4500), "{:?}", since(begun));
+    // Three requests, over a second at least.
+    assert!(since(begun) > ms(1000), "{:?}", since(begun));
 }
 
 #[tokio::test]
 async fn a_server_that_recovers_in_time_is_kept() {
     let fixture = Fixture::new();
-    let service = fixture.configured("busy", fixture.config().probe_timeout(ms(200)));
+    let service = fixture.service("busy");
     ask(&service, &fixture.url("/hello")).await.unwrap();
     let busy = fixture.starts()[0];
-    // Within a second of a probe there is no other.
-    tokio::time::sleep(ms(1100)).await;
     signal(busy, Signal::STOP);
-    let failed = send(&service, &fixture.url("/hello"), ms(100)).await;
-    assert!(failed.is_err());
-    let waits = waiting(&service).await;
+    for _ in 0..2 {
+        let failed = send(&service, &fixture.url("/hello"), ms(300)).await;
+        assert!(failed.is_err());
+    }
     tokio::time::sleep(ms(1000)).await;
     signal(busy, Signal::CONT);
-    drop(within("it is trusted again", waits).await.unwrap());
     let (_, pid) = ask(&service, &fixture.url("/pid")).await.unwrap();
     assert_eq!(pid, busy.to_string());
     assert_eq!(fixture.starts().len(), 1);
@@ -75,8 +70,7 @@ async fn a_server_that_recovers_in_time_is_kept() {
 #[tokio::test]
 async fn an_unhealthy_server_is_not_harmed_while_a_lease_is_out() {
     let fixture = Fixture::new();
-    let config = fixture.config().recheck(ms(50)).probe_timeout(ms(100));
-    let service = fixture.configured("leased", config);
+    let service = fixture.service("leased");
     let lease = service.acquire().await.unwrap();
     get(fixture.port(), "/set-health/500").await.unwrap();
     let pid = fixture.starts()[0];
@@ -96,9 +90,9 @@ async fn an_unhealthy_server_is_not_harmed_while_a_lease_is_out() {
 }
 
 #[tokio::test]
-async fn a_quiet_server_is_asked_before_it_is_trusted_again() {
+async fn a_quiet_server_is_used_without_a_probe() {
     let fixture = Fixture::new();
-    let service = fixture.configured("quiet", fixture.config().recheck(ms(300)));
+    let service = fixture.service("quiet");
     ask(&service, &fixture.url("/hello")).await.unwrap();
     let probes = || {
         let requests = fixture.requests();
@@ -108,15 +102,12 @@ async fn a_quiet_server_is_asked_before_it_is_trusted_again() {
             .count()
     };
     let before = probes();
-    for _ in 0..20 {
+    for _ in 0..3 {
+        tokio::time::sleep(ms(1300)).await;
+        drop(service.try_acquire().expect("it is ready"));
         ask(&service, &fixture.url("/hello")).await.unwrap();
     }
-    assert_eq!(probes(), before, "a warm request costs no probe");
-    // Longer than its recheck, and than the second between two probes.
-    tokio::time::sleep(ms(1300)).await;
-    assert!(service.try_acquire().is_none());
-    ask(&service, &fixture.url("/hello")).await.unwrap();
-    assert_eq!(probes(), before + 1);
+    assert_eq!(probes(), before);
     assert_eq!(fixture.starts().len(), 1);
 }
 

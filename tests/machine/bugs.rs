@@ -69,13 +69,11 @@ fn takes_foreign_answers(machine: &mut Machine, event: Event, now: Time) -> Vec<
         Event::Probed {
             foreign: true,
             detail,
-            leases,
             ..
         } => Event::Probed {
             sight: Sight::Ready,
             foreign: false,
             detail,
-            leases,
         },
         event => event,
     };

@@ -14,7 +14,6 @@ fn probed(sight: Sight) -> Event {
         sight,
         foreign: false,
         detail: String::new(),
-        leases: 0,
     }
 }
 
@@ -87,7 +86,7 @@ fn a_record_comes_through_a_file_unchanged() {
     assert_eq!(format!("{read:?}"), format!("{records:?}"));
 }
 
-/// A start that takes a while, a request, a silence and three strikes.
+/// A start that takes a while, a request, and another one that finds the address refused.
 fn life() -> Vec<(Time, Event)> {
     let ask = Ask {
         handle: 0,
@@ -112,7 +111,7 @@ fn life() -> Vec<(Time, Event)> {
         idle_stop: Some(600 * SEC),
         stop_timeout: 10 * SEC,
         abandon_grace: None,
-        recheck: 30 * SEC,
+        unresponsive_after: Some(120 * SEC),
     };
     let mut life = vec![
         (Time::ZERO, Event::PolicyChanged(policy)),
@@ -129,10 +128,8 @@ fn life() -> Vec<(Time, Event)> {
         (141 * SEC, Event::Tick),
         (141 * SEC, Event::Leases(counted(0))),
         (200 * SEC, asked(1, true)),
-        (202 * SEC, probed(Sight::Silent)),
-        (204_500 * MS, probed(Sight::Silent)),
-        (207 * SEC, probed(Sight::Silent)),
-        (207 * SEC, Event::Closed),
+        (200 * SEC, Event::Knocked { refused: true }),
+        (200 * SEC, Event::Closed),
     ]);
     life
 }

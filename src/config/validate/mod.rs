@@ -83,10 +83,11 @@ impl LocalServiceConfig {
     fn check_limits(&self, refusals: &mut Refusals<'_>) {
         let swap_timeout = self.swap_timeout.unwrap_or_default();
         let abandon_grace = self.abandon_grace.unwrap_or_default();
+        let unresponsive = self.unresponsive_after.unwrap_or(LONGEST);
         for (field, time, least) in [
             ("readyTimeoutMs", self.ready_timeout, "1"),
             ("probeTimeoutMs", self.probe_timeout, "1"),
-            ("recheckMs", self.recheck, "1"),
+            ("unresponsiveMs", unresponsive, "1"),
             ("idleStopMs", self.idle_stop, "0 (never)"),
             ("stopTimeoutMs", self.stop_timeout, "0"),
             ("swapTimeoutMs", swap_timeout, "0"),
@@ -141,7 +142,7 @@ impl LocalServiceConfig {
                 idle_stop: (!self.idle_stop.is_zero()).then_some(self.idle_stop),
                 stop_timeout: self.stop_timeout,
                 abandon_grace: self.abandon_grace,
-                recheck: self.recheck,
+                unresponsive_after: self.unresponsive_after,
             },
             swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
             max_waiters: self.max_waiters,

@@ -394,7 +394,11 @@ type Setter = fn(LocalServiceConfig, Duration) -> LocalServiceConfig;
 const TIMES: [(&str, Setter, bool); 7] = [
     ("readyTimeoutMs", LocalServiceConfig::ready_timeout, false),
     ("probeTimeoutMs", LocalServiceConfig::probe_timeout, false),
-    ("recheckMs", LocalServiceConfig::recheck, false),
+    (
+        "unresponsiveMs",
+        |config, time| config.unresponsive_after(time),
+        false,
+    ),
     ("idleStopMs", LocalServiceConfig::idle_stop, true),
     ("stopTimeoutMs", LocalServiceConfig::stop_timeout, true),
     ("swapTimeoutMs", LocalServiceConfig::swap_timeout, true),
@@ -459,7 +463,7 @@ fn the_defaults_are_those_of_the_table() {
             idle_stop: None,
             stop_timeout: secs(10),
             abandon_grace: None,
-            recheck: secs(30),
+            unresponsive_after: Some(secs(120)),
         }
     );
     assert_eq!(settings.swap_timeout, secs(120));
@@ -480,13 +484,16 @@ fn what_is_set_arrives() {
         .idle_stop(Duration::from_secs(2))
         .stop_timeout(Duration::from_secs(3))
         .abandon_grace(Duration::from_secs(4))
-        .recheck(Duration::from_secs(5))
+        .unresponsive_after(Duration::from_secs(5))
         .stop_detached(false);
     let settings = accepted(&config, BASE);
     assert_eq!(settings.policy.idle_stop, Some(Duration::from_secs(2)));
     assert_eq!(settings.policy.stop_timeout, Duration::from_secs(3));
     assert_eq!(settings.policy.abandon_grace, Some(Duration::from_secs(4)));
-    assert_eq!(settings.policy.recheck, Duration::from_secs(5));
+    assert_eq!(
+        settings.policy.unresponsive_after,
+        Some(Duration::from_secs(5))
+    );
     assert_eq!(settings.swap_timeout, Duration::from_secs(1));
     assert!(!settings.stop_detached);
     let settings = accepted(

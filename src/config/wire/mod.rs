@@ -66,10 +66,10 @@ struct Wire {
     /// How long one request to `healthUrl` may take, in milliseconds. Refused by `OpenClaw`.
     #[cfg_attr(test, schemars(range(min = 1)))]
     probe_timeout_ms: Given<Millis>,
-    /// Asks `healthUrl` again before a request if the server has not answered anything for so long, in
-    /// milliseconds. Refused by `OpenClaw`.
+    /// Starts the server again if, within so many milliseconds, at least three requests ended without an
+    /// answer, none was answered, and it used almost no CPU; null: never. Refused by `OpenClaw`.
     #[cfg_attr(test, schemars(range(min = 1)))]
-    recheck_ms: Given<Millis>,
+    unresponsive_ms: Given<Option<Millis>>,
     /// Stops the process when it has not been used for so long, in milliseconds; 0: never.
     idle_stop_ms: Given<Millis>,
     /// How long the process may take to end after SIGTERM, before SIGKILL, in milliseconds. Refused by
@@ -114,13 +114,16 @@ impl Wire {
         put(&mut config.allow_remote_health, self.allow_remote_health.0);
         put(&mut config.stop_detached, self.stop_detached.0);
         put(
+            &mut config.unresponsive_after,
+            self.unresponsive_ms.0.map(|it| it.map(|it| it.0)),
+        );
+        put(
             &mut config.oom_score_adj,
             self.oom_score_adj.0.map(Into::into),
         );
         for (field, given) in [
             (&mut config.ready_timeout, self.ready_timeout_ms),
             (&mut config.probe_timeout, self.probe_timeout_ms),
-            (&mut config.recheck, self.recheck_ms),
             (&mut config.idle_stop, self.idle_stop_ms),
             (&mut config.stop_timeout, self.stop_timeout_ms),
         ] {

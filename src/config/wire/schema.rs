@@ -38,10 +38,10 @@ fn defaults() -> [(&'static str, serde_json::Value); 9] {
         ("allowRemoteHealth", config.allow_remote_health.into()),
         ("readyTimeoutMs", ms(config.ready_timeout)),
         ("probeTimeoutMs", ms(config.probe_timeout)),
-        ("recheckMs", ms(config.recheck)),
         ("idleStopMs", ms(config.idle_stop)),
         ("stopTimeoutMs", ms(config.stop_timeout)),
         ("abandonGraceMs", config.abandon_grace.map(ms).into()),
+        ("unresponsiveMs", config.unresponsive_after.map(ms).into()),
         ("stopDetached", config.stop_detached.into()),
     ]
 }

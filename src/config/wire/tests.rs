@@ -51,7 +51,7 @@ fn every_key_is_read() {
         "allowRemoteHealth": true,
         "readyTimeoutMs": 1,
         "probeTimeoutMs": 2,
-        "recheckMs": 3,
+        "unresponsiveMs": 3,
         "idleStopMs": 4,
         "stopTimeoutMs": 5,
         "swapTimeoutMs": 6,
@@ -84,7 +84,7 @@ fn every_key_is_read() {
     assert!(config.allow_remote_health);
     assert_eq!(config.ready_timeout, ms(1));
     assert_eq!(config.probe_timeout, ms(2));
-    assert_eq!(config.recheck, ms(3));
+    assert_eq!(config.unresponsive_after, Some(ms(3)));
     assert_eq!(config.idle_stop, ms(4));
     assert_eq!(config.stop_timeout, ms(5));
     assert_eq!(config.swap_timeout, Some(ms(6)));
@@ -113,7 +113,6 @@ fn null_is_refused_but_where_it_means_something() {
         "allowRemoteHealth",
         "readyTimeoutMs",
         "probeTimeoutMs",
-        "recheckMs",
         "idleStopMs",
         "stopTimeoutMs",
         "swapTimeoutMs",
@@ -124,6 +123,12 @@ fn null_is_refused_but_where_it_means_something() {
     }
     assert_eq!(
         with("abandonGraceMs", Value::Null).unwrap().abandon_grace,
+        None
+    );
+    assert_eq!(
+        with("unresponsiveMs", Value::Null)
+            .unwrap()
+            .unresponsive_after,
         None
     );
     assert_eq!(

@@ -116,6 +116,16 @@ impl Running for Process {
         self.group.reap().await;
     }
 
+    fn cpu_time(&self) -> Option<Duration> {
+        let leader = self.group.leader_pid();
+        let members = os::members(self.group.id())?;
+        os::cpu_time(
+            [leader]
+                .into_iter()
+                .chain(members.into_iter().filter(|pid| *pid != leader)),
+        )
+    }
+
     /// On Linux a process that is being torn down counts as ended: it serves no request any more, but
     /// its exit is reported only when its memory is free.
     fn is_alive(&mut self) -> bool {

@@ -51,3 +51,7 @@ pub(super) fn listener(_port: u16, _leader: u32, _group: u32, _cookie: &Cookie) 
 pub(super) fn holder(_port: u16) -> Option<u32> {
     None
 }
+
+pub(super) fn cpu_time(_pids: impl IntoIterator<Item = u32>) -> Option<Duration> {
+    None
+}

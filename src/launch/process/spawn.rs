@@ -68,6 +68,10 @@ impl Launcher for Processes {
     fn holder(&self, port: u16) -> impl Future<Output = Option<u32>> + Send + use<> {
         async move { blocking::begin_or_do(move || os::holder(port)).await.ok()? }
     }
+
+    fn cpu_time_of(&self, pid: u32) -> Option<Duration> {
+        os::cpu_time([pid])
+    }
 }
 
 /// What does not depend on the command.

@@ -85,6 +85,11 @@ impl Word {
         self.0 & SERVED != 0
     }
 
+    /// Whether a lease that got an answer has ended since the count was last zero.
+    pub(crate) fn was_answered(self) -> bool {
+        self.0 & ANSWERED != 0
+    }
+
     /// Whether the supervisor wants to be woken when a lease ends now.
     pub(crate) fn wakes(self) -> bool {
         self.is_last() && self.0 & NOTIFY != 0
@@ -266,7 +271,7 @@ impl LeaseCount {
         self.update(Word::open).instance()
     }
 
-    pub(crate) fn seen_alive(&self, now: Duration) {
+    fn seen_alive(&self, now: Duration) {
         self.alive_since.store(nanos(now), SeqCst);
     }
 

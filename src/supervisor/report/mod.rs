@@ -104,6 +104,10 @@ impl Report {
         self.facts.holder = pid;
     }
 
+    pub(super) fn holder(&self) -> Option<u32> {
+        self.facts.holder
+    }
+
     /// The ownership with what is known of an external server.
     pub(super) fn with_holder(&self, ownership: Ownership) -> Ownership {
         match ownership {
@@ -132,6 +136,9 @@ impl Report {
     /// The first step of a stop is news.
     pub(super) fn stopping(&mut self, reason: StopReason) {
         if !mem::replace(&mut self.facts.is_stopping, true) {
+            if reason == StopReason::Unresponsive {
+                self.trace.unresponsive();
+            }
             self.trace.stopping(reason.as_str());
         }
     }

@@ -98,6 +98,12 @@ impl Trace {
         }
     }
 
+    pub(super) fn unresponsive(&self) {
+        let hint = "requests end without an answer while the server does nothing: it is started again; raise \
+                    `unresponsiveMs` if it needs longer";
+        warn!(target: TARGET, parent: &self.span, hint, "unresponsive");
+    }
+
     pub(super) fn stopping(&self, reason: &str) {
         info!(target: TARGET, parent: &self.span, reason, "stopping");
     }

@@ -53,6 +53,10 @@ pub(super) struct Script {
     pub(super) leaves_others: bool,
     pub(super) listener: Listener,
     pub(super) output: String,
+    /// What the process has used of the CPU.
+    pub(super) cpu: Option<Duration>,
+    /// The process of a server that another program started.
+    pub(super) holder: Option<u32>,
     /// The process that runs, or whose group is not gone.
     process: Option<FakeState>,
     log: Vec<(Instant, What)>,
@@ -74,6 +78,7 @@ struct FakeState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Probed,
+    Knocked,
     Spawned,
     Term,
     Kill,
@@ -98,6 +103,8 @@ impl Fake {
             leaves_others: false,
             listener: Listener::Ours { exposed: None },
             output: String::new(),
+            cpu: Some(Duration::ZERO),
+            holder: None,
             process: None,
             log: Vec::new(),
             next_pid: 1000,
@@ -193,7 +200,11 @@ impl Launcher for Fake {
     }
 
     fn holder(&self, _: u16) -> impl Future<Output = Option<u32>> + Send + use<> {
-        ready(None)
+        ready(self.script().holder)
+    }
+
+    fn cpu_time_of(&self, _: u32) -> Option<Duration> {
+        self.script().cpu
     }
 
     fn launch(
@@ -251,6 +262,16 @@ impl Backend for Fake {
             }
         }
     }
+
+    fn refuses(&self, _: Arc<Target>) -> impl Future<Output = bool> + Send + use<> {
+        let fake = self.clone();
+        async move {
+            fake.note(What::Knocked);
+            let takes = fake.script().probe_takes;
+            sleep(takes).await;
+            fake.sight() == Answer::Refused
+        }
+    }
 }
 
 pub(super) struct FakeProcess {
@@ -298,6 +319,10 @@ impl Running for FakeProcess {
 
     async fn gone(&mut self) {
         self.until(|it| it.gone.then_some(())).await;
+    }
+
+    fn cpu_time(&self) -> Option<Duration> {
+        self.fake.script().cpu
     }
 
     fn is_alive(&mut self) -> bool {

@@ -194,18 +194,3 @@ async fn an_external_server_needs_no_swap() {
     two.acquire().await.unwrap();
     assert_eq!(begun.elapsed(), MS);
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_swap_called_off_does_not_end_the_recheck_after_a_silence() {
-    let config = config().swap_timeout(SEC).recheck(500 * MS);
-    let [(_, one), (_, two)] = rivals(&config);
-    one.start().await.unwrap();
-    // Silent for long enough to ask, and checked too lately for another probe.
-    sleep(600 * MS).await;
-    assert!(one.try_acquire().is_none());
-    let stream = one.acquire().await.unwrap();
-    two.acquire().await.unwrap_err();
-    drop(stream);
-    sleep(501 * MS).await;
-    assert!(one.try_acquire().is_none(), "silent again");
-}

@@ -6,7 +6,7 @@ use crate::bug::NONE;
 fn keeps_all_promises(bounds: &Bounds) {
     match explore(bounds, &NONE) {
         // Fewer, and something keeps the machine from going on.
-        Ok(states) => assert!(states > 10_000, "{states}"),
+        Ok(states) => assert!(states > 5_000, "{states}"),
         Err(Found { violation, path }) => panic!("{violation}:\n{}", path.join("\n")),
     }
 }
@@ -208,6 +208,27 @@ fn with_a_guest_whose_address_a_rival_gets() {
         crashes: 1,
         rivals: 1,
         peers: 3,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_server_that_does_not_answer() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        rounds: 4,
+        silences: 3,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_peers_server_that_does_not_answer() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        rounds: 4,
+        peers: 1,
+        silences: 3,
         ..PEACE
     });
 }

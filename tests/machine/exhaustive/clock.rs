@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::world::{NOW, World};
+use super::{
+    SEC,
+    world::{NOW, World},
+};
 use crate::machine::{Machine, Stage, Time};
 
 /// What is longer ago than all durations of the policy is simply past.
@@ -89,15 +92,16 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
                 shift(time, elapsed);
             }
         }
-        // Not `proven_at` and `next_check`, which are longer than anything that is tried.
+        // Not `proven_at`, which is longer than anything that is tried.
         Stage::Serving(it) => {
             let closing = it.closing.as_mut().and_then(|it| it.until.as_mut());
             for time in it.quiet_until.iter_mut().chain(closing) {
                 shift(time, elapsed);
             }
-            // When a check began says only when to probe again.
-            if let Some(check) = &mut it.suspicion.check {
-                (check.since, check.probed_at) = (NOW, NOW);
+            if let Some(silence) = &mut it.silence {
+                set_begin_back(&mut silence.since, elapsed);
+                // Three requests are as good as more.
+                silence.requests = silence.requests.min(3);
             }
         }
         Stage::Borrowing(it) => {
@@ -107,18 +111,28 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
                 .iter_mut()
                 .chain(closing)
                 .chain(&mut it.use_until)
-                .chain([&mut it.suspicion.next_check])
+                .chain([&mut it.trusted_at])
             {
                 shift(time, elapsed);
             }
-            // When a check began says only when to probe again.
-            if let Some(check) = &mut it.suspicion.check {
-                (check.since, check.probed_at) = (NOW, NOW);
+            // When a check began says only when to renew the use again.
+            it.checks_since.iter_mut().for_each(|it| *it = NOW);
+            if let Some(silence) = &mut it.silence {
+                set_begin_back(&mut silence.since, elapsed);
+                // Three requests are as good as more.
+                silence.requests = silence.requests.min(3);
             }
         }
         Stage::Stopping(it) => shift(&mut it.step_ends, elapsed),
         Stage::AwaitingPort(it) => shift(&mut it.since, elapsed),
     }
+}
+
+/// So that states in which a second has passed are one.
+fn set_begin_back(since: &mut Time, elapsed: Duration) {
+    *since = since
+        .saturating_sub(elapsed)
+        .max(NOW.saturating_sub(2 * SEC));
 }
 
 fn shift(time: &mut Time, elapsed: Duration) {

@@ -59,6 +59,7 @@ impl Effects for World {
                 ensure(visible, "a server was probed that may be stopped meanwhile")?;
                 (self.probing, self.wants_own) = (true, own);
             }
+            Action::Knock => self.knocking = true,
             Action::Spawn => self.spawn()?,
             Action::Terminate(reason) => self.terminate(reason, machine)?,
             Action::Kill => self.kill()?,
@@ -72,10 +73,7 @@ impl Effects for World {
             Action::CloseIfIdle => return Ok(Some(self.close_if_idle())),
             Action::End(end) => self.end(end)?,
             Action::Suspect => self.word = self.word.suspect(),
-            Action::Trust => {
-                self.word = self.word.trust();
-                self.alive_since = self.clock;
-            }
+            Action::Trust => self.word = self.word.trust(),
             Action::ReadLeases => return Ok(Some(self.look())),
             Action::Grant(waiters) => {
                 for waiter in waiters {
@@ -102,7 +100,10 @@ impl Effects for World {
 
     fn done(&mut self, machine: &Machine) {
         if !machine.is_probing() {
-            (self.probing, self.renewing) = (false, false);
+            self.probing = false;
+        }
+        if !machine.is_checking() {
+            (self.renewing, self.knocking) = (false, false);
         }
         self.wants_own &= self.probing;
     }

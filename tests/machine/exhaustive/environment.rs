@@ -1,11 +1,11 @@
 //! What may happen next: everything, in any order.
 
 use super::{
-    Violation,
+    SEC, Violation,
     world::{Address, CLIENTS, Client, NOW, Process, RETIRE_LIMIT, SWAP_TIMEOUT, Stands, World},
 };
 use crate::{
-    machine::{Ask, Claim, Event, Exited, Sight, Stage, Want},
+    machine::{Ask, Claim, Event, Exited, Sight, Unanswered, Want},
     word::Outcome,
 };
 
@@ -27,6 +27,14 @@ pub(super) enum Step {
         foreign: bool,
         /// It is not our process that answers.
         evil: bool,
+    },
+    /// What a connection to the address shows.
+    Knocked {
+        refused: bool,
+    },
+    /// The machine hears of requests that ended without an answer; a second later, or at once.
+    TellUnanswered {
+        later: bool,
     },
     Spawned,
     SpawnFailed,
@@ -62,7 +70,7 @@ pub(super) enum Step {
     TickAndCall(usize),
     /// The same with a peer.
     TickAndLend,
-    /// The pause between two checks is over, or the one after failures.
+    /// The pause after failures is over.
     Pause,
 }
 
@@ -101,6 +109,20 @@ impl World {
         if self.woken {
             steps.push(Step::Wake);
         }
+        if self.unanswered > 0 {
+            steps.push(Step::TellUnanswered { later: false });
+            steps.push(Step::TellUnanswered { later: true });
+        }
+        if self.knocking {
+            // Without a process of ours, another program may listen there, or none.
+            let dead = self.process.is_none_or(|process| process.dead);
+            if dead {
+                steps.push(Step::Knocked { refused: true });
+            }
+            if !dead || self.process.is_none() {
+                steps.push(Step::Knocked { refused: false });
+            }
+        }
         if !self.stop_waits && !self.handles_gone {
             if self.stops > 0 {
                 steps.push(Step::Stop);
@@ -127,17 +149,8 @@ impl World {
             }
         }
         let backs_off = self.machine.common.backoff.not_before > NOW;
-        if self.pauses_checks() || (!is_due && backs_off) {
+        if !is_due && backs_off {
             steps.push(Step::Pause);
-        }
-    }
-
-    /// Too soon for another check of an instance under suspicion.
-    fn pauses_checks(&self) -> bool {
-        match &self.machine.stage {
-            Stage::Serving(it) => it.suspicion.next_check > NOW,
-            Stage::Borrowing(it) => it.suspicion.next_check > NOW,
-            _ => false,
         }
     }
 
@@ -294,6 +307,11 @@ impl World {
                 foreign,
                 evil,
             } => return self.probed(sight, foreign, evil),
+            Step::Knocked { refused } => {
+                self.knocking = false;
+                return self.feed(Event::Knocked { refused });
+            }
+            Step::TellUnanswered { later } => return self.tell_unanswered(later),
             Step::Wake => {
                 self.woken = false;
                 let leases = self.look();
@@ -325,14 +343,8 @@ impl World {
     }
 
     fn pause(&mut self) {
-        match &mut self.machine.stage {
-            Stage::Serving(it) => it.suspicion.next_check = NOW,
-            Stage::Borrowing(it) => it.suspicion.next_check = NOW,
-            _ => {
-                self.clock = self.machine.common.backoff.not_before;
-                self.set_back();
-            }
-        }
+        self.clock = self.machine.common.backoff.not_before;
+        self.set_back();
     }
 
     fn tick_and(&mut self, racer: Option<usize>, lends: bool) -> Result<(), Violation> {
@@ -406,19 +418,33 @@ impl World {
         }
         if outcome == Outcome::Unanswered {
             self.word = word.suspect();
+            self.unanswered += u32::from(self.silences > 0);
+            self.silences = self.silences.saturating_sub(1);
         }
+    }
+
+    /// A server that does nothing.
+    fn tell_unanswered(&mut self, later: bool) -> Result<(), Violation> {
+        let requests = std::mem::take(&mut self.unanswered);
+        let answered = self.alive_since;
+        let now = if later { NOW + SEC } else { NOW };
+        let cpu = Some(std::time::Duration::ZERO);
+        let unanswered = Unanswered {
+            requests,
+            answered,
+            cpu,
+        };
+        self.feed_at(Event::Unanswered(unanswered), now)
     }
 
     fn probed(&mut self, sight: Sight, foreign: bool, evil: bool) -> Result<(), Violation> {
         self.probing = false;
         self.strangers -= u8::from(evil);
         self.impostor = evil;
-        let leases = self.leases_out();
         let fed = self.feed(Event::Probed {
             sight,
             foreign,
             detail: String::new(),
-            leases,
         });
         self.impostor = false;
         fed

@@ -19,6 +19,7 @@ use self::{environment::Step, world::World};
 use crate::bug::Bug;
 
 const MS: Duration = Duration::from_millis(1);
+const SEC: Duration = Duration::from_secs(1);
 
 /// A promise that was broken.
 type Violation = &'static str;
@@ -46,6 +47,8 @@ pub(crate) struct Bounds {
     pub(crate) dismissals: u8,
     /// A body that ends with its connection.
     pub(crate) bodies: u8,
+    /// A request without an answer, of which the machine hears.
+    pub(crate) silences: u8,
     /// More states than that are too many for a test.
     pub(crate) states: usize,
 }
@@ -63,6 +66,7 @@ pub(crate) const PEACE: Bounds = Bounds {
     retirements: 0,
     dismissals: 0,
     bodies: 0,
+    silences: 0,
     states: 2_000_000,
 };
 

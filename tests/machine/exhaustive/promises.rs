@@ -40,6 +40,7 @@ impl World {
     fn somebody_works(&self) -> Result<(), Violation> {
         let works = self.probing
             || self.renewing
+            || self.knocking
             || self.spawning
             || self.woken
             || matches!(self.address, Address::Asked { .. })
@@ -66,7 +67,7 @@ impl World {
             "another waits for an instance that stays open",
         )?;
         let idle = self.word.count() == 0 && !self.lent_seen && !self.woken;
-        let timed = self.machine.deadline().is_some() || self.probing;
+        let timed = self.machine.deadline().is_some() || self.knocking;
         let corpse = self.process.is_some_and(|process| process.dead);
         ensure(!owned || !idle || timed || corpse, "idle without a timer")
     }
@@ -79,7 +80,7 @@ impl World {
             !is_used || self.uses_peer,
             "a lease on a peer's server that the peer does not know of",
         )?;
-        let ends = self.machine.deadline().is_some() || self.probing || self.renewing;
+        let ends = self.machine.deadline().is_some() || self.knocking || self.renewing;
         let held = self.word.count() > 0 || self.woken;
         let negotiates = matches!(self.address, Address::Guest { .. });
         ensure(

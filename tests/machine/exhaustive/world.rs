@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{Bounds, Duration, MS};
+use super::{Bounds, Duration, MS, SEC};
 use crate::{
     bug::Bug,
     machine::{Machine, Policy, Time},
@@ -24,7 +24,7 @@ pub(super) fn policy() -> Policy {
         idle_stop: Some(20 * MS),
         stop_timeout: 10 * MS,
         abandon_grace: Some(10 * MS),
-        recheck: 30 * MS,
+        unresponsive_after: Some(10 * SEC),
     }
 }
 
@@ -102,6 +102,10 @@ pub(super) struct World {
     pub(super) wants_own: bool,
     /// A renewal of the use of a peer's server is under way.
     pub(super) renewing: bool,
+    /// A connection to the address is under way.
+    pub(super) knocking: bool,
+    /// Requests that ended without an answer, which the machine does not know of.
+    pub(super) unanswered: u32,
     pub(super) address: Address,
     /// A peer knows that this program uses its server.
     pub(super) uses_peer: bool,
@@ -144,6 +148,7 @@ pub(super) struct World {
     pub(super) retirements: u8,
     pub(super) dismissals: u8,
     pub(super) bodies: u8,
+    pub(super) silences: u8,
 }
 
 impl Hash for World {
@@ -172,7 +177,14 @@ impl Hash for World {
         self.process.hash(hasher);
         self.address.hash(hasher);
         (self.idle_since, self.alive_since, self.cut_from).hash(hasher);
-        (self.lent, self.peers, self.bodies).hash(hasher);
+        (
+            self.lent,
+            self.peers,
+            self.bodies,
+            self.silences,
+            self.unanswered,
+        )
+            .hash(hasher);
         let flags = [
             common.contested,
             common.condemned,
@@ -182,6 +194,7 @@ impl Hash for World {
             self.probing,
             self.wants_own,
             self.renewing,
+            self.knocking,
             self.uses_peer,
             self.borrowed,
             self.admits,
@@ -226,6 +239,8 @@ impl World {
             probing: false,
             wants_own: false,
             renewing: false,
+            knocking: false,
+            unanswered: 0,
             address: Address::NotOurs,
             uses_peer: false,
             borrowed: false,
@@ -254,6 +269,7 @@ impl World {
             retirements: bounds.retirements,
             dismissals: bounds.dismissals,
             bodies: bounds.bodies,
+            silences: bounds.silences,
         }
     }
 

@@ -153,7 +153,7 @@ impl Promises {
             ),
             StopReason::Retired => retired,
             StopReason::Swap => claim == Standing::Ours { contested: true },
-            StopReason::Idle | StopReason::Unhealthy => {
+            StopReason::Idle | StopReason::Refuses | StopReason::Unresponsive => {
                 matches!(event, Event::Closed | Event::Leases(_))
             }
             StopReason::Exited => process.exited.is_some(),
@@ -161,7 +161,7 @@ impl Promises {
         ensure(sensible, "TERM for no reason")?;
         match reason {
             StopReason::NotReady | StopReason::Rejected => self.failures.add(now),
-            StopReason::Unhealthy => {}
+            StopReason::Refuses | StopReason::Unresponsive => {}
             // A instance that ends in peace.
             _ if process.ended == Some(InstanceEnd::Idle) => self.failures.forgive(),
             _ => {}

@@ -52,6 +52,7 @@ impl Effects for World {
                 (self.probe, self.wants_own) = (Some(self.now + *after), *own);
             }
             Action::RenewUse { .. } => self.renewing = true,
+            Action::Knock => self.knocking = true,
             Action::Open(_) => self.leases.open(self.now),
             Action::Reopen(_) => (self.leases.open, self.leases.suspect) = (true, false),
             Action::Close => {
@@ -81,7 +82,7 @@ impl Effects for World {
                 ensure(is_due || !is_first, "stopped before its idle time")?;
             }
             Action::Suspect => self.leases.suspect = true,
-            Action::Trust => self.leases.trust(self.now),
+            Action::Trust => self.leases.trust(),
             Action::Grant(waiters) => {
                 let wants = self.wants.iter();
                 let leases = wants.filter(|it| waiters.contains(&it.0) && it.1 == Want::Lease);
@@ -94,7 +95,10 @@ impl Effects for World {
 
     fn done(&mut self, machine: &Machine) {
         if !machine.is_probing() {
-            (self.probe, self.renewing) = (None, false);
+            self.probe = None;
+        }
+        if !machine.is_checking() {
+            (self.renewing, self.knocking) = (false, false);
         }
     }
 }
@@ -167,7 +171,7 @@ impl World {
         let Some(idle_stop) = self.promises.policy.idle_stop else {
             return Ok(());
         };
-        let idles = ready && unused && !self.machine.is_probing() && !self.has_ended;
+        let idles = ready && unused && !self.machine.is_checking() && !self.has_ended;
         ensure(
             !idles || self.leases.idle_for(self.now) <= idle_stop,
             "it idles and is not stopped",

@@ -69,6 +69,10 @@ impl Leases {
         std::mem::take(&mut self.seen)
     }
 
+    pub(super) fn answered(&self) -> Time {
+        self.alive_since
+    }
+
     pub(super) fn look(&mut self) -> Told {
         let out = self.count();
         self.touched = false;
@@ -97,9 +101,8 @@ impl Leases {
         };
     }
 
-    pub(super) fn trust(&mut self, now: Time) {
+    pub(super) fn trust(&mut self) {
         self.suspect = false;
-        self.alive_since = now;
     }
 
     pub(super) fn end(&mut self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Leases, Promises, Violation, ensure, promises::Standing};
 use crate::{
     bug::Bug,
-    machine::{Ask, Claim, Event, Exited, Machine, Policy, Record, Sight, Time, Want},
+    machine::{Ask, Claim, Event, Exited, Machine, Policy, Record, Sight, Time, Unanswered, Want},
     word::Outcome,
 };
 
@@ -80,6 +80,10 @@ pub(super) struct World {
     pub(super) wants_own: bool,
     /// A renewal of the use of a peer's server is under way.
     pub(super) renewing: bool,
+    /// A connection to the address is under way.
+    pub(super) knocking: bool,
+    /// Requests that ended without an answer, which the machine does not know of.
+    unanswered: u32,
     /// The process has ended, which the machine was not told yet.
     pub(super) has_ended: bool,
     /// The last lease has ended, and the machine wants to know.
@@ -100,7 +104,7 @@ fn policy(number: u8) -> Policy {
         idle_stop: (!is_set(2)).then_some(10 * SEC),
         stop_timeout: if is_set(4) { Duration::ZERO } else { 4 * SEC },
         abandon_grace: (!is_set(8)).then_some(2 * SEC),
-        recheck: if is_set(16) { 5 * SEC } else { 30 * SEC },
+        unresponsive_after: (!is_set(16)).then_some(60 * SEC),
     }
 }
 
@@ -115,6 +119,8 @@ impl World {
             probe: None,
             wants_own: false,
             renewing: false,
+            knocking: false,
+            unanswered: 0,
             has_ended: false,
             woken: false,
             fed: 0,
@@ -216,6 +222,10 @@ impl World {
             self.feed(Event::Claim(Claim::Owner))
         } else if self.renewing {
             self.renewed(amount)
+        } else if self.knocking {
+            self.knocked(amount.is_multiple_of(4))
+        } else if self.unanswered > 0 {
+            self.tell_unanswered(amount)
         } else if self.has_ended {
             self.exit(false)
         } else if self.promises.spawning {
@@ -237,6 +247,7 @@ impl World {
         let held = self.leases.held();
         if held > 0 {
             let nth = usize::from(amount) % held;
+            self.unanswered += u32::from(outcome == Outcome::Unanswered);
             self.woken |= self.leases.give_back(nth, outcome, self.now);
         }
     }
@@ -293,6 +304,27 @@ impl World {
         }))
     }
 
+    fn knocked(&mut self, refused: bool) -> Result<(), Violation> {
+        self.knocking = false;
+        self.feed(Event::Knocked { refused })
+    }
+
+    /// Some servers do nothing meanwhile, and some are busy.
+    fn tell_unanswered(&mut self, amount: u8) -> Result<(), Violation> {
+        let requests = std::mem::take(&mut self.unanswered);
+        let answered = self.leases.answered();
+        let cpu = match amount % 3 {
+            0 => None,
+            1 => Some(Time::ZERO),
+            _ => Some(self.now),
+        };
+        self.feed(Event::Unanswered(Unanswered {
+            requests,
+            answered,
+            cpu,
+        }))
+    }
+
     /// A body ends with its connection.
     fn body_ends(&mut self) -> Result<(), Violation> {
         if self.leases.count() == 0 {
@@ -319,12 +351,10 @@ impl World {
         // A deadline in between may have made it useless.
         if self.probe == Some(begins) {
             self.probe = None;
-            let leases = self.leases.count();
             self.feed(Event::Probed {
                 sight,
                 foreign,
                 detail: String::new(),
-                leases,
             })?;
         }
         Ok(())
@@ -362,6 +392,8 @@ impl World {
                 self.feed(Event::Claim(Claim::Owner))?;
             } else if self.renewing {
                 self.renewed(2)?;
+            } else if self.knocking {
+                self.knocked(false)?;
             } else if self.has_ended {
                 self.exit(false)?;
             } else if self.promises.spawning {

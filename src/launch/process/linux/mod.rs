@@ -9,7 +9,10 @@ mod stat;
 
 use std::{fs, time::Duration};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::{
+    param::clock_ticks_per_second,
+    process::{Pid, PidfdFlags, Signal, pidfd_open},
+};
 use tokio::{io::unix::AsyncFd, time};
 
 use self::stat::Stat;
@@ -23,6 +26,16 @@ pub(super) use self::{
 pub(super) fn members(group: u32) -> Option<Vec<u32>> {
     let members = processes()?.filter(|pid| is_member(*pid, group));
     Some(members.collect())
+}
+
+/// What these processes have used of the CPU so far; `None` if `/proc` tells of none.
+pub(super) fn cpu_time(pids: impl IntoIterator<Item = u32>) -> Option<Duration> {
+    let ticks = pids.into_iter().filter_map(|pid| Some(Stat::of(pid)?.cpu));
+    let ticks = ticks.reduce(|one, other| one + other)?;
+    let per_second = clock_ticks_per_second().max(1);
+    Some(Duration::from_millis(
+        ticks.saturating_mul(1000) / per_second,
+    ))
 }
 
 /// Whether a process is a living member of a group that another process leads.

@@ -12,6 +12,8 @@ pub(super) struct Stat {
     pub(super) exiting: bool,
     /// In clock ticks after boot.
     pub(super) started: u64,
+    /// In clock ticks: of the process, and of its children that were waited for.
+    pub(super) cpu: u64,
     ended: bool,
     threads: u64,
 }
@@ -31,6 +33,7 @@ impl Stat {
             group: u32::try_from(number(5)?).ok()?,
             exiting: number(9)? & EXITING != 0,
             started: number(22)?,
+            cpu: number(14)? + number(15)? + number(16)? + number(17)?,
             ended: matches!(*fields.first()?, "Z" | "X" | "x"),
             threads: number(20)?,
         })
