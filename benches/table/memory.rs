@@ -23,7 +23,7 @@ pub(crate) fn measure() -> Vec<Row> {
 
 fn service() -> Row {
     let registry = Registry::new();
-    // What is there once for all of them.
+    // What all of them share.
     register(&registry, 0);
     let before = kernel::resident();
     let heap = count(|| (1..=SERVICES).for_each(|n| register(&registry, n)));

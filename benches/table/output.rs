@@ -42,7 +42,7 @@ pub(crate) fn measure() -> Vec<Row> {
     let warm_up = Writer::new(&fixture, "warm-up", "x", 1);
     let one_line = Writer::new(&fixture, "one-line", "x", COPIES);
     let lines = Writer::new(&fixture, "lines", LINE, COPIES);
-    // All that is there once, threads and buffers.
+    // Threads and buffers, which are made once.
     warm_up.drained_by_us();
     kernel::forget_peak();
     let before = kernel::peak();

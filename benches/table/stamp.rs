@@ -12,7 +12,7 @@ pub(crate) fn stamping(fixture: Fixture) -> Fixture {
     fixture.with("--ready-file", file)
 }
 
-/// What it wrote, on the clock of `support::now`. Taken away, so that the next start writes anew.
+/// What it wrote, on the clock of `support::now`. Taken away, so that the next start writes it again.
 pub(crate) fn take_stamp(fixture: &Fixture) -> Duration {
     let file = fixture.path(FILE);
     let read = || fs::read_to_string(&file).ok()?.parse().ok();

@@ -59,7 +59,7 @@ async fn a_stream_outlasts(health: &str) {
     let begun = Instant::now();
     let mut chunks = 0;
     while let Some(chunk) = chunk(&mut stream).await {
-        chunk.expect("the stream goes on");
+        chunk.expect("the stream continues");
         chunks += 1;
         at_once(send(&client, get(&it.fixture.url("/lost"))))
             .await
