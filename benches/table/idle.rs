@@ -11,7 +11,7 @@ use crate::{
     support::{Fixture, block_on, blocking_until, group_of, now, signal, status},
 };
 
-/// How long it is looked whether anything wakes up.
+/// For how long wake-ups are counted.
 const REST: Duration = Duration::from_secs(10);
 /// What is still to be done after a start or stop: up to 2 s for the last answers of a process that has ended.
 const TO_REST: Duration = Duration::from_secs(3);
@@ -73,7 +73,7 @@ fn threads_of_this_crate(service: &LocalService) -> Vec<String> {
     ours
 }
 
-/// How often they have been switched to.
+/// How often these threads have been switched to.
 fn wake_ups(threads: &[String]) -> u64 {
     let fields = ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"];
     let of = |thread: &String| fields.map(|field| status(thread, field));
@@ -104,7 +104,7 @@ fn late_by_us() -> Option<Duration> {
     first_term(&fixture).checked_sub(due)
 }
 
-/// By a thread that does nothing else: what the machine takes, and the fixture to note it.
+/// The same stop by a thread that only sleeps: what the machine and the fixture take themselves.
 fn late_by_hand() -> Duration {
     let fixture = Fixture::new().notes_signals();
     let server = fixture.run_outside();

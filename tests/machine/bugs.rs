@@ -455,7 +455,10 @@ static FOUND_AT_RANDOM: [(&str, Bug); 22] = [
     ),
     ("a rival cuts off leases", machine(cuts_for_rivals)),
     ("no idle timer", machine(sets_no_timer)),
-    ("a waiter that is answered waits on", machine(answers_twice)),
+    (
+        "a waiter that is answered still waits",
+        machine(answers_twice),
+    ),
     (
         "the pause is that of one failure less",
         machine(pauses_too_short),
@@ -471,9 +474,9 @@ static FOUND_AT_RANDOM: [(&str, Bug); 22] = [
     ("half of the idle time", machine(halves_idle_time)),
     ("that it served does not count", machine(forgets_service)),
     ("a lost port respawns forever", machine(respawns_forever)),
-    ("a shut-down sends all away", machine(dismisses_all)),
+    ("a shutdown fails all waiters", machine(dismisses_all)),
     (
-        "a start that nobody waits for is not abandoned",
+        "a start that no caller waits for is not abandoned",
         machine(never_abandons),
     ),
     ("the address is kept", machine(keeps_address)),
