@@ -22,12 +22,12 @@ use http_body::Body;
 use tower::Service;
 use tower_local_service::{LocalService, LocalServiceConfig, Registry};
 
-/// 5 % more than at the last look. If you make it faster, lower it.
+/// 5 % more than were counted last. If you make the layer faster, lower it.
 const MOST: u64 = 778;
 /// The same where the answer and its body are pending once.
 const MOST_LATE: u64 = 1141;
 
-/// A server that runs, as the layer knows it.
+/// A service whose server runs.
 fn running() -> LocalService {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
@@ -47,7 +47,7 @@ fn running() -> LocalService {
     service
 }
 
-/// The first request makes room that all others use again.
+/// A client that has sent one request: the first one allocates what all others use again.
 fn used<S, B>(mut client: S) -> S
 where
     S: Service<(), Response = Response<B>, Error: fmt::Debug>,

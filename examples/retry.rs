@@ -38,7 +38,10 @@ async fn main() -> Result<(), BoxError> {
         let status = response.status();
         response.into_body().collect().await?;
 
-        let pid = service.status().pid.ok_or("no process of ours")?;
+        let pid = service
+            .status()
+            .pid
+            .ok_or("no process that this program started")?;
         println!("{round}: {status}, from process {pid}");
         // The next request may be sent before anybody knows.
         Command::new("kill")

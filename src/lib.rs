@@ -54,7 +54,8 @@
 //! - a [`Providers`](provider::Providers): all servers of a configuration file, each for the URLs under
 //!   its base URL.
 //!
-//! With feature `reqwest`, a `reqwest::Client` (0.13) is such a client, too.
+//! With feature `reqwest`, a `reqwest::Client` (0.13) is such a client, too. [`EnsureLocalService::new`] wraps
+//! one client without a layer, and [`EnsureLocalService::layer`] is the layer.
 //!
 //! # What happens, step by step
 //!
@@ -67,8 +68,9 @@
 //!    the connection is refused, the next step follows.
 //! 3. It *starts* the command in a process group of its own, with a watchdog that ends the group when
 //!    your program ends, in whatever way.
-//! 4. While the server *loads*, it is probed again and again, more often in the beginning. If the
-//!    process exits, the wait ends immediately, with the exit code and the last lines of its output.
+//! 4. While the server *loads*, it is probed again and again, each time after a pause of 1 % of the time
+//!    waited so far, at least 1 ms and at most 50 ms. If the process exits, the wait ends immediately,
+//!    with the exit code and the last lines of its output.
 //! 5. *Ready*: all waiting requests get a lease and are sent. Their responses have [`ColdStart`] in
 //!    their extensions.
 //! 6. The lease stays with the body of the response until that ends, fails or is dropped
@@ -80,7 +82,7 @@
 //!
 //! [`acquire`](LocalService::acquire) does the same by hand and returns a [`Lease`];
 //! [`start`](LocalService::start) preloads; [`status`](LocalService::status) and
-//! [`watch`](LocalService::watch) say what the service is doing.
+//! [`watch`](LocalService::watch) say what the service is doing. A [`Status`] can be serialized, as JSON say.
 //!
 //! # What you can rely on
 //!
@@ -242,6 +244,9 @@
 //! # }
 //! ```
 //!
+//! [`Lease::ended`] says when the server has died or was stopped under the lease, and
+//! [`Lease::instance`] which instance that is: each start of the process is another.
+//!
 //! # Resending
 //!
 //! If a server dies while a request is on its way, the request fails, and the next one starts the server
@@ -310,11 +315,14 @@
 //!
 //! There is no allocation, no system call and no probe in it, and no task is woken, unless the supervisor
 //! has read the word while there were leases: then the last of them wakes it, once. Apart from the atomic
-//! operations, most of the cost is the clock, and building the response again around the body.
+//! operations, most of the cost is the clock, and building the response again around the body: 562
+//! instructions, as the benchmark `instructions` counts them with a client that is ready.
 //!
 //! Where the client or the body is pending, a waker is registered with the service, so that a stop is
 //! noticed immediately: in a list whose places are reused, behind a lock that is held for some
-//! instructions.
+//! instructions. A request has one place for both, which it takes once and gives back once. Polled again
+//! with the same waker, it takes no lock. With a client and a body that are each pending once, the layer
+//! adds 899 instructions.
 //!
 //! *A cold start* is one message to the supervisor, a few locks on files if your program did not have the
 //! address already, one probe that is refused, and two processes, the watchdog and the server. The rest

@@ -27,7 +27,7 @@ const STARTS: [Start; 2] = [
     },
 ];
 
-/// After how many milliseconds it is ready, and how many starts there are of that kind: all of them take
+/// After how many milliseconds the server is ready, and how many such starts are measured. All of them take
 /// three minutes.
 const DELAYS: [(u64, usize); 8] = [
     (5, 40),
@@ -39,9 +39,9 @@ const DELAYS: [(u64, usize); 8] = [
     (3000, 9),
     (5000, 2),
 ];
-/// Up to 300 ms of start; beyond, it is 1 % of the start.
+/// The budget of the median for a start of up to 300 ms; for a longer one it is 1 % of the start.
 const MEDIAN: Duration = ms(3);
-/// A pause between two probes is at most 50 ms.
+/// The budget of the longest: a pause between two probes is at most 50 ms.
 const LONGEST: Duration = ms(55);
 
 pub(crate) fn measure() -> Vec<Row> {
@@ -64,7 +64,7 @@ fn row(start: Start, (delay, count): (u64, usize)) -> Row {
     )
 }
 
-/// Evenly over more time than lies between two probes: chance is not to decide how long before a probe
+/// The starts differ evenly by more than a pause between two probes: chance is not to decide how long before a probe
 /// the server is ready.
 fn sample(start: Start, delay: u64, count: usize) -> Sample {
     let spread = (delay / 5).min(50);

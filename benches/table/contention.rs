@@ -19,7 +19,7 @@ use crate::{
 
 const ROUNDS: usize = 9;
 const PER_ROUND: Duration = Duration::from_millis(300);
-/// Between two looks at the clock, and two turns of a task.
+/// So many leases between two readings of the clock, and between two turns of a task.
 const BATCH: u64 = 1000;
 
 pub(crate) fn measure() -> Vec<Row> {
@@ -74,7 +74,7 @@ pub(crate) fn measure() -> Vec<Row> {
     ]
 }
 
-/// What a million takes, whichever task does it.
+/// The time of a million leases, whichever task takes them.
 fn time_of_a_million(
     runtime: &Runtime,
     tasks: usize,

@@ -1,4 +1,4 @@
-//! A service that nobody uses: it rests, and ends at its time.
+//! A service that no request uses: it rests, and is stopped at its time.
 
 use std::{fs, thread, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     support::{Fixture, block_on, blocking_until, group_of, now, signal, status},
 };
 
-/// How long it is looked whether anything wakes up.
+/// For how long wake-ups are counted.
 const REST: Duration = Duration::from_secs(10);
-/// What is still to be done after a start or stop: up to 2 s for the last answers of what has ended.
-const TO_SETTLE: Duration = Duration::from_secs(3);
+/// What is still to be done after a start or stop: up to 2 s for the last answers of a process that has ended.
+const TO_REST: Duration = Duration::from_secs(3);
 
 const IDLE: Duration = Duration::from_millis(300);
 const STOPS: usize = 30;
@@ -43,8 +43,8 @@ fn rests() -> Vec<Row> {
 }
 
 fn rest(what: &str, service: &LocalService) -> Row {
-    thread::sleep(TO_SETTLE);
-    let ours = threads_of_ours(service);
+    thread::sleep(TO_REST);
+    let ours = threads_of_this_crate(service);
     let before = wake_ups(&ours);
     thread::sleep(REST);
     let woken = wake_ups(&ours) - before;
@@ -56,8 +56,8 @@ fn rest(what: &str, service: &LocalService) -> Row {
     )
 }
 
-/// The thread of the supervisors, and the guardian of the process.
-fn threads_of_ours(service: &LocalService) -> Vec<String> {
+/// The thread of the supervisors, and the watchdog of the process.
+fn threads_of_this_crate(service: &LocalService) -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
     let named = |path: &String| {
         let name = fs::read_to_string(format!("/proc/{path}/comm"));
@@ -68,12 +68,12 @@ fn threads_of_ours(service: &LocalService) -> Vec<String> {
         .filter(named)
         .collect();
     assert_eq!(ours.len(), 1, "the crate has one thread");
-    let guardian = service.status().pid.and_then(group_of);
-    ours.extend(guardian.map(|pid| pid.to_string()));
+    let watchdog = service.status().pid.and_then(group_of);
+    ours.extend(watchdog.map(|pid| pid.to_string()));
     ours
 }
 
-/// How often they have been switched to.
+/// How often these threads have been switched to.
 fn wake_ups(threads: &[String]) -> u64 {
     let fields = ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"];
     let of = |thread: &String| fields.map(|field| status(thread, field));
@@ -104,7 +104,7 @@ fn late_by_us() -> Option<Duration> {
     first_term(&fixture).checked_sub(due)
 }
 
-/// By somebody who does nothing else: what the machine takes, and the fixture to note it.
+/// The same stop by a thread that only sleeps: what the machine and the fixture take themselves.
 fn late_by_hand() -> Duration {
     let fixture = Fixture::new().notes_signals();
     let server = fixture.run_outside();

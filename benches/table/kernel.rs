@@ -1,4 +1,4 @@
-//! How much memory this process has, and had.
+//! How much memory this process has, and the most that it had.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ pub(crate) fn peak() -> u64 {
     status("self", "VmHWM") * 1024
 }
 
-/// What was before does not count any more: another part of the table may have taken more.
+/// Makes the peak begin again: another part of the table may have taken more.
 pub(crate) fn forget_peak() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
 }

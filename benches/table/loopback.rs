@@ -22,10 +22,10 @@ use crate::{
     support::{PROGRAM, block_on, free_port, now, since},
 };
 
-/// Many and short: of what else a busy machine does, each pair meets little.
+/// Many and short, so that the other load of a busy machine disturbs each pair little.
 const PAIRS: usize = 800;
 
-/// What one side of a pair does: so many tasks at once, each of which asks so often.
+/// What one side of a pair does: so many tasks at the same time, each of which sends so many requests.
 const LOADS: [(u32, u32); 2] = [(1, 100), (64, 4)];
 
 const BUDGET: &str = "×1.00 ± 0.02";
@@ -105,14 +105,14 @@ fn reqwest(_: &Warm) -> Vec<Row> {
 struct Warm {
     service: LocalService,
     url: String,
-    // Of one thread, as the server needs a core, too.
+    // With one thread, as the server needs a core, too.
     runtime: Runtime,
 }
 
 impl Warm {
     fn new() -> Self {
         let port = free_port().to_string();
-        // Without the files of a test's fixture, in which it would note each request.
+        // Without the files of a test's fixture, to which the server would write each request.
         let config = LocalServiceConfig::new(PROGRAM).args(["--port", &port]);
         let origin = format!("http://127.0.0.1:{port}");
         let service = Registry::new().service("loopback", format!("{origin}/v1"), config);
@@ -143,7 +143,7 @@ impl Warm {
             let pairs = || {
                 let bare = || self.time_of(tasks, times, bare.clone());
                 let ours = || self.time_of(tasks, times, ours.clone());
-                // The first are those that make the connections.
+                // The first requests make the connections.
                 let _ = (bare(), ours());
                 Pairs::measure(PAIRS, bare, ours)
             };
@@ -152,7 +152,7 @@ impl Warm {
         LOADS.map(row).into()
     }
 
-    /// Of one request, if so many tasks ask so often each.
+    /// The time of one request, if so many tasks send so many requests each.
     fn time_of<F: Future<Output = ()> + Send>(
         &self,
         tasks: u32,
@@ -180,7 +180,7 @@ impl Warm {
 fn row(client: &str, at_once: u32, pairs: &Pairs) -> Row {
     let (ratio, margin) = (pairs.ratio(), pairs.margin());
     let (ours, bare) = (pairs.ours.median(), pairs.bare.median());
-    // What is left of it beside the rows without a socket: caches that the client and the kernel use, too.
+    // More than in the rows without a socket, since the client and the kernel use the same caches.
     let added = bare.as_secs_f64() * 1e9 * (ratio - 1.0);
     Row::new(
         format!("a warm request on loopback, {client}, {at_once} at once"),

@@ -1,4 +1,4 @@
-//! What a service takes that does not run, and a lease on one that does.
+//! The memory of a service that does not run, and of a lease on one that does.
 
 use allocation_counter::measure as count;
 use tower_local_service::{Lease, LocalServiceConfig, Registry};
@@ -12,7 +12,7 @@ use crate::{
 const SERVICES: u16 = 10_000;
 const FIRST_PORT: u16 = 20_000;
 
-/// Of one service, in bytes.
+/// The budget of one service, in bytes.
 const BUDGET: i64 = 4096;
 
 const LEASES: usize = 1000;
@@ -23,7 +23,7 @@ pub(crate) fn measure() -> Vec<Row> {
 
 fn service() -> Row {
     let registry = Registry::new();
-    // What is there once for all of them.
+    // What all of them share.
     register(&registry, 0);
     let before = kernel::resident();
     let heap = count(|| (1..=SERVICES).for_each(|n| register(&registry, n)));

@@ -16,14 +16,14 @@ use crate::{
     support::{Fixture, block_on, free_port, now, since},
 };
 
-/// What is written: a file of that size, so often. Nothing that makes its bytes itself is as fast.
+/// What is written: a file of that size, so many times. A program that computes its bytes would be slower.
 const FILE: usize = 16_000_000;
 const COPIES: usize = 63;
 const GIGABYTE: f64 = 1.008e9;
 
 const PROGRAM: &str = "/bin/cat";
 
-/// What a loop reads at once, as we do.
+/// How much the bare loop reads at once: as much as the crate.
 const CHUNK: usize = 16 * 1024;
 
 const PAIRS: usize = 5;
@@ -34,7 +34,7 @@ const FAST_ENOUGH: f64 = 500.0;
 /// In bytes.
 const MOST_MEMORY: u64 = 8 << 20;
 
-/// What stands on each line of a log.
+/// Each line of the log.
 const LINE: &str = "a line of a log, as long as such lines often are: 0123456789\n";
 
 pub(crate) fn measure() -> Vec<Row> {
@@ -42,8 +42,8 @@ pub(crate) fn measure() -> Vec<Row> {
     let warm_up = Writer::new(&fixture, "warm-up", "x", 1);
     let one_line = Writer::new(&fixture, "one-line", "x", COPIES);
     let lines = Writer::new(&fixture, "lines", LINE, COPIES);
-    // All that is there once, threads and buffers.
-    warm_up.drained_by_us();
+    // The threads and buffers are made once, before the measurement.
+    warm_up.drained_by_the_crate();
     kernel::forget_peak();
     let before = kernel::peak();
     vec![
@@ -53,7 +53,7 @@ pub(crate) fn measure() -> Vec<Row> {
     ]
 }
 
-/// A program that writes that file so often, and ends.
+/// A program that writes the file so many times, and ends.
 struct Writer {
     args: Vec<String>,
 }
@@ -67,8 +67,8 @@ impl Writer {
         Self { args }
     }
 
-    /// From the start to the error that says that it has ended.
-    fn drained_by_us(&self) -> Duration {
+    /// Drained by the crate: from the start to the error that says that the program has ended.
+    fn drained_by_the_crate(&self) -> Duration {
         let config = LocalServiceConfig::new(PROGRAM)
             .args(self.args.clone())
             .ready_timeout(Duration::from_secs(600));
@@ -83,7 +83,7 @@ impl Writer {
         took
     }
 
-    /// By a loop that reads it and throws it away.
+    /// Drained by a loop that reads and forgets.
     fn drained_by_hand(&self) -> Duration {
         let mut command = Command::new(PROGRAM);
         command.args(&self.args).stdin(Stdio::null());
@@ -98,7 +98,7 @@ impl Writer {
 }
 
 fn speed(what: &str, writer: &Writer) -> Row {
-    let ours = || writer.drained_by_us();
+    let ours = || writer.drained_by_the_crate();
     let pairs = Pairs::measure(PAIRS, || writer.drained_by_hand(), ours);
     let speed = |took: Duration| GIGABYTE / 1e6 / took.as_secs_f64();
     let (ours, bare) = (speed(pairs.ours.median()), speed(pairs.bare.median()));

@@ -46,10 +46,10 @@ impl Pairs {
         self.ratios[self.ratios.len() / 2]
     }
 
-    /// How far off that may be by chance, in 19 of 20 cases.
+    /// Half of the 95 % confidence interval of the median.
     pub(crate) fn margin(&self) -> f64 {
         let count = self.ratios.len();
-        // The ranks between which the true median lies then: sqrt(n) to both sides of the middle.
+        // The true median lies between these ranks, sqrt(n) to both sides of the middle, in 19 of 20 cases.
         let aside = count.isqrt().min(count / 2);
         let (low, high) = (count / 2 - aside, (count / 2 + aside).min(count - 1));
         (self.ratios[high] - self.ratios[low]) / 2.0

@@ -1,4 +1,4 @@
-//! What bounds how soon a request learns that a server is ready which has loaded for long: the pause between two
+//! How soon a request learns that a server is ready, after a long start: the pause between two
 //! probes, which is 1 % of the time waited so far, and at most 50 ms.
 
 use std::{thread, time::Duration};
@@ -9,7 +9,7 @@ use crate::{
 };
 
 const LOADING: u64 = 8000;
-/// When the pause has its full length.
+/// After so long the pause has its full length.
 const FULL: Duration = ms(5000);
 const COUNTED: Duration = ms(2000);
 
@@ -21,7 +21,7 @@ pub(crate) fn measure() -> Vec<Row> {
         "pause between two probes that see 503, after 5 s",
         time(pause),
         format!("≤ {}", time(LONGEST)),
-        // The probe itself, and the timer, are not the pause.
+        // What is measured includes the probe itself and the timer.
         pause <= LONGEST + ms(5),
     )]
 }

@@ -1,4 +1,4 @@
-//! To find the service of a URL among those of a long configuration file.
+//! How long it takes to find the service of a URL among those of a long configuration file.
 
 use std::{collections::HashMap, hint::black_box, time::Duration};
 
@@ -18,7 +18,7 @@ const BATCHES: usize = 500;
 
 const BUDGET: Duration = Duration::from_micros(1);
 
-/// What one writes by hand: by host and port, whatever the path, and with no other name for the host.
+/// A look-up as a program would write it by hand: by host and port, without the path, and with one name for a host.
 type ByHand = HashMap<String, LocalService>;
 
 pub(crate) fn measure() -> Vec<Row> {
@@ -53,7 +53,7 @@ pub(crate) fn measure() -> Vec<Row> {
     ]
 }
 
-/// Of one look-up, as the median of batches with one for each request.
+/// The time of one look-up: the median of batches with one for each request.
 fn time_of(
     requests: &[Request<()>],
     found: bool,

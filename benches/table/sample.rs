@@ -1,4 +1,4 @@
-//! What many measurements of the same say together.
+//! The percentiles of many measurements.
 
 use std::time::Duration;
 

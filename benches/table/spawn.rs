@@ -1,4 +1,4 @@
-//! What a start takes longer than that of a bare child: for the look at the port, the guardian, and all
+//! What a start takes longer than that of a bare child: for the probe of the port, the watchdog, and all
 //! else that is done before the server runs.
 
 use std::{
@@ -19,13 +19,13 @@ use crate::{
 const PAIRS: usize = 40;
 const MOST: Duration = ms(5);
 
-/// As much as a host may have that has a model of its own: all of it would be copied by a plain fork.
+/// As much as a program may have that has a model of its own: all of it would be copied by a plain fork.
 const LARGE: usize = 2 << 30;
 
 pub(crate) fn measure() -> Vec<Row> {
     let small = row("a start");
     let memory = black_box(vec![1_u8; LARGE]);
-    let large = row("a start by a host of 2 GiB");
+    let large = row("a start by a program of 2 GiB");
     drop(black_box(memory));
     vec![small, large]
 }

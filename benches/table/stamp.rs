@@ -12,7 +12,8 @@ pub(crate) fn stamping(fixture: Fixture) -> Fixture {
     fixture.with("--ready-file", file)
 }
 
-/// What it wrote, on the clock of `support::now`. Taken away, so that the next start writes anew.
+/// The instant that it wrote, on the clock of `support::now`. The file is removed, so that the next start
+/// writes another.
 pub(crate) fn take_stamp(fixture: &Fixture) -> Duration {
     let file = fixture.path(FILE);
     let read = || fs::read_to_string(&file).ok()?.parse().ok();

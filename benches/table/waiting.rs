@@ -12,7 +12,7 @@ const LONG: u64 = 10_000;
 const MOST_PERCENT: f64 = 1.0;
 
 const LOADING: u64 = 5_000;
-/// In turns, so that both kinds have the same machine.
+/// Both kinds in turns, so that other load disturbs both alike.
 const TURNS: usize = 2;
 const MOST_TIMES: f64 = 1.2;
 
@@ -39,8 +39,8 @@ fn processor_row(does: &str, flag: &str) -> Row {
     )
 }
 
-/// In percent: of all the time, of the first second, in which it is probed most often, and of the rest. Nothing
-/// else runs in this process.
+/// In percent of a core: over all the time, in the first second, in which there are most probes, and in the
+/// rest. Nothing else runs in this process.
 fn processor_use(fixture: &Fixture) -> [f64; 3] {
     let service = fixture.service("waited for");
     let begun = Used::now();
@@ -74,7 +74,7 @@ impl Used {
     }
 }
 
-/// What a server writes must not have it probed more often, of which it would write more.
+/// Output must not cause probes: a server that logs its requests would write more for each of them.
 fn probes_row() -> Row {
     let (mut silent, mut logging) = (0, 0);
     for _ in 0..TURNS {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 const MANY: u64 = 100_000;
-/// What the layer may add to a warm request.
+/// How many instructions the layer may add to a warm request.
 const INSTRUCTIONS: u64 = 450;
 /// Makes this program do nothing but that many requests, for `strace`.
 const ONLY_REQUESTS: &str = "WARM_REQUESTS";
@@ -115,7 +115,7 @@ fn reference() -> Duration {
     })
 }
 
-/// As criterion has it.
+/// The median time, as criterion estimates it.
 fn median(name: &str, mut request: impl FnMut()) -> Duration {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
     let mut criterion = Criterion::default().output_directory(&folder);
@@ -127,7 +127,7 @@ fn median(name: &str, mut request: impl FnMut()) -> Duration {
     Duration::from_secs_f64(nanos.expect("a number") / 1e9)
 }
 
-/// As the benchmark of that name counts them, which fails if they have become more.
+/// As the benchmark `instructions` counts them, which fails if they have become more.
 fn instructions() -> Vec<Row> {
     let what = "a warm request, instructions added by the layer";
     let late = "the same, its answer and body pending once";
@@ -185,7 +185,7 @@ fn instructions() -> Vec<Row> {
     ]
 }
 
-/// Of the thread that sends them.
+/// The system calls of the thread that sends the requests.
 fn system_calls() -> Row {
     let what = format!("system calls in {MANY} warm requests");
     let budget = "none";
@@ -197,13 +197,13 @@ fn system_calls() -> Row {
     Row::new(what, added, budget, added == 0)
 }
 
-/// A start waits once more, or once less, from time to time.
+/// The fewest of three tries: a start waits once more, or once less, from time to time.
 fn fewest_calls_with(requests: u64) -> u64 {
     let calls = (0..3).map(|_| calls_with(requests));
     calls.min().expect("it was started")
 }
 
-/// Those of a process that sends so many requests and does nothing else.
+/// The system calls of a process that sends so many requests and does nothing else.
 fn calls_with(requests: u64) -> u64 {
     let log: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strace.log");
     let status = Command::new("strace")
@@ -220,7 +220,7 @@ fn calls_with(requests: u64) -> u64 {
     calls.and_then(|calls| calls.parse().ok()).expect("a total")
 }
 
-/// Whether this process was started for that, and has done it.
+/// Sends the requests and returns `true` if this process was started only for that.
 pub(crate) fn only_requests() -> bool {
     let Some(requests) = env::var(ONLY_REQUESTS)
         .ok()

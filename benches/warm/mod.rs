@@ -52,7 +52,7 @@ pub(crate) fn layered<S>(service: &LocalService, client: S) -> Layered<S> {
     EnsureLocalServiceLayer::new(service.every_request()).layer(client)
 }
 
-/// Pending once, then what it holds.
+/// A future or body that is pending once, and then does what the inner one does.
 pub(crate) struct Once<T> {
     inner: T,
     was_pending: bool,

@@ -7,6 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/machine/bug.rs"]
+#[allow(dead_code, reason = "bugs of the lease word are tried by the exhaustive check alone")]
 mod bug;
 #[path = "../../src/machine/mod.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "a part of the crate, for itself")]

@@ -17,14 +17,14 @@ fn closes_and_ends(server: &Server) -> bool {
 }
 
 #[test]
-fn a_run_is_closed_for_idleness_or_used() {
+fn an_instance_is_closed_for_idleness_or_used() {
     model(|| {
         let server = Server::new();
         let callers = [server.caller(), server.caller()];
         let closed = closes_and_ends(&server);
         let instances = callers.map(|caller| caller.join().unwrap());
         for (instance, _) in instances.into_iter().flatten() {
-            // Whoever was quicker has kept the instance open; who was not uses the next.
+            // A caller that was quicker has kept the instance open; one that was not uses the next.
             assert!(instance == u64::from(closed), "a lease of instance {instance}");
         }
         assert_eq!(server.leases.word().count(), 0);
@@ -32,7 +32,7 @@ fn a_run_is_closed_for_idleness_or_used() {
 }
 
 #[test]
-fn a_run_that_was_used_since_the_last_look_stays_open() {
+fn an_instance_that_was_used_since_the_last_look_stays_open() {
     model(|| {
         let server = Server::new();
         let caller = server.caller();
@@ -48,7 +48,7 @@ fn a_run_that_was_used_since_the_last_look_stays_open() {
 }
 
 #[test]
-fn a_lease_that_was_seen_keeps_its_run_open() {
+fn a_lease_that_was_seen_keeps_its_instance_open() {
     model(|| {
         let server = Server::new();
         let readers = [server.reader(), server.reader()];
@@ -68,7 +68,7 @@ fn no_lease_is_taken_between_the_close_and_what_follows() {
         let caller = server.caller();
         server.leases.update(Word::close);
         let left = server.leases.look();
-        // Nobody joins those that were out when it was closed.
+        // No lease is added to those that were out when it was closed.
         assert!(server.leases.word().count() <= left);
         if left == 0 {
             let was = server.leases.update(Word::end);
@@ -83,7 +83,7 @@ fn no_lease_is_taken_between_the_close_and_what_follows() {
 }
 
 #[test]
-fn whoever_calls_after_a_suspicion_asks_the_supervisor() {
+fn a_call_after_a_suspicion_asks_the_supervisor() {
     model(|| {
         let server = Server::new();
         let instance = server.leases.take().unwrap();

@@ -14,7 +14,7 @@ fn restarts(server: &Server) -> u64 {
 }
 
 #[test]
-fn a_lease_of_a_former_run_counts_for_nobody() {
+fn a_lease_of_a_former_instance_does_not_count() {
     model(|| {
         let server = Server::new();
         let reader = server.reader();
@@ -30,7 +30,7 @@ fn a_lease_of_a_former_run_counts_for_nobody() {
 }
 
 #[test]
-fn a_lease_of_a_former_run_wakes_nobody() {
+fn a_lease_of_a_former_instance_wakes_no_task() {
     model(|| {
         let server = Server::new();
         let reader = server.reader();
@@ -44,7 +44,7 @@ fn a_lease_of_a_former_run_wakes_nobody() {
 }
 
 #[test]
-fn a_clone_counts_on_the_run_of_its_lease_or_not_at_all() {
+fn a_clone_counts_on_the_instance_of_its_lease_or_not_at_all() {
     model(|| {
         let server = Server::new();
         let instance = server.leases.take().unwrap();
@@ -62,7 +62,7 @@ fn a_clone_counts_on_the_run_of_its_lease_or_not_at_all() {
 }
 
 #[test]
-fn what_a_former_run_did_casts_no_suspicion_on_the_next() {
+fn what_a_former_instance_did_casts_no_suspicion_on_the_next() {
     model(|| {
         let server = Server::new();
         let instance = server.leases.take().unwrap();

@@ -26,7 +26,7 @@ use loom::{
 
 use word::{LeaseCount, Outcome, Word};
 
-/// In each order that is tried, a thread that could go on is interrupted at most so often. Without a bound,
+/// In each order that is tried, a thread that could continue is interrupted at most so often. Without a bound,
 /// three threads that each change a word twice have more orders than can be tried.
 const INTERRUPTIONS: usize = 5;
 
@@ -36,7 +36,7 @@ fn model(threads: impl Fn() + Send + Sync + 'static) {
     model.check(threads);
 }
 
-/// A instance that is open, and a clock that goes on with each look at it.
+/// An instance that is open, and a clock that advances with each look at it.
 #[derive(Clone)]
 struct Server {
     leases: Arc<LeaseCount>,

@@ -7,7 +7,7 @@
 use super::*;
 
 #[test]
-fn the_last_of_the_leases_that_were_seen_is_told_and_told_once() {
+fn the_last_of_the_leases_that_were_seen_wakes_the_supervisor_once() {
     model(|| {
         let server = Server::new();
         let readers = [server.reader(), server.reader()];
@@ -19,7 +19,7 @@ fn the_last_of_the_leases_that_were_seen_is_told_and_told_once() {
 }
 
 #[test]
-fn a_lease_that_comes_after_the_last_is_told_only_if_it_was_seen() {
+fn a_lease_that_comes_after_the_last_wakes_the_supervisor_only_if_it_was_seen() {
     model(|| {
         let server = Server::new();
         let reader = server.reader();
@@ -62,7 +62,7 @@ fn a_lease_that_the_supervisor_hands_out_counts_among_those_that_end() {
         let seen = server.leases.look();
         let told = [reader.join().unwrap(), waiter.join().unwrap()];
         let told = told.into_iter().filter(|&told| told).count();
-        // The first look wants to be told too, if the reader ends before the waiter has its lease.
+        // The first look is to be woken, too, if the reader ends before the waiter has its lease.
         assert!(told >= usize::from(seen > 0));
         assert!(server.leases.close_if_idle(), "both have ended");
     });

@@ -10,21 +10,21 @@ use super::{Address, InheritEnv, Launch, Settings};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     launch: Arc<Launch>,
-    pub(crate) endpoints: Vec<Address>,
+    pub(crate) addresses: Vec<Address>,
 }
 
 impl Identity {
     pub(crate) fn of(settings: &Settings) -> Self {
         Self {
             launch: settings.launch.clone(),
-            endpoints: settings.endpoints.clone(),
+            addresses: settings.addresses.clone(),
         }
     }
 
     /// A number that is the same for the same identity, in every program and version, and another one
     /// with another key.
     ///
-    /// Nothing can be read from it, but whoever knows all the rest could guess a short secret.
+    /// Nothing can be read from it, but one who knows all the rest could guess a short secret.
     pub(crate) fn digest(&self, key: [u8; 16]) -> u128 {
         let Launch {
             command,
@@ -46,8 +46,8 @@ impl Identity {
                 digest.texts(names);
             }
         }
-        digest.number(self.endpoints.len() as u64);
-        for Address { host, port } in &self.endpoints {
+        digest.number(self.addresses.len() as u64);
+        for Address { host, port } in &self.addresses {
             digest.bytes(host.as_bytes());
             digest.number(u64::from(*port));
         }

@@ -13,7 +13,7 @@ pub(crate) struct Settings {
     /// Together with the addresses, the identity.
     pub(crate) launch: Arc<Launch>,
     /// Of the base URL and, where it differs, of the health URL. Sorted.
-    pub(crate) endpoints: Vec<Address>,
+    pub(crate) addresses: Vec<Address>,
     /// The base URL as it is written, without blanks around it.
     pub(crate) base: Uri,
     pub(crate) target: Arc<Target>,

@@ -7,7 +7,7 @@ use serde::{
     de::{self, DeserializeSeed, MapAccess, Visitor},
 };
 
-/// Values by keys that are free to choose. A key that is there twice is refused: a plain map would
+/// Values by keys that are free to choose. A duplicate key is refused: a plain map would
 /// silently ignore the first of two.
 #[derive(Clone)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]

@@ -290,7 +290,7 @@ fn a_crash_loop_shows_the_output_and_the_hint_of_its_cause() {
 }
 
 #[test]
-fn a_missing_model_is_told_with_the_servers_own_words() {
+fn a_missing_model_is_reported_with_the_servers_own_words() {
     let output = "load_model: failed to load model, '/models/none.gguf'\ncleaning up before exit\n";
     let text = exited(Some(1), None)
         .after(Duration::from_secs(3))
@@ -302,7 +302,7 @@ fn a_missing_model_is_told_with_the_servers_own_words() {
 }
 
 #[test]
-fn what_unwrap_prints_is_the_message_and_the_parts_are_there_for_who_wants_them() {
+fn what_unwrap_prints_is_the_message_and_the_alternate_form_has_the_parts() {
     for (error, ..) in kinds() {
         assert_eq!(format!("{error:?}"), error.to_string());
         let parts = format!("{error:#?}");
@@ -312,7 +312,7 @@ fn what_unwrap_prints_is_the_message_and_the_parts_are_there_for_who_wants_them(
 }
 
 #[test]
-fn what_was_probed_is_told() {
+fn the_message_says_what_was_probed() {
     let url = || "http://127.0.0.1:8080/v1/models".to_owned();
     for (error, fact) in [
         (

@@ -100,7 +100,7 @@ pub(crate) struct Exit {
     pub(crate) watchdog_died: bool,
 }
 
-/// Who listens on a port.
+/// Which process listens on a port, as far as it is known.
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "only Linux shows who listens")

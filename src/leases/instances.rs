@@ -25,7 +25,8 @@ const KEPT: usize = 8;
 pub(crate) struct Instances {
     epoch: Instant,
     pub(crate) leases: LeaseCount,
-    /// The last lease has ended, or a request without an answer has, and the supervisor wants to know.
+    /// Wakes the supervisor, if it asked for that, when the last lease or a request without an answer
+    /// has ended.
     pub(crate) idle: Notify,
     /// Wakes the requests that use an instance when it is over.
     pub(crate) over: Wakers,
@@ -128,7 +129,7 @@ impl Instances {
         )
     }
 
-    /// Whether a request may still wait for an answer of the last instance, of whose process nothing is left.
+    /// Whether a request may still wait for an answer of the last instance, whose process is gone.
     pub(crate) fn awaits_answers(&self) -> bool {
         let past = self.past();
         past.back().is_some_and(|(_, last)| last.awaits_answers())
@@ -175,7 +176,7 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// A lease on the instance of now.
+    /// A lease on the present instance.
     pub(crate) fn new(instances: &Arc<Instances>) -> Self {
         let instance = instances.leases.update(Word::grant).instance();
         Self {

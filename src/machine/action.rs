@@ -60,9 +60,9 @@ pub(crate) enum Action {
         bodies: Vec<u64>,
         lives: Option<bool>,
     },
-    /// Requests no longer wait for an answer of the oldest past instance of which nothing is left.
+    /// Requests no longer wait for an answer of the oldest past instance, whose process is gone.
     EndAnswers,
-    /// The callers that asked for a stop are told that nothing runs, or that it cannot be killed.
+    /// The callers that asked for a stop learn that nothing runs, or that the process cannot be killed.
     StopsDone { killed: bool },
     /// Nothing will ever happen again.
     Finish,

@@ -92,7 +92,7 @@ impl Borrowing {
         Stage::Borrowing(self)
     }
 
-    /// Whose server it is by now.
+    /// Whether the server is still a peer's.
     pub(super) fn renewed(mut self, claim: Claim, cx: &mut Common) -> Stage {
         if self.checks_since.is_none() {
             return Stage::Borrowing(self);

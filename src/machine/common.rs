@@ -17,7 +17,7 @@ pub(crate) struct Common {
     pub(crate) contested: bool,
     /// A peer's server failed while this program used it, so its owner has to make way.
     pub(crate) condemned: bool,
-    /// No handle is left, so nobody will ask again.
+    /// No handle is left, so no caller will come.
     pub(crate) abandoned: bool,
     /// Of the event at hand; saves every transition two parameters.
     pub(crate) now: Time,
@@ -141,7 +141,7 @@ impl Common {
         }
     }
 
-    /// A failed start is told even if nobody waits any more: the next request wants to know of it.
+    /// A failed start is reported even if no request waits any more: the status shows it.
     pub(super) fn fail_all(&mut self, failure: Failure) {
         let waiters = self.waiters.take_all();
         if !waiters.is_empty() || failure.is_news() {

@@ -9,7 +9,7 @@ pub(crate) trait Effects {
     /// Why the loop breaks off: a checker stops at a broken promise.
     type Error;
 
-    /// Whether the process has ended, asked of the system now. Its exit may not have been told yet.
+    /// Whether the process has ended, asked of the system now. The event of its exit may still come.
     fn has_ended(&mut self) -> bool;
 
     /// Has the machine take the event, and takes note of it.

@@ -1,4 +1,4 @@
-//! What the machine is told, as plain data.
+//! What happens to a service, as plain data: the input of the machine.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ pub(crate) enum Want {
     Lease,
     /// No lease: the caller waits for readiness only.
     Readiness,
-    /// No lease, and the failures so far are forgiven: somebody decided to start it.
+    /// No lease, and the failures so far are forgiven: a person or a program decided to start it.
     Start,
 }
 
@@ -110,7 +110,7 @@ pub(crate) enum Claim {
     Rival,
     /// This service has it, and another service waits for it.
     Contested,
-    /// Nobody waits for it any more.
+    /// No other service waits for it any more.
     Uncontested,
     /// No peer has it: the server that is used there belongs to none.
     Free,

@@ -14,7 +14,7 @@ pub(crate) struct Inspecting {
     pub(crate) respawned: bool,
 }
 
-/// Whose the address is.
+/// Whether this program owns the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     Owner,
@@ -57,7 +57,7 @@ impl Inspecting {
             Claim::Guest { open } => self.standing = Standing::Guest { open },
             // It was a guest. Its waiters now wait for the address, at most for their swap timeouts.
             Claim::Rival => return Stage::claiming(cx),
-            // Nothing was started, and nobody waits for it.
+            // Nothing was started, and no caller waits for it.
             Claim::Contested if cx.waiters.is_empty() => return cx.rest(),
             _ => return Stage::Inspecting(self),
         }
@@ -65,7 +65,7 @@ impl Inspecting {
         Stage::Inspecting(self)
     }
 
-    /// What runs there before a start decides.
+    /// The answer of a server that runs already decides whether one is started.
     pub(super) fn probed(self, sight: Sight, cx: &mut Common) -> Stage {
         let is_owner = self.standing == Standing::Owner;
         match sight {

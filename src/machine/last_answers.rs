@@ -1,4 +1,4 @@
-//! How long a request may wait for an answer of a process of which nothing is left.
+//! How long a request may wait for an answer of a process that is gone.
 //!
 //! A client may wait forever for a server that has died: hyper forgets a request that is handed to a connection in
 //! the instant in which that closes (<https://github.com/hyperium/hyper/issues/4122>). An answer of the process may

@@ -26,7 +26,7 @@ pub(crate) struct Loading {
     pub(crate) respawned: bool,
     /// Another program was seen on its port.
     pub(crate) foreign: bool,
-    /// Since when nobody waits for it.
+    /// Since when no caller waits for it.
     pub(crate) alone_since: Option<Time>,
     /// The process has ended, and `Exited` is about to say how.
     pub(crate) dying: bool,

@@ -38,7 +38,7 @@
 //! The drawing is the `match` of [`transition`]. Wherever it leads to `Stopped` while callers wait, the service
 //! becomes `Claiming` again at once. Serving and Borrowing are the phase *ready*: of an owned instance, and of an
 //! external one. The address is held from Inspecting to the end of `AwaitingPort`, but for a guest: a peer has it for
-//! the same server. Nobody holds it while Borrowing.
+//! the same server. This program does not hold it while Borrowing.
 //!
 //! The driver performs the actions of an event in order, then takes the events that answer them: [`drive`] is that
 //! loop, and the only one.
@@ -86,7 +86,7 @@ pub use self::{
     phase::{Ownership, Phase},
 };
 
-/// Where a service stands, and who waits for it.
+/// The stage of a service, and the callers that wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Machine {
     pub(crate) stage: Stage,
@@ -361,7 +361,7 @@ impl Stage {
         }
     }
 
-    /// No handle asks for it any more: existing leases may end, and a start that nobody waits for is stopped.
+    /// No handle asks for it any more: existing leases may end, and a start that no caller waits for is stopped.
     fn retire_asked(self, limit: Option<Time>, cx: &mut Common) -> Self {
         let is_waited_for = !cx.waiters.is_empty();
         match self {

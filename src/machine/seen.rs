@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Sight {
     /// The answer that was expected.
     Ready,
-    /// Nobody listens, and a kernel said so: every address that can be reached from here refused. Nothing
+    /// No process listens, and a kernel said so: every address that can be reached from here refused. Nothing
     /// weaker counts, since a start or a restart follows from it at once.
     Refused,
     /// A server that may become ready: it says so, or it closed the connection before an answer.

@@ -211,7 +211,7 @@ impl Serving {
 
     /// No lease is out and none can be taken.
     fn leave(self, reason: StopReason, cx: &mut Common) -> Stage {
-        // An instance that nobody had to cut off has proved good.
+        // An instance that did not have to be cut off has proved good.
         if !matches!(reason, StopReason::Refuses | StopReason::Unresponsive) {
             cx.backoff.forgive();
         }
@@ -258,7 +258,7 @@ impl Serving {
         Stage::ending_group(after, cx)
     }
 
-    /// The bodies that waited for its end are told of it, once it is known how it ended.
+    /// The bodies that waited for its end are answered once it is known how it ended.
     fn tell_bodies(&self, cx: &mut Common) {
         if !self.bodies.is_empty() {
             let (bodies, lives) = (self.bodies.clone(), Some(false));

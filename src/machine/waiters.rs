@@ -7,7 +7,7 @@ use super::{Ask, Time};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Waiters {
     pub(crate) waiting: BTreeMap<u64, Waiter>,
-    /// The handle that asked last: its probe is used while nobody waits.
+    /// The handle that asked last: its probe is used while no caller waits.
     pub(crate) asker: u64,
 }
 

@@ -160,7 +160,7 @@ where
     }
 }
 
-/// Our error, if no answer can come any more. Without a lease, the server is not ours to know.
+/// The error of this crate, if no answer can come any more. Nothing is known of a server without a lease.
 fn poll_unanswerable(lease: &mut Option<Lease>, cx: &Context<'_>) -> Poll<BoxError> {
     match lease {
         Some(lease) => lease.poll_unanswerable(cx).map(Into::into),

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Holds back what the server sends until the request has begun to go out.
 ///
 /// hyper reads before it writes, and reports bytes that arrive before the request as an error without
-/// a kind. So a server that speaks first (SSH, say) would be told from one that speaks HTTP only if its
-/// first bytes were late, which depends on the load of the machine.
+/// a kind. Whether a server that speaks first (SSH, say) is recognized as not HTTP would then depend on
+/// when its first bytes arrive, and so on the load of the machine.
 ///
 /// One task must poll both directions.
 pub(super) struct AskFirst<S> {

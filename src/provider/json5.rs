@@ -22,7 +22,7 @@ impl ProvidersConfig {
     /// # Errors
     ///
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) with the line, the column and the path of the first
-    /// mistake, such as an unknown key in a `localService` or a provider that is there twice.
+    /// mistake, such as an unknown key in a `localService` or a duplicate provider.
     ///
     /// # Example
     ///

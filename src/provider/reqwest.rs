@@ -1,4 +1,4 @@
-//! The same for the requests of reqwest.
+//! [`Providers`] as a resolver of reqwest's requests.
 
 use reqwest::Request;
 

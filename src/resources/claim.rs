@@ -24,7 +24,7 @@ pub(crate) struct Ticket {
     place: Place,
     /// A peer that has the address for the same server is to make way, too.
     evict: bool,
-    /// What was told last.
+    /// The last answer.
     told: Option<Claim>,
     /// Since when peers are waited for.
     waits_since: Option<Instant>,
@@ -51,7 +51,7 @@ impl Claims {
     pub(crate) fn claim(&self, name: &str, peers: &Arc<Peers>, evict: bool) -> Ticket {
         Ticket {
             peers: peers.clone(),
-            place: self.queues.join(name, peers.endpoints()),
+            place: self.queues.join(name, peers.addresses()),
             evict,
             told: None,
             waits_since: None,
@@ -121,7 +121,7 @@ impl Ticket {
                 self.ring.at(&bell).await;
                 Some(Claim::Rival)
             }
-            Standing::Unsettled => None,
+            Standing::ChangingHands => None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who may have an address.
+//! Which service may have an address: a queue in this program, and files with its peers.
 //!
 //! Two servers cannot listen on one port, so a service claims its addresses before it looks what is running there, and
 //! gives them back when nothing of its process is left. A service that waits makes the one that has the address

@@ -19,7 +19,7 @@ pub(crate) struct Queues {
 #[derive(Debug)]
 struct Claimant {
     name: String,
-    endpoints: Vec<Address>,
+    addresses: Vec<Address>,
     rank: watch::Sender<Rank>,
 }
 
@@ -40,23 +40,23 @@ pub(crate) struct Place {
 }
 
 impl Queues {
-    /// Queues for all the endpoints at once, so that no two can wait for each other.
-    pub(crate) fn join(self: &Arc<Self>, name: &str, endpoints: &[Address]) -> Place {
+    /// Queues for all the addresses at once, so that no two can wait for each other.
+    pub(crate) fn join(self: &Arc<Self>, name: &str, addresses: &[Address]) -> Place {
         let (sender, rank) = watch::channel(Rank::Waiting);
-        let (name, endpoints) = (name.to_owned(), endpoints.to_vec());
+        let (name, addresses) = (name.to_owned(), addresses.to_vec());
         let claimant = Arc::new(Claimant {
             name,
-            endpoints,
+            addresses,
             rank: sender,
         });
         let mut queues = self.lock();
-        for endpoint in &claimant.endpoints {
+        for address in &claimant.addresses {
             queues
-                .entry(endpoint.clone())
+                .entry(address.clone())
                 .or_default()
                 .push_back(claimant.clone());
         }
-        Self::tell(&queues, &claimant.endpoints);
+        Self::tell(&queues, &claimant.addresses);
         drop(queues);
         Place {
             queues: self.clone(),
@@ -67,23 +67,23 @@ impl Queues {
 
     fn leave(&self, leaving: &Arc<Claimant>) {
         let mut queues = self.lock();
-        for endpoint in &leaving.endpoints {
-            let Some(queue) = queues.get_mut(endpoint) else {
+        for address in &leaving.addresses {
+            let Some(queue) = queues.get_mut(address) else {
                 continue;
             };
             queue.retain(|claimant| !Arc::ptr_eq(claimant, leaving));
             if queue.is_empty() {
-                queues.remove(endpoint);
+                queues.remove(address);
             }
         }
-        Self::tell(&queues, &leaving.endpoints);
+        Self::tell(&queues, &leaving.addresses);
     }
 
     /// Tells all claimants of these addresses which rank they have now.
-    fn tell(queues: &HashMap<Address, VecDeque<Arc<Claimant>>>, endpoints: &[Address]) {
-        let affected = endpoints
+    fn tell(queues: &HashMap<Address, VecDeque<Arc<Claimant>>>, addresses: &[Address]) {
+        let affected = addresses
             .iter()
-            .filter_map(|endpoint| queues.get(endpoint))
+            .filter_map(|address| queues.get(address))
             .flatten();
         for claimant in affected {
             let rank = Self::rank(queues, claimant);
@@ -95,9 +95,9 @@ impl Queues {
 
     fn rank(queues: &HashMap<Address, VecDeque<Arc<Claimant>>>, claimant: &Arc<Claimant>) -> Rank {
         let mut queues = claimant
-            .endpoints
+            .addresses
             .iter()
-            .filter_map(|endpoint| queues.get(endpoint));
+            .filter_map(|address| queues.get(address));
         let leads = |queue: &VecDeque<Arc<Claimant>>| {
             queue
                 .front()
@@ -141,7 +141,7 @@ impl Place {
         let queues = self.queues.lock();
         let firsts = self
             .claimant
-            .endpoints
+            .addresses
             .iter()
             .filter_map(|at| queues.get(at)?.front());
         let mut others = firsts.filter(|first| !Arc::ptr_eq(first, &self.claimant));
@@ -159,7 +159,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn endpoint(port: u16) -> Address {
+    fn address(port: u16) -> Address {
         Address {
             host: "localhost".to_owned(),
             port,
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn the_second_waits_and_the_first_is_contested() {
         let queues = Arc::new(Queues::default());
-        let first = queues.join("first", &[endpoint(1)]);
+        let first = queues.join("first", &[address(1)]);
         assert_eq!(rank(&first), Rank::First);
-        let second = queues.join("second", &[endpoint(1)]);
+        let second = queues.join("second", &[address(1)]);
         assert_eq!(rank(&first), Rank::Contested);
         assert_eq!(rank(&second), Rank::Waiting);
         assert_eq!(second.holder().as_deref(), Some("first"));
@@ -187,8 +187,8 @@ mod tests {
     #[test]
     fn a_claimant_that_leaves_is_not_waited_for() {
         let queues = Arc::new(Queues::default());
-        let first = queues.join("first", &[endpoint(1)]);
-        drop(queues.join("second", &[endpoint(1)]));
+        let first = queues.join("first", &[address(1)]);
+        drop(queues.join("second", &[address(1)]));
         assert_eq!(rank(&first), Rank::First);
         drop(first);
         assert!(queues.lock().is_empty());
@@ -197,9 +197,9 @@ mod tests {
     #[test]
     fn two_addresses_are_had_together() {
         let queues = Arc::new(Queues::default());
-        let one = queues.join("one", &[endpoint(1)]);
-        let both = queues.join("both", &[endpoint(1), endpoint(2)]);
-        let two = queues.join("two", &[endpoint(2)]);
+        let one = queues.join("one", &[address(1)]);
+        let both = queues.join("both", &[address(1), address(2)]);
+        let two = queues.join("two", &[address(2)]);
         assert_eq!((rank(&both), rank(&two)), (Rank::Waiting, Rank::Waiting));
         drop(one);
         assert_eq!((rank(&both), rank(&two)), (Rank::Contested, Rank::Waiting));

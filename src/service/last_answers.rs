@@ -1,4 +1,4 @@
-//! A request whose client waits for ever on a server that has died: hyper forgets a request that it hands to
+//! A request whose client waits forever for a server that has died: hyper forgets a request that it hands to
 //! a connection in the instant in which that closes (<https://github.com/hyperium/hyper/issues/4122>).
 //!
 //! Once that is mended in the versions of hyper that clients use, this file can go, and
@@ -10,7 +10,7 @@ use super::lease::Lease;
 use crate::{error::Error, machine::InstanceEnd};
 
 impl Lease {
-    /// For a request without an answer: our error, if none can come any more; otherwise wakes the task
+    /// For a request without an answer: the error of this crate, if none can come any more; otherwise wakes the task
     /// when that is so.
     pub(crate) fn poll_unanswerable(&mut self, cx: &Context<'_>) -> Poll<Error> {
         // First, so that no end falls between the two.

@@ -1,4 +1,4 @@
-//! One use in progress.
+//! A lease: one use of a service in progress, which keeps its instance running.
 
 use std::{
     fmt,
@@ -33,8 +33,8 @@ pub struct Lease {
     instance: u64,
     outcome: Outcome,
     waited: Duration,
-    /// Among those that are woken when the instance ends; taken once there is something to wait for. The
-    /// request and its body have one between them.
+    /// The place among the wakers of the instance, taken once there is something to wait for. The
+    /// future of the response and its body share it.
     place: Option<Place>,
 }
 
@@ -44,7 +44,7 @@ impl Lease {
         Self {
             handle,
             instance,
-            // We do not learn how a use by hand went.
+            // How a use by hand goes is not known.
             outcome: Outcome::ByHand,
             waited,
             place: None,
@@ -114,7 +114,7 @@ impl Lease {
         self.outcome = outcome;
     }
 
-    /// Nobody polls from now on, and no task is woken any more: for a lease that is held by hand.
+    /// No future or body polls it from now on, so no task is woken any more: for a lease that is held by hand.
     #[inline]
     pub(crate) fn forget_task(&mut self) {
         self.handle.instances.over.leave(&mut self.place);

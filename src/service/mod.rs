@@ -1,4 +1,4 @@
-//! What users hold: services, leases, registries, and what they say of themselves.
+//! What users hold: services, leases and registries, and what a service says of itself.
 
 mod handle;
 mod last_answers;

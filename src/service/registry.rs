@@ -1,4 +1,4 @@
-//! Which services there are: the process of each identity, and the handles of each registry.
+//! Registries: sets of services, which share one supervisor for each identity in all of your program.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! What the supervisor and the handles of its service tell each other without a message.
+//! What the supervisor and the handles of its service share without a message: settings, snapshots, the journal.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The callers: what they tell the task, and how they are answered.
+//! The commands that callers send to the task, and how callers are answered.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -45,7 +45,7 @@ pub(crate) enum Command {
 pub(crate) type Answer = oneshot::Sender<Result<Option<Grant>, Error>>;
 pub(crate) type Stopped = oneshot::Sender<Result<(), Error>>;
 
-/// Who waits for what.
+/// The callers that wait, each with what it waits for.
 pub(super) struct Callers {
     pub(super) inbox: Reader<Command>,
     /// `false` once the last handle is gone.

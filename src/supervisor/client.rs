@@ -1,4 +1,4 @@
-//! The way of all handles of one identity to their supervisor.
+//! What all handles of one identity share: through it they send commands to their supervisor.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! What the machine asks for, done.
+//! Performs the actions that the machine asks for.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -268,7 +268,7 @@ impl<B: Backend> Driver<B> {
         self.report.ended();
         self.work.holder = None;
         if let Some(exited) = self.report.death(end) {
-            // No caller waits for an answer, and yet the next one may have to be told of it.
+            // No caller waits for an answer, but the status has it, and the next caller may get it.
             let error = self.error(&Failure::Exited(exited));
             self.report.remember(&error);
         }

@@ -1,4 +1,4 @@
-//! The way of commands to the task. No command is lost in the instant in which the task ends.
+//! The inbox of the task. No command is lost in the instant in which the task ends.
 //!
 //! Putting a command in, and ending the reader with what is left in the inbox, take the same lock. (tokio's own channel
 //! drops a command that is sent in that instant only with its last sender, and the caller would wait for its answer
@@ -58,7 +58,7 @@ impl<T> Inbox<T> {
         })
     }
 
-    /// Puts a command in if there is a reader. A task that does not run has nothing to be told.
+    /// Puts a command in if there is a reader. A task that does not run needs none.
     pub(crate) fn put_if_read(&self, command: T) {
         let mut state = self.lock();
         if state.has_reader {

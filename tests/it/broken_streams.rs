@@ -7,7 +7,7 @@ use crate::{
     support::kill,
 };
 
-/// Streams that would go on for a minute after the first chunk.
+/// Streams that would last for a minute after the first chunk.
 const ENDLESS: [(&str, &str); 3] = [
     ("chunked", "/stream?chunks=2&gap_ms=60000"),
     ("content length", "/length-stream?chunks=2&gap_ms=60000"),

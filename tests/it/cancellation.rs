@@ -190,7 +190,7 @@ fn everything_may_be_dropped_while_unwinding() {
     assert_eq!(it.fixture.starts().len(), 1);
 }
 
-/// Panics where it is told to.
+/// Panics at the given place.
 #[derive(Clone)]
 struct Panics(&'static str);
 

@@ -51,7 +51,7 @@ fn quick()
 }
 
 #[tokio::test]
-async fn a_timeout_outside_counts_the_cold_start_which_goes_on() {
+async fn a_timeout_outside_counts_the_cold_start_which_continues() {
     let it = Setup::with("timeout outside", Fixture::new().with("--delay-bind", 700));
     let client = ServiceBuilder::new()
         .timeout(Duration::from_millis(100))
@@ -147,7 +147,7 @@ async fn a_retry_outside_ensures_again() {
 }
 
 #[tokio::test]
-async fn a_retry_outside_finds_out_that_anothers_server_is_gone() {
+async fn a_retry_outside_finds_out_that_an_external_server_is_gone() {
     let fixture = Fixture::new();
     let outside = Mutex::new(fixture.run_outside());
     let it = Setup::with("retry, external", fixture);
@@ -155,7 +155,7 @@ async fn a_retry_outside_finds_out_that_anothers_server_is_gone() {
     let tries = Arc::new(AtomicUsize::new(0));
     let (ends, counter) = (outside.clone(), tries.clone());
     let dying = tower::service_fn(move |request: &'static str| {
-        // Nobody tells of its end but the request that fails of it.
+        // Only the request that fails because of it shows its end.
         let fails = request == "last" && counter.fetch_add(1, SeqCst) == 0;
         if fails {
             ends.lock().unwrap().end();

@@ -111,7 +111,7 @@ fn what_is_right_compiles_up_to_its_one_mistake() {
 }
 
 #[test]
-fn a_request_without_a_url_is_told_of_every_request() {
+fn the_error_for_a_request_without_a_url_names_every_request() {
     let said = refusal(
         "no_url",
         "fn client(service: LocalService) -> impl Service<u32> {
@@ -131,7 +131,7 @@ fn a_request_without_a_url_is_told_of_every_request() {
 }
 
 #[test]
-fn something_else_than_a_resolver_is_told_what_one_is() {
+fn the_error_for_something_else_than_a_resolver_says_what_one_is() {
     let said = refusal(
         "no_resolver",
         "fn client(service: &'static str) -> impl Service<Request<String>> {
@@ -151,7 +151,7 @@ fn something_else_than_a_resolver_is_told_what_one_is() {
 }
 
 #[test]
-fn a_closure_that_takes_the_request_itself_is_told_to_borrow_it() {
+fn the_error_for_a_closure_that_takes_the_request_itself_says_to_borrow_it() {
     let said = refusal(
         "by_value",
         "fn client(service: LocalService) -> impl Service<Request<String>> {
@@ -167,7 +167,7 @@ fn a_closure_that_takes_the_request_itself_is_told_to_borrow_it() {
 }
 
 #[test]
-fn a_response_that_holds_no_lease_is_told_which_do() {
+fn the_error_for_a_response_that_holds_no_lease_lists_those_that_do() {
     let said = refusal(
         "no_lease",
         "fn client(service: LocalService) -> impl Service<Request<String>> {
@@ -185,7 +185,7 @@ fn a_response_that_holds_no_lease_is_told_which_do() {
 }
 
 #[test]
-fn a_response_whose_body_is_none_is_told_so() {
+fn the_error_for_a_response_whose_body_is_none_says_so() {
     let said = refusal(
         "no_body",
         "fn client(service: LocalService) -> impl Service<Request<String>> {
@@ -202,7 +202,7 @@ fn a_response_whose_body_is_none_is_told_so() {
 }
 
 #[test]
-fn another_version_of_reqwest_is_told_of_the_feature_and_of_the_recipe() {
+fn the_error_for_another_version_of_reqwest_names_the_feature_and_the_recipe() {
     let said = refusal(
         "reqwest",
         "fn client(service: LocalService) -> impl Service<reqwest_0_12::Request> {

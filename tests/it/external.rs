@@ -22,7 +22,7 @@ fn assert_used(service: &LocalService, outside: &Outside) {
 }
 
 #[tokio::test]
-async fn a_server_that_is_there_is_used_and_nothing_is_started() {
+async fn a_server_that_runs_already_is_used_and_nothing_is_started() {
     let fixture = Fixture::new();
     let outside = fixture.run_outside();
     let service = fixture.service("used");
@@ -49,7 +49,7 @@ async fn the_status_names_the_process_of_an_external_server() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_there_is_used_although_its_command_does_not_exist() {
+async fn a_server_that_runs_already_is_used_although_its_command_does_not_exist() {
     let fixture = Fixture::new();
     let mut outside = fixture.run_outside();
     let config = LocalServiceConfig::new("/nowhere/server");

@@ -27,7 +27,7 @@ pub(crate) enum Step {
     Hang,
 }
 
-/// A body that does what it is told, then ends.
+/// A body that follows a script, then ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     steps: VecDeque<Step>,

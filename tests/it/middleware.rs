@@ -1,4 +1,4 @@
-//! reqwest-middleware, and reqwest-retry around ours.
+//! The middleware for reqwest-middleware, alone and inside of reqwest-retry.
 
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ async fn an_error_of_reqwest_is_still_one_and_the_next_request_asks_first() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_head_is_told_of_a_stop() {
+async fn a_request_that_waits_for_a_head_fails_when_the_server_is_stopped() {
     let it = Setup::new("middleware, stopped");
     let client = client(it.service.clone());
     it.service.start().await.unwrap();
@@ -168,7 +168,10 @@ async fn a_strategy_for_reqwest_retry_learns_when_to_come_back() {
         .with(EnsureLocalServiceMiddleware::new(it.service.clone()))
         .build();
     let error = get(&client, &it.fixture.url("/hello")).await.unwrap_err();
-    assert!(kind(&error).is_some(), "found inside of theirs: {error:?}");
+    assert!(
+        kind(&error).is_some(),
+        "found inside of reqwest-middleware's: {error:?}"
+    );
     let told = strategy.0.lock().unwrap().clone();
     assert_eq!(told.len(), 4);
     assert!(told.last().unwrap().is_some(), "in the back-off: {told:?}");

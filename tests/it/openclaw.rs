@@ -156,7 +156,7 @@ impl Drop for Ended {
 }
 
 #[test]
-fn what_goes_wrong_is_told_with_what_to_do() {
+fn what_goes_wrong_is_reported_with_what_to_do() {
     let fixture = Fixture::new();
     let told = |file: &Value, words: &[&str], says: &[&str]| {
         assert_told(command(&fixture, file, words), says);
@@ -211,7 +211,7 @@ fn what_goes_wrong_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_server_that_ends_at_once_is_told_with_its_code_and_output() {
+fn a_server_that_ends_at_once_is_reported_with_its_code_and_output() {
     let fixture = Fixture::new();
     let mut broken = provider(&fixture);
     broken["localService"] =

@@ -107,7 +107,7 @@ async fn an_error_of_the_clients_readiness_is_the_responses_and_costs_no_lease()
         mock::spawn_with(|client: Mock<(), Answer>| ensured(&it.service, client));
     it.service.start().await.unwrap();
     handle.send_error("out of order");
-    assert_ready_ok!(client.poll_ready(), "not an error of ours");
+    assert_ready_ok!(client.poll_ready(), "not an error of this crate");
     let error = within("an error", client.call(())).await.unwrap_err();
     assert_eq!(error.to_string(), "out of order");
     assert_eq!(it.leases(), 0);
@@ -123,7 +123,7 @@ async fn a_cold_start_holds_no_permit_of_the_client() {
     assert_pending!(cold.poll());
     eventually("it starts", || it.fixture.starts().len() == 1).await;
     assert_pending!(cold.poll());
-    // Whoever shares the limit, and needs no start, is served meanwhile.
+    // A client that shares the limit, and needs no start, is served meanwhile.
     let other = within("the only permit", limited.oneshot(())).await;
     assert_eq!(other.unwrap().status(), 200);
     assert_eq!(it.service.status().phase, Phase::Starting);

@@ -14,7 +14,7 @@ use crate::{
 const LONGER_THAN_A_VERDICT: u32 = 65;
 const GAP: Duration = Duration::from_millis(100);
 
-/// A client whose requests to `/lost` fail before a response head, which raises suspicion.
+/// A client whose requests to `/lost` fail before a response head, which is reported to the supervisor.
 fn losing(
     client: HyperClient,
 ) -> impl tower::Service<
@@ -41,7 +41,7 @@ async fn at_once<F: Future>(request: F) -> F::Output {
 }
 
 /// Reads a stream that lasts longer than it takes to replace a server whose health URL answers like this,
-/// while suspicion is raised again and again. Other requests are served meanwhile.
+/// while requests without an answer are reported again and again. Other requests are served meanwhile.
 async fn a_stream_outlasts(health: &str) {
     let it = Setup::configured(&format!("health {health}"), Fixture::new(), |config| {
         config.probe_timeout(Duration::from_millis(200))
@@ -58,7 +58,7 @@ async fn a_stream_outlasts(health: &str) {
     let begun = Instant::now();
     let mut chunks = 0;
     while let Some(chunk) = chunk(&mut stream).await {
-        chunk.expect("the stream goes on");
+        chunk.expect("the stream continues");
         chunks += 1;
         at_once(send(&client, get(&it.fixture.url("/lost"))))
             .await

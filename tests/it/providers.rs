@@ -131,7 +131,7 @@ fn a_missing_variable_is_named_with_its_provider_and_field() {
 }
 
 #[tokio::test]
-async fn a_reload_swaps_the_server_and_lets_a_stream_end_in_peace() {
+async fn a_reload_swaps_the_server_and_lets_a_stream_come_to_its_end() {
     let old = Fixture::new();
     let new = Fixture::on(old.port());
     let (providers, client) = registered(&json!({ "a": provider(&old) }));
@@ -156,7 +156,7 @@ async fn what_has_left_the_file_is_stopped_and_what_stayed_is_not() {
     let (gone, same) = (Fixture::new(), Fixture::new());
     let file = json!({ "gone": provider(&gone), "same": provider(&same) });
     let (providers, client) = registered(&file);
-    // Somebody who keeps it does not keep its process.
+    // A handle that is kept does not keep the process.
     let kept = providers.get("gone").unwrap();
     assert_eq!(ask(&client, &gone.url("/hello")).await, "hello");
     let pid = ask(&client, &same.url("/pid")).await;
@@ -212,7 +212,7 @@ async fn a_request_on_its_way_to_what_is_replaced_is_served() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_start_that_is_replaced_is_served() {
+async fn a_request_that_waits_for_a_start_that_is_replaced_is_served() {
     let old = Fixture::new().with("--loading", 300);
     let new = Fixture::new();
     let (providers, _client) = registered(&json!({ "a": provider(&old) }));

@@ -237,7 +237,7 @@ fn assert_failed(output: &Output, says: &[&str]) -> String {
 }
 
 #[test]
-fn a_wrong_path_of_a_server_is_told_with_a_hint() {
+fn a_wrong_path_of_a_server_is_reported_with_a_hint() {
     let output = command(&["--server", "/nowhere/llama-server"]).output();
     let output = output.expect("the example");
     let happened: &[_] = &[
@@ -250,7 +250,7 @@ fn a_wrong_path_of_a_server_is_told_with_a_hint() {
 }
 
 #[test]
-fn a_missing_model_is_told_in_one_sentence() {
+fn a_missing_model_is_reported_in_one_sentence() {
     let args = ["--server", "/bin/sh", "--model", "/nowhere/none.gguf"];
     let output = command(&args).output().expect("the example");
     assert_mistake(
@@ -260,7 +260,7 @@ fn a_missing_model_is_told_in_one_sentence() {
 }
 
 #[test]
-fn a_taken_port_is_told_in_one_sentence() {
+fn a_taken_port_is_reported_in_one_sentence() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = taken.local_addr().expect("its number").port().to_string();
     let output = command(&["--server", "/bin/sh", "--port", &port]).output();
@@ -271,7 +271,7 @@ fn a_taken_port_is_told_in_one_sentence() {
 }
 
 #[test]
-fn a_server_that_ends_at_once_is_told_with_its_code_and_output_and_a_hint() {
+fn a_server_that_ends_at_once_is_reported_with_its_code_and_output_and_a_hint() {
     let script = "echo no such gpu >&2; exit 3";
     let output = command(&["--server", "/bin/sh", "-c", script]).output();
     assert_error(

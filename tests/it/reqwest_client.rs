@@ -105,7 +105,7 @@ async fn a_response_of_reqwest_holds_its_lease_to_the_end() {
 }
 
 #[tokio::test]
-async fn an_error_of_ours_is_found_in_those_of_reqwest() {
+async fn an_error_of_this_crate_is_found_in_those_of_reqwest() {
     let it = Setup::new("reqwest, stopped");
     let client = ensured(&it.service, Client::new());
     let mut response = send(&client, get(&it.fixture.url("/stall?chunks=1")))

@@ -205,7 +205,7 @@ async fn nothing_is_sent_again_to_a_server_that_lives() {
 }
 
 #[tokio::test]
-async fn an_external_server_that_goes_away_is_replaced_by_ours_for_the_request() {
+async fn an_external_server_that_goes_away_is_replaced_by_an_owned_one_for_the_request() {
     let fixture = Fixture::new();
     let mut outside = fixture.run_outside();
     let it = Setup::with("external, resent", fixture);
@@ -214,7 +214,7 @@ async fn an_external_server_that_goes_away_is_replaced_by_ours_for_the_request()
     let is_asked = || count(&it.fixture, "GET /slow") == 1;
     let (response, ()) = tokio::join!(send(&client, slow), async {
         eventually("it is asked", is_asked).await;
-        // A server that is not ours is looked at again after a second at the soonest.
+        // An external server is checked again after a second at the soonest.
         let up_for = || it.service.status().up_for.unwrap_or_default();
         eventually("it may be looked at", || up_for() > ms(1100)).await;
         outside.end();
@@ -226,7 +226,7 @@ async fn an_external_server_that_goes_away_is_replaced_by_ours_for_the_request()
 }
 
 #[tokio::test]
-async fn an_error_of_ours_is_no_reason_to_send_again() {
+async fn an_error_of_this_crate_is_no_reason_to_send_again() {
     let fixture = Fixture::new().flag("--exit-at-start");
     let it = Setup::with("fails to start, resent", fixture);
     let client = resending(&it.service, hyper_client());

@@ -1,4 +1,4 @@
-//! No secret is in anything that the crate shows of a whole run, however it goes.
+//! No secret is in anything that the crate shows, from the start of a service to its end, however it goes.
 
 use std::{
     fmt::Debug,
@@ -112,7 +112,7 @@ impl<'a> MakeWriter<'a> for Shown {
     }
 }
 
-/// Says all that it was told in secret, and then is the fixture, or `then`.
+/// Prints all secrets that it was given, and then is the fixture, or `then`.
 fn indiscreet(then: &str) -> String {
     format!("echo \"args $*\"; echo \"env $MY_TOKEN\" >&2; shift 3; {then}")
 }
@@ -158,7 +158,7 @@ fn registered(provider: &Value) -> (Providers, LocalService) {
 }
 
 #[tokio::test]
-async fn a_run_that_goes_well_shows_no_secret() {
+async fn a_service_that_works_shows_no_secret() {
     let (shown, _listening) = Shown::of_all_events();
     let fixture = Fixture::new().with("--api-key", secret("provider"));
     let indiscreet = provider(&fixture, &indiscreet("exec \"$0\" \"$@\""));

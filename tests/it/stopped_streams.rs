@@ -1,4 +1,4 @@
-//! Whoever reads from a server that is stopped under it gets our error, and no end.
+//! A reader of a server that is stopped gets the error of this crate, and no end.
 
 use std::{
     sync::{
@@ -143,7 +143,7 @@ async fn a_stop_ends_the_wait_for_a_response_head() {
 }
 
 #[tokio::test]
-async fn a_stop_that_comes_between_two_reads_is_told_by_the_next() {
+async fn a_stop_that_comes_between_two_reads_is_reported_by_the_next() {
     let it = Setup::new("between two reads");
     let frames = (0..3).map(|_| Step::Data("x"));
     let client = ensured(&it.service, answers(Script::new(frames)));

@@ -92,15 +92,15 @@ impl Ear {
     #[track_caller]
     fn told(&self, name: &str) -> Told {
         let told = self.find(name);
-        told.unwrap_or_else(|| panic!("{name} was not told: {:?}", self.of_runs()))
+        told.unwrap_or_else(|| panic!("{name} was not told: {:?}", self.of_instances()))
     }
 
     /// The names of all events in the spans of instances.
-    fn of_runs(&self) -> Vec<String> {
+    fn of_instances(&self) -> Vec<String> {
         let heard = self.heard();
-        let of_run = |it: &&Told| it.span.as_ref().is_some_and(|it| it.0 == "local_service");
+        let of_instance = |it: &&Told| it.span.as_ref().is_some_and(|it| it.0 == "local_service");
         let name = |it: &Told| it.fields.get("message").to_owned();
-        heard.told.iter().filter(of_run).map(name).collect()
+        heard.told.iter().filter(of_instance).map(name).collect()
     }
 }
 
@@ -150,12 +150,12 @@ async fn an_instance_is_a_root_span_and_its_events_are_in_order() {
     eventually("it is ready", || service.status().phase == Phase::Ready).await;
     let instance = lease.instance();
     drop(lease);
-    eventually("the run is over", || ear.find("stopped").is_some()).await;
+    eventually("the instance is over", || ear.find("stopped").is_some()).await;
 
     let life = [
         "probing", "starting", "started", "ready", "idle", "stopping", "exited", "stopped",
     ];
-    assert_eq!(ear.of_runs(), life);
+    assert_eq!(ear.of_instances(), life);
     for name in life {
         let told = ear.told(name);
         let (_, span) = told.span.expect("a span");
@@ -207,10 +207,10 @@ async fn a_failed_start_is_a_warning_with_the_error() {
     let service = service.expect("a configuration that works");
     let error = within("an error", service.acquire()).await;
     let error = error.expect_err("it exits").to_string();
-    eventually("the run is over", || ear.find("stopped").is_some()).await;
+    eventually("the instance is over", || ear.find("stopped").is_some()).await;
 
     assert_eq!(
-        ear.of_runs(),
+        ear.of_instances(),
         [
             "probing", "starting", "started", "exited", "failed", "stopped"
         ]
@@ -229,17 +229,17 @@ async fn a_failed_start_is_a_warning_with_the_error() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_there_is_ready_as_external_and_released() {
+async fn a_server_that_ran_already_is_ready_as_external_and_released() {
     let (ear, _open) = Ear::open();
     let fixture = Fixture::new();
     let _outside = fixture.run_outside();
     let service = fixture.service("found");
     let lease = within("a lease", service.acquire()).await;
-    drop(lease.expect("the server that is there"));
+    drop(lease.expect("the server that runs already"));
     drop(service);
     eventually("it is let go", || ear.find("released").is_some()).await;
 
-    let mut events = ear.of_runs();
+    let mut events = ear.of_instances();
     events.retain(|it| it != "idle");
     assert_eq!(events, ["probing", "ready", "released"]);
     let ready = ear.told("ready").fields;

@@ -69,7 +69,7 @@ impl Llama {
     }
 
     fn pid(&self) -> u32 {
-        self.service.status().pid.expect("a process of ours")
+        self.service.status().pid.expect("an owned process")
     }
 
     /// Drops the last handle, which stops the server.

@@ -131,7 +131,7 @@ async fn an_external_server_that_requires_a_key_is_an_error_at_once() {
     let begun = Instant::now();
     let error = within("an error", service.acquire()).await.unwrap_err();
     measured(
-        "a guarded server of somebody else: told after",
+        "an external server that requires a key: error after",
         begun.elapsed(),
     );
     assert!(

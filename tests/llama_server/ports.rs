@@ -123,7 +123,7 @@ async fn the_loser_of_a_race_for_the_port_waits_for_the_winner() {
 
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
-async fn a_race_for_the_port_is_served_whoever_wins() {
+async fn a_race_for_the_port_is_served_whichever_program_wins() {
     for head_start in [0, 1, 2, 3, 4, 6] {
         let theirs = llama().args(SLOW_TO_LOAD);
         let ours = llama_on(theirs.port());

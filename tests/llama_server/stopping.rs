@@ -53,10 +53,10 @@ async fn a_stop_during_a_stream_that_is_read_ends_both() {
         matches!(kind_of(&error), ErrorKind::Stopped { .. }),
         "{error}"
     );
-    // The reader is told before the stop is over.
+    // The reader gets its error before the stop is over.
     assert!(
         told < STOP_TIMEOUT / 3,
-        "the reader was told after {told:?}"
+        "the reader got its error after {told:?}"
     );
     let answer = within("a chat after the stop", chat(&client, short())).await;
     assert_eq!(answer.unwrap(), PHRASE);

@@ -84,7 +84,9 @@ async fn a_swap_waits_for_the_end_of_a_stream() {
     until_busy(&one).await;
 
     let streamed = async {
-        let text = drain(response).await.expect("a stream that ends in peace");
+        let text = drain(response)
+            .await
+            .expect("a stream that comes to its end");
         (text, Instant::now())
     };
     let swapped = async {

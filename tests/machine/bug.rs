@@ -1,6 +1,6 @@
 //! Where a bug can be put into the machine, the lease word or the driver, so that the checks themselves are tried.
 //!
-//! A bug is behaviour put around the machine: what it is told, what it remembers or what it asks for is changed, as one
+//! A bug is behaviour put around the machine: its events, what it remembers or what it asks for is changed, as one
 //! wrong line would. So the source stays as it is.
 
 use std::fmt;

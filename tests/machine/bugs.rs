@@ -18,7 +18,7 @@ const fn machine(decide: Decide) -> Bug {
 
 // === What a wrong line does ===
 
-/// Whoever waits in a stop is not claimed for.
+/// For a caller that waits in a stop, the address is not claimed.
 fn strands_waiters(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
     let stops = matches!(machine.stage, Stage::Stopping(_) | Stage::AwaitingPort(_));
     let mut actions = machine.on(event, now);
@@ -128,7 +128,7 @@ fn answers_twice(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> 
     actions
 }
 
-/// A body is complete although its process has ended, as long as nobody has said how.
+/// A body is complete although its process has ended, as long as it is not known how.
 fn forgets_dying(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
     if let Stage::Serving(serving) = &mut machine.stage
         && matches!(event, Event::BodyEnded { .. })
@@ -258,7 +258,7 @@ fn dismisses_all(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> 
     machine.on(event, now)
 }
 
-/// A start that nobody waits for is never abandoned.
+/// A start that no caller waits for is never abandoned.
 fn never_abandons(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
     let actions = machine.on(event, now);
     if let Stage::Loading(loading) = &mut machine.stage {
@@ -335,7 +335,7 @@ static FOUND_IN_EVERY_ORDER: [Harm; 16] = [
         name: "a waiter that leaves aborts although another joined",
         bug: machine(abandons_others),
         evils: CRASH,
-        breaks: "abandoned while somebody waits",
+        breaks: "abandoned while a caller waits",
     },
     Harm {
         name: "a stop forgets a spawn under way",
@@ -347,7 +347,7 @@ static FOUND_IN_EVERY_ORDER: [Harm; 16] = [
         name: "a foreign answer makes it ready",
         bug: machine(takes_foreign_answers),
         evils: STRANGER,
-        breaks: "ready on somebody else's answer",
+        breaks: "ready on the answer of another program",
     },
     Harm {
         name: "a grant to a caller that has left leaks the lease",
@@ -404,13 +404,13 @@ static FOUND_IN_EVERY_ORDER: [Harm; 16] = [
         name: "a waiter is answered twice",
         bug: machine(answers_twice),
         evils: CRASH,
-        breaks: "somebody was answered twice",
+        breaks: "a caller was answered twice",
     },
     Harm {
         name: "a body is complete although its process has ended",
         bug: machine(forgets_dying),
         evils: BODY,
-        breaks: "a body was told complete after the death of its process",
+        breaks: "a body was said to be complete after the death of its process",
     },
     Harm {
         name: "the use of a peer's server ends under a lease",
@@ -453,7 +453,10 @@ static FOUND_AT_RANDOM: [(&str, Bug); 22] = [
     ),
     ("a rival cuts off leases", machine(cuts_for_rivals)),
     ("no idle timer", machine(sets_no_timer)),
-    ("a waiter that is answered waits on", machine(answers_twice)),
+    (
+        "a waiter that is answered still waits",
+        machine(answers_twice),
+    ),
     (
         "the pause is that of one failure less",
         machine(pauses_too_short),
@@ -469,9 +472,9 @@ static FOUND_AT_RANDOM: [(&str, Bug); 22] = [
     ("half of the idle time", machine(halves_idle_time)),
     ("that it served does not count", machine(forgets_service)),
     ("a lost port respawns forever", machine(respawns_forever)),
-    ("a shut-down sends all away", machine(dismisses_all)),
+    ("a shutdown fails all waiters", machine(dismisses_all)),
     (
-        "a start that nobody waits for is not abandoned",
+        "a start that no caller waits for is not abandoned",
         machine(never_abandons),
     ),
     ("the address is kept", machine(keeps_address)),

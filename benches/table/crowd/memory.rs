@@ -13,8 +13,8 @@ use crate::{
 const MANY: u32 = 10_000;
 const MOST: u64 = 1024;
 
-/// The supervisor runs on this thread, too, so that its memory is counted. Beside what was asked of the
-/// allocator, what the process grew by: with the allocator's own part, but less where it had memory left.
+/// The supervisor runs on this thread, too, so that its memory is counted. Two figures: what was asked of the
+/// allocator, and how much the process grew: that includes the allocator's own part, but not memory that it had left.
 pub(super) fn row() -> Row {
     let fixture = Fixture::new().with("--delay-bind", 2_000);
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -23,7 +23,7 @@ pub(super) fn row() -> Row {
         .service("waited for", fixture.base_url(), fixture.config())
         .expect("a configuration that works");
 
-    // What the first one brings with it is there once, however many wait.
+    // What the first one allocates for all is allocated once, however many wait.
     let first = runtime.block_on(waiting(&service));
     let mut crowd = vec![first];
     crowd.reserve_exact(MANY as usize);

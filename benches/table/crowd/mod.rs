@@ -17,7 +17,7 @@ const CROWDS: [(usize, Duration); 2] = [(1_000, ms(20)), (10_000, ms(100))];
 const STARTS: usize = 5;
 
 pub(crate) fn measure() -> Vec<Row> {
-    // First, while no memory lies about that others have used: what takes it again does not grow.
+    // First, while the process has no freed memory: requests that used it again would not show as growth.
     let mut rows = vec![memory::row()];
     rows.extend(CROWDS.map(|(many, most)| row(many, most)));
     rows
@@ -71,7 +71,7 @@ fn last_served(many: usize) -> Duration {
     last.saturating_sub(take_stamp(&fixture))
 }
 
-/// The same tasks on the same workers, if nothing had to be done but to wake them.
+/// The same tasks on the same workers, where each only waits for a channel.
 fn last_woken(many: usize) -> Duration {
     let (runtime, mut crowd) = (two_workers(), JoinSet::new());
     let mut senders = Vec::new();

@@ -125,16 +125,16 @@ impl LocalServiceConfig {
             names.sort_unstable();
             names.dedup();
         }
-        let mut endpoints: Vec<_> = [&base, health]
+        let mut addresses: Vec<_> = [&base, health]
             .into_iter()
             .filter_map(Address::of)
             .collect();
-        endpoints.sort_unstable();
-        endpoints.dedup();
+        addresses.sort_unstable();
+        addresses.dedup();
         let secrets = self.secrets(&target.headers);
         Settings {
             launch: Arc::new(launch),
-            endpoints,
+            addresses,
             base,
             target: Arc::new(target),
             policy: Policy {

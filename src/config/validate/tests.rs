@@ -201,8 +201,8 @@ fn a_health_url_is_plain_http() {
     let https = "https://localhost:8443/v1";
     assert_refused_at(&config(), https, "healthUrl", "`baseUrl` is an https URL");
     let settings = accepted(&config().health_url("http://localhost:8080/health"), https);
-    let endpoints: Vec<_> = settings.endpoints.iter().map(ToString::to_string).collect();
-    assert_eq!(endpoints, ["localhost:8080", "localhost:8443"]);
+    let addresses: Vec<_> = settings.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["localhost:8080", "localhost:8443"]);
 }
 
 #[test]
@@ -250,8 +250,8 @@ fn every_spelling_of_this_machine_is_accepted() {
         let settings = accepted(&config(), &format!("http://{host}:8080/v1"));
         assert_eq!(settings.target.host, probed);
         assert_eq!(settings.target.authority, format!("{host}:8080"));
-        assert_eq!(settings.endpoints.len(), 1);
-        assert_eq!(settings.endpoints[0].to_string(), "localhost:8080");
+        assert_eq!(settings.addresses.len(), 1);
+        assert_eq!(settings.addresses[0].to_string(), "localhost:8080");
     }
 }
 
@@ -507,7 +507,7 @@ fn what_is_set_arrives() {
 // All together
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let config = LocalServiceConfig::new("server")
         .env("", "x")
         .health_url("https://localhost")

@@ -2,13 +2,13 @@
 //!
 //! One atomic word says which instance it counts for, whether leases may be taken, and how many are out. Taking
 //! the first lease and closing an idle instance both change that word, so one of them loses; a lease of
-//! a former instance finds another instance's number there and counts for nobody.
+//! a former instance finds the number of another there, and does not count.
 
 #[cfg(test)]
 #[cfg(not(tower_local_service_loom))]
 mod tests;
 
-// Set by the package in `loom/`, and by nobody else: every order of the changes is tried there.
+// Set only by the package in `loom/`: every order of the changes is tried there.
 #[cfg(tower_local_service_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
 #[cfg(not(tower_local_service_loom))]
@@ -18,19 +18,19 @@ use std::{fmt, hint::spin_loop, time::Duration};
 const COUNT: u64 = 0xffff_ffff;
 /// Leases may be taken.
 const OPEN: u64 = 1 << 32;
-/// Whoever wants a lease asks the supervisor, which probes first.
+/// A caller that wants a lease asks the supervisor, which probes first.
 const SUSPECT: u64 = 1 << 33;
 /// The last lease to end wakes the supervisor.
 const NOTIFY: u64 = 1 << 34;
 /// A lease was taken since the supervisor last looked.
 const TOUCHED: u64 = 1 << 35;
-/// A lease that got an answer has ended since the word was last at rest.
+/// A lease that received a response head has ended since the count was last zero.
 const ANSWERED: u64 = 1 << 36;
 /// A response of this instance came to its end.
 const SERVED: u64 = 1 << 37;
 const INSTANCE: u32 = 40;
 
-/// How a lease was of use.
+/// How far the response came for which a lease was held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     /// No response head.
@@ -90,7 +90,7 @@ impl Word {
         self.0 & ANSWERED != 0
     }
 
-    /// Whether the supervisor wants to be woken when a lease ends now.
+    /// Whether the end of a lease is to wake the supervisor.
     pub(crate) fn wakes(self) -> bool {
         self.is_last() && self.0 & NOTIFY != 0
     }
@@ -112,7 +112,7 @@ impl Word {
         (self.0 & (OPEN | SUSPECT) == OPEN).then(|| Self(self.0 + 1).with(TOUCHED))
     }
 
-    /// The supervisor hands one out, whatever is suspected.
+    /// The supervisor hands one out, even under suspicion.
     pub(crate) fn grant(self) -> Self {
         Self(self.0 + 1).with(TOUCHED)
     }
@@ -215,7 +215,7 @@ impl LeaseCount {
         Duration::from_nanos(self.alive_since.load(SeqCst))
     }
 
-    /// Takes a lease if the server is ready and beyond suspicion; says of which instance.
+    /// Takes a lease if the server is ready and not under suspicion; returns the number of its instance.
     #[inline]
     pub(crate) fn take(&self) -> Option<u64> {
         self.change(Word::take).map(Word::instance)
@@ -227,7 +227,7 @@ impl LeaseCount {
             .is_some()
     }
 
-    /// Whether the supervisor wants to know. The clock is read by the last lease only.
+    /// Returns whether the supervisor is to be woken. The clock is read by the last lease only.
     #[inline]
     pub(crate) fn give_back(
         &self,
@@ -255,7 +255,7 @@ impl LeaseCount {
         self.update(Word::look).count()
     }
 
-    /// Makes the next caller ask the supervisor, if that instance goes on.
+    /// Makes the next caller ask the supervisor, if that instance is still open.
     pub(crate) fn suspect(&self, instance: u64) {
         self.change(|word| (word.instance() == instance).then(|| word.suspect()));
     }
@@ -275,12 +275,12 @@ impl LeaseCount {
         self.alive_since.store(nanos(now), SeqCst);
     }
 
-    /// For changes that cannot fail; says what the word was.
+    /// For changes that cannot fail; returns the word as it was before.
     pub(crate) fn update(&self, to: impl Fn(Word) -> Word) -> Word {
         self.change(|word| Some(to(word))).unwrap_or(Word::NEW)
     }
 
-    /// Says what the word was, if it was changed.
+    /// Returns the word as it was before, if it was changed.
     fn change(&self, to: impl Fn(Word) -> Option<Word>) -> Option<Word> {
         let mut word = self.word();
         loop {
@@ -297,7 +297,7 @@ impl LeaseCount {
     }
 }
 
-/// Who has lost the word to another core leaves it there for a fraction of a microsecond, so that it does
+/// A core that has lost the word to another leaves it there for a fraction of a microsecond, so that it does
 /// not go back and forth with each lease: two cores take and give back two to five times as many.
 #[cold]
 fn make_way() {

@@ -50,7 +50,7 @@ fn each_lease_counts_until_it_ends() {
 }
 
 #[test]
-fn a_lease_of_a_former_run_counts_for_nobody() {
+fn a_lease_of_a_former_instance_does_not_count() {
     let word = out(1);
     let next = word.end().open();
     assert_eq!((next.instance(), next.count()), (word.instance() + 1, 0));
@@ -60,21 +60,21 @@ fn a_lease_of_a_former_run_counts_for_nobody() {
 }
 
 #[test]
-fn a_run_that_ends_takes_all_flags_with_it() {
+fn an_instance_that_ends_takes_all_flags_with_it() {
     let word = back(out(2)).look().suspect();
     assert_eq!(word.end(), Word((word.instance() + 1) << INSTANCE));
     assert!(!word.end().is_open() && !word.end().has_served());
 }
 
 #[test]
-fn only_the_last_lease_wakes_and_only_if_somebody_looked() {
+fn only_the_last_lease_wakes_and_only_if_the_supervisor_looked() {
     assert!(!out(1).wakes(), "nobody looked");
     let seen = out(2).look();
     assert!(!seen.wakes());
     let last = back(seen);
     assert!(last.wakes());
     let rest = back(last);
-    assert!(!rest.take().unwrap().wakes(), "it is told once");
+    assert!(!rest.take().unwrap().wakes(), "it wakes once");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_word_is_closed_for_idleness_if_no_lease_came_since_the_last_look() {
 }
 
 #[test]
-fn a_run_has_served_once_a_response_came_to_its_end() {
+fn an_instance_has_served_once_a_response_came_to_its_end() {
     let given = |outcome| out(1).give_back(0, outcome).unwrap();
     assert!(!given(Outcome::Unanswered).has_served());
     assert!(!given(Outcome::Answered).has_served());
@@ -137,14 +137,14 @@ fn the_clock_is_read_by_the_last_lease_only() {
 }
 
 #[test]
-fn one_more_is_taken_of_the_same_run_only() {
+fn one_more_is_taken_of_the_same_instance_only() {
     let leases = LeaseCount::new();
     let instance = leases.open(Duration::ZERO);
     leases.take().unwrap();
     leases.update(Word::close);
     assert!(
         leases.take_another(instance),
-        "one is out, so the instance goes on"
+        "one is out, so the instance continues"
     );
     assert_eq!(leases.word().count(), 2);
     leases.update(Word::end);
@@ -197,7 +197,7 @@ fn leases_that_end_while_runs_come_and_go_leave_nothing_behind() {
 }
 
 #[test]
-fn nobody_holds_a_lease_of_a_run_that_was_closed_for_idleness() {
+fn no_lease_is_out_of_an_instance_that_was_closed_for_idleness() {
     for _ in 0..500 {
         let leases = LeaseCount::new();
         leases.open(Duration::ZERO);

@@ -173,7 +173,7 @@ async fn configured_statuses_replace_2xx() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_told_as_such() {
+async fn what_is_not_http_is_reported_as_such() {
     for (what, answer) in [
         ("an SSH banner", &b"SSH-2.0-OpenSSH_9.6\r\n"[..]),
         ("HTTP/0.9", b"<html><body>hello</body></html>\n"),

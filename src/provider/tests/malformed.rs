@@ -43,7 +43,7 @@ fn problem(text: &str) -> (String, String, String) {
 }
 
 #[test]
-fn what_is_no_json5_is_told_with_line_and_column() {
+fn what_is_no_json5_is_reported_with_line_and_column() {
     let cut = file_with("baseUrl: 'http://127.0.0.1:9350/v1',");
     let cut = cut.trim_end().strip_suffix("  },\n}").unwrap();
     for (text, place, said) in [
@@ -135,7 +135,7 @@ fn assert_told_at(lines: &str, path: &str, place: &str) {
 }
 
 #[test]
-fn what_is_of_a_wrong_type_is_told_with_its_path_too() {
+fn what_is_of_a_wrong_type_is_reported_with_its_path_too() {
     for (lines, path, place) in [
         ("baseUrl: 8080", "baseUrl", "line 5 column 10"),
         ("\n\n  api: ['openai']", "api", "line 7 column 8"),
@@ -152,7 +152,7 @@ fn what_is_of_a_wrong_type_is_told_with_its_path_too() {
 }
 
 #[test]
-fn what_is_wrong_in_a_local_service_is_told_by_its_key() {
+fn what_is_wrong_in_a_local_service_is_reported_by_its_key() {
     for (lines, key, place) in [
         (
             "command: '/x', readyTimeoutMs: '5s'",
@@ -173,7 +173,7 @@ fn what_is_wrong_in_a_local_service_is_told_by_its_key() {
 }
 
 #[test]
-fn what_is_there_twice_is_told_with_its_place() {
+fn a_key_that_is_there_twice_is_reported_with_its_place() {
     let twice = "{ models: { providers: {\n  a: { baseUrl: 'http://a' },\n  b: { baseUrl: 'http://b' },\n  \
                  'a': { baseUrl: 'http://c' },\n} } }";
     let (service, field, message) = problem(twice);
@@ -210,14 +210,14 @@ fn what_is_there_twice_is_told_with_its_place() {
 }
 
 #[test]
-fn what_is_not_ours_may_be_there_twice() {
+fn a_key_that_is_skipped_may_be_there_twice() {
     let file = then("cost: 1, cost: 2, extra: { a: 1, a: 2 }");
     let registry = Registry::new();
     drop(load(&file, &registry).unwrap());
 }
 
 #[test]
-fn a_file_of_brackets_is_told_and_ends_nobody() {
+fn a_file_of_brackets_is_an_error_and_no_crash() {
     for (open, close) in [("[", "]"), ("{a:", "}"), ("[{a:", "}]")] {
         for depth in [129, 100_000] {
             let nested = format!("{}0{}", open.repeat(depth), close.repeat(depth));

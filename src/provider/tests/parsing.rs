@@ -139,7 +139,7 @@ mod json5 {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_provider_path_line_and_column() {
+    fn a_mistake_is_reported_with_its_provider_path_line_and_column() {
         let text = "{ models: { providers: {\n  llama: {\n    localService: {\n      \
                     command: '/bin/x',\n      idleStop: 5,\n    },\n  },\n} } }";
         let (service, field, message) = problem(text);
@@ -153,7 +153,7 @@ mod json5 {
     }
 
     #[test]
-    fn a_wrong_type_is_told_with_the_path_of_its_field() {
+    fn a_wrong_type_is_reported_with_the_path_of_its_field() {
         let text =
             "{ models: { providers: {\n a: { baseUrl: 'http://h', timeoutSeconds: 'x' } } } }";
         let (service, field, message) = problem(text);
@@ -165,7 +165,7 @@ mod json5 {
     }
 
     #[test]
-    fn broken_text_is_told_with_line_and_column() {
+    fn broken_text_is_reported_with_line_and_column() {
         for text in ["{\n  models: [ }", "{}\n}", "\n'open", ""] {
             let (_, field, message) = problem(text);
             assert_eq!(field, "syntax");

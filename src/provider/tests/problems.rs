@@ -75,7 +75,7 @@ fn each_problem_names_its_field_and_what_to_do() {
 }
 
 #[test]
-fn all_problems_of_a_file_are_told_at_once() {
+fn all_problems_of_a_file_are_reported_at_once() {
     let mut two = local(9311);
     two["localService"]["command"] = json!("x");
     two["localService"]["cwd"] = json!("${NO_CWD}");

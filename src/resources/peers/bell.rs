@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::warn_once;
 
-/// The owner's side; it costs nothing while nobody rings.
+/// The owner's side; it costs nothing while no program rings.
 #[derive(Debug)]
 pub(crate) struct Bell {
     paths: Vec<PathBuf>,
@@ -20,7 +20,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// One bell with a socket at each path. Only the owner of the address may hang it: a file that is there is left
+    /// One bell with a socket at each path. Only the owner of the address may hang it: a file that exists is left
     /// of an owner that died.
     pub(super) fn hang(paths: Vec<PathBuf>) -> Self {
         let listeners: io::Result<_> = paths.iter().map(|path| listen(path)).collect();

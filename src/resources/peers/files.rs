@@ -29,8 +29,8 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn open(folder: &Path, endpoint: &Address) -> io::Result<Self> {
-        let stem = stem(endpoint);
+    pub(super) fn open(folder: &Path, address: &Address) -> io::Result<Self> {
+        let stem = stem(address);
         let open = |kind| open(&folder.join(format!("{stem}.{kind}")));
         Ok(Self {
             next: open("next")?,
@@ -110,7 +110,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The name of an address's files without their kinds.
-pub(super) fn stem(endpoint: &Address) -> String {
+pub(super) fn stem(address: &Address) -> String {
     let safe = |it: char| {
         if it.is_ascii_alphanumeric() || "-.".contains(it) {
             it
@@ -118,8 +118,8 @@ pub(super) fn stem(endpoint: &Address) -> String {
             '_'
         }
     };
-    let host: String = endpoint.host.chars().map(safe).take(LONGEST_HOST).collect();
-    let port = endpoint.port;
+    let host: String = address.host.chars().map(safe).take(LONGEST_HOST).collect();
+    let port = address.port;
     match *NETWORK {
         Some(network) => format!("{host}-{port}-{network}"),
         None => format!("{host}-{port}"),

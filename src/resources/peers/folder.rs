@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_made_for_us_alone_and_found_again() {
+    fn the_folder_is_made_for_this_user_alone_and_found_again() {
         let (runtime, temporary) = (Scratch::new("made-in"), Scratch::new("not-made-in"));
         for _ in 0..2 {
             let folder = find(Some(&runtime.0), &temporary.0).unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_folder_of_ours_it_is_among_the_temporary_ones() {
+    fn without_a_runtime_folder_of_this_user_it_is_among_the_temporary_ones() {
         let temporary = Scratch::new("temporary");
         let gone = temporary.0.join("gone");
         for runtime in [None, Some(gone.as_path()), Some(Path::new("relative"))] {

@@ -79,7 +79,7 @@ pub(crate) struct Peers {
 
 #[derive(Debug, Default)]
 struct Locks {
-    /// Of each endpoint; open while anything is locked or waited for.
+    /// Of each address; open while anything is locked or waited for.
     files: Vec<Files>,
     is_next: bool,
     owns: bool,
@@ -96,8 +96,8 @@ pub(crate) enum Standing {
     Guest { bell: PathBuf, is_open: bool },
     /// A peer has it for another server.
     Rival { holder: String, bell: PathBuf },
-    /// It is changing hands.
-    Unsettled,
+    /// One program gives it up and no other has it yet.
+    ChangingHands,
 }
 
 impl Peers {
@@ -110,8 +110,8 @@ impl Peers {
         }
     }
 
-    pub(crate) fn endpoints(&self) -> &[Address] {
-        &self.identity.endpoints
+    pub(crate) fn addresses(&self) -> &[Address] {
+        &self.identity.addresses
     }
 
     /// Tries to get the address, and says which peer has it otherwise.
@@ -157,7 +157,7 @@ impl Peers {
             guest_of = Some(bell);
         }
         let Some(bell) = guest_of else {
-            return Ok(Standing::Unsettled);
+            return Ok(Standing::ChangingHands);
         };
         // A guest keeps no peer waiting.
         locks.leave_queue();
@@ -183,8 +183,8 @@ impl Peers {
         if let Some(folder) = &self.folder
             && locks.files.is_empty()
         {
-            let endpoints = self.identity.endpoints.iter();
-            let files = endpoints.map(|endpoint| Files::open(folder, endpoint));
+            let addresses = self.identity.addresses.iter();
+            let files = addresses.map(|address| Files::open(folder, address));
             locks.files = files.collect::<io::Result<_>>()?;
         }
         Ok(())

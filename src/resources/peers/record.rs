@@ -13,7 +13,7 @@ pub(super) struct Record {
     /// Peers may use the server.
     pub(super) is_open: bool,
     pid: u32,
-    /// Of the digest: two records cannot be compared, so neither tells anything of its identity.
+    /// Makes the digest, and is another in each record: so digests cannot be compared, and show no identity.
     key: u128,
     digest: u128,
     name: String,

@@ -10,29 +10,29 @@ struct Folder(Arc<PathBuf>);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let name = format!("local-service-hosts-{name}-{}", std::process::id());
+        let name = format!("local-service-programs-{name}-{}", std::process::id());
         let path = env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(Arc::new(path))
     }
 
-    fn host(&self, command: &str) -> Peers {
+    fn program(&self, command: &str) -> Peers {
         let config = LocalServiceConfig::new(command);
         let settings = config.validate(command, "http://127.0.0.1:1/v1").unwrap();
         Peers::new(Some(self.0.clone()), Identity::of(&settings), command)
     }
 
-    /// A file of the endpoint that all these hosts have.
+    /// A file of the address that all these programs have.
     fn file(&self, kind: &str) -> PathBuf {
-        let endpoint = Address {
+        let address = Address {
             host: "localhost".to_owned(),
             port: 1,
         };
-        self.0.join(format!("{}.{kind}", files::stem(&endpoint)))
+        self.0.join(format!("{}.{kind}", files::stem(&address)))
     }
 
     fn ready(&self, command: &str) -> Peers {
-        let owner = self.host(command);
+        let owner = self.program(command);
         assert_eq!(owner.try_own(), Standing::Owner);
         owner.admit();
         owner
@@ -45,12 +45,12 @@ impl Drop for Folder {
     }
 }
 
-fn try_use(host: &Peers) -> bool {
-    host.try_use(&mut host.lock()).unwrap()
+fn try_use(program: &Peers) -> bool {
+    program.try_use(&mut program.lock()).unwrap()
 }
 
-fn is_guest(host: &Peers) -> bool {
-    matches!(host.try_own(), Standing::Guest { .. })
+fn is_guest(program: &Peers) -> bool {
+    matches!(program.try_own(), Standing::Guest { .. })
 }
 
 fn holder(standing: &Standing) -> &str {
@@ -61,9 +61,9 @@ fn holder(standing: &Standing) -> &str {
 }
 
 #[test]
-fn of_two_hosts_one_owns_and_the_other_may_use() {
+fn of_two_programs_one_owns_and_the_other_may_use() {
     let folder = Folder::new("two");
-    let (one, other) = (folder.host("/one"), folder.host("/one"));
+    let (one, other) = (folder.program("/one"), folder.program("/one"));
     assert_eq!(one.try_own(), Standing::Owner);
     assert_eq!(one.try_own(), Standing::Owner);
     assert!(is_guest(&other));
@@ -75,10 +75,10 @@ fn of_two_hosts_one_owns_and_the_other_may_use() {
 }
 
 #[test]
-fn another_identity_is_told_who_has_the_endpoint() {
+fn another_identity_learns_which_program_has_the_address() {
     let folder = Folder::new("rival");
     let one = folder.ready("/one");
-    let other = folder.host("/other");
+    let other = folder.program("/other");
     let standing = other.try_own();
     let expected = format!("local service `/one` of process {}", std::process::id());
     assert_eq!(holder(&standing), expected);
@@ -87,9 +87,9 @@ fn another_identity_is_told_who_has_the_endpoint() {
 }
 
 #[test]
-fn who_made_way_does_not_get_in_before_who_waits() {
+fn a_program_that_made_way_does_not_get_in_before_one_that_waits() {
     let folder = Folder::new("fair");
-    let (one, other) = (folder.ready("/one"), folder.host("/other"));
+    let (one, other) = (folder.ready("/one"), folder.program("/other"));
     holder(&other.try_own());
     one.release();
     assert_ne!(one.try_own(), Standing::Owner);
@@ -99,9 +99,9 @@ fn who_made_way_does_not_get_in_before_who_waits() {
 }
 
 #[test]
-fn who_waits_no_longer_is_in_nobodys_way() {
+fn a_program_that_waits_no_longer_holds_up_no_other() {
     let folder = Folder::new("left");
-    let (one, other) = (folder.ready("/one"), folder.host("/other"));
+    let (one, other) = (folder.ready("/one"), folder.program("/other"));
     holder(&other.try_own());
     other.release();
     one.release();
@@ -111,7 +111,7 @@ fn who_waits_no_longer_is_in_nobodys_way() {
 #[test]
 fn a_server_in_use_is_not_closed_and_a_closed_one_not_used() {
     let folder = Folder::new("use");
-    let (owner, user) = (folder.ready("/one"), folder.host("/one"));
+    let (owner, user) = (folder.ready("/one"), folder.program("/one"));
     assert!(!owner.peers_use());
     assert!(try_use(&user));
     assert!(owner.peers_use());
@@ -129,7 +129,7 @@ fn a_server_in_use_is_not_closed_and_a_closed_one_not_used() {
 #[test]
 fn the_owner_knows_when_its_server_was_last_used() {
     let folder = Folder::new("when");
-    let (owner, user) = (folder.ready("/one"), folder.host("/one"));
+    let (owner, user) = (folder.ready("/one"), folder.program("/one"));
     assert_eq!(owner.used_before(), None);
     assert!(try_use(&user));
     assert!(owner.used_before().unwrap() < Duration::from_secs(10));
@@ -140,13 +140,13 @@ fn the_owner_knows_when_its_server_was_last_used() {
 }
 
 #[test]
-fn what_a_host_had_is_free_when_it_is_gone() {
+fn what_a_program_had_is_free_when_it_has_ended() {
     let folder = Folder::new("gone");
-    let (owner, user) = (folder.ready("/one"), folder.host("/one"));
+    let (owner, user) = (folder.ready("/one"), folder.program("/one"));
     assert!(try_use(&user));
     // Nothing is given back in order.
     drop(owner);
-    let next = folder.host("/two");
+    let next = folder.program("/two");
     assert_eq!(next.try_own(), Standing::Owner, "whatever the record says");
     next.admit();
     assert!(next.peers_use(), "it does not know yet");
@@ -157,9 +157,9 @@ fn what_a_host_had_is_free_when_it_is_gone() {
 #[test]
 fn what_cannot_be_read_is_waited_for() {
     let folder = Folder::new("torn");
-    let (one, other) = (folder.ready("/one"), folder.host("/one"));
+    let (one, other) = (folder.ready("/one"), folder.program("/one"));
     fs::write(folder.file("owner"), "torn").unwrap();
-    assert_eq!(other.try_own(), Standing::Unsettled);
+    assert_eq!(other.try_own(), Standing::ChangingHands);
     drop(one);
     assert_eq!(other.try_own(), Standing::Owner);
 }
@@ -169,25 +169,25 @@ fn without_files_there_are_no_others() {
     let folder = Folder::new("alone");
     // In its place is something else: nothing can be opened there.
     fs::create_dir(folder.file("users")).unwrap();
-    for host in [folder.host("/one"), folder.host("/two")] {
-        assert_eq!(host.try_own(), Standing::Owner);
-        host.admit();
-        assert!(!host.peers_use() && host.close_unless_used(|| true));
-        host.release();
-        assert!(!host.owns());
+    for program in [folder.program("/one"), folder.program("/two")] {
+        assert_eq!(program.try_own(), Standing::Owner);
+        program.admit();
+        assert!(!program.peers_use() && program.close_unless_used(|| true));
+        program.release();
+        assert!(!program.owns());
     }
 }
 
 #[test]
-fn two_endpoints_are_had_together() {
+fn two_addresses_are_had_together() {
     let folder = Folder::new("both");
-    let host = |health: &str| {
+    let program = |health: &str| {
         let config = LocalServiceConfig::new("/one").health_url(health);
         let settings = config.validate("both", "http://127.0.0.1:1/v1").unwrap();
         Peers::new(Some(folder.0.clone()), Identity::of(&settings), "both")
     };
-    let (one, both) = (folder.ready("/one"), host("http://127.0.0.1:2/health"));
-    let (again, third) = (host("http://127.0.0.1:2/health"), folder.host("/one"));
+    let (one, both) = (folder.ready("/one"), program("http://127.0.0.1:2/health"));
+    let (again, third) = (program("http://127.0.0.1:2/health"), folder.program("/one"));
     holder(&both.try_own());
     one.release();
     assert_eq!(both.try_own(), Standing::Owner);

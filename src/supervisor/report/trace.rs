@@ -1,4 +1,4 @@
-//! What `tracing` hears of a service. The crate's documentation lists every name that is used here.
+//! The `tracing` events of a service. The crate's documentation lists every name that is used here.
 
 use std::{mem, net::SocketAddr, time::Duration};
 
@@ -27,7 +27,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Between two runs.
+    /// Between two instances.
     pub(super) fn none() -> Self {
         Self {
             span: Span::none(),
@@ -37,7 +37,7 @@ impl Trace {
         }
     }
 
-    /// A span without parent: whoever asks first is not whom the run is for.
+    /// A span without parent: the instance does not belong to the request that asked first.
     pub(super) fn begin(service: &str, instance: u64) -> Self {
         let span = info_span!(target: TARGET, parent: None, "local_service", service, instance, pid = Empty);
         Self {
@@ -90,7 +90,7 @@ impl Trace {
         warn!(target: TARGET, parent: &self.span, "replaced");
     }
 
-    /// What a look at the leases has shown; that nobody uses it is told once, until somebody does.
+    /// What a look at the leases has shown; `idle` is an event once, until the service is used again.
     pub(super) fn counted(&mut self, leases: usize) {
         let was_idle = mem::replace(&mut self.is_idle, leases == 0);
         if self.is_idle && !was_idle {
@@ -121,7 +121,7 @@ impl Trace {
         warn!(target: TARGET, parent: &self.span, %error, "failed");
     }
 
-    /// Nothing is left of the run, or nothing of ours.
+    /// The instance is over: nothing is left of its process, or an external server is not used any more.
     pub(super) fn over(&mut self) {
         match self.ownership {
             Some(Ownership::Owned) => debug!(target: TARGET, parent: &self.span, "stopped"),
@@ -132,7 +132,7 @@ impl Trace {
     }
 }
 
-/// A request had to wait; told where the request is, and not in the span of the run.
+/// A request had to wait; an event in the span of the request, and not in that of the instance.
 pub(crate) fn waited(service: &str, waited: Duration, error: Option<&Error>) {
     let (waited_ms, error) = (millis(waited), error.map(display));
     debug!(target: TARGET, service, waited_ms, error, "waited");

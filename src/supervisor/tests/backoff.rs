@@ -74,7 +74,7 @@ async fn nothing_starts_by_itself() {
     assert_eq!(fake.count(What::Probed), probes);
 }
 
-/// Lets a run live for so long and die; says whether the run after it may follow at once.
+/// Lets an instance live for so long and die; says whether the next one may follow at once.
 async fn dies_after(service: &LocalService, fake: &Fake, life: Duration) -> bool {
     service.start().await.unwrap();
     // Two in a row, as the first failure is free.
@@ -89,7 +89,7 @@ async fn dies_after(service: &LocalService, fake: &Fake, life: Duration) -> bool
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_healthy_for_a_minute_is_no_failed_one() {
+async fn an_instance_that_was_healthy_for_a_minute_is_no_failure() {
     for (life, counts) in [(59 * SEC, true), (61 * SEC, false)] {
         let fake = Fake::new();
         let service = service(&fake, config());
@@ -98,7 +98,7 @@ async fn a_run_that_was_healthy_for_a_minute_is_no_failed_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_served_a_response_to_its_end_is_no_failed_one() {
+async fn an_instance_that_served_a_response_to_its_end_is_no_failure() {
     let fake = Fake::new();
     let service = service(&fake, config());
     for _ in 0..10 {
@@ -110,7 +110,7 @@ async fn a_run_that_served_a_response_to_its_end_is_no_failed_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_only_failed_its_requests_counts() {
+async fn an_instance_that_only_failed_its_requests_is_a_failure() {
     let fake = Fake::new();
     let service = service(&fake, config());
     for _ in 0..2 {
@@ -122,7 +122,7 @@ async fn a_run_that_only_failed_its_requests_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_that_a_probe_sees_before_its_exit_is_told_counts_all_the_same() {
+async fn a_crash_that_a_probe_sees_before_its_exit_is_known_is_a_failure() {
     let fake = Fake::new();
     let service = service(&fake, config());
     for _ in 0..2 {
@@ -133,7 +133,7 @@ async fn a_crash_that_a_probe_sees_before_its_exit_is_told_counts_all_the_same()
         fake.begin_exit();
         let waiter = asks(&service);
         sleep(50 * MS).await;
-        // A lease of the next run would prove that good.
+        // A lease of the next instance would prove that good.
         waiter.abort();
         fake.exit(1);
         fake.script().running = Answer::Ready;

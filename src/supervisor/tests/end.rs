@@ -1,4 +1,4 @@
-//! When nobody is left who could ask.
+//! When no handle is left.
 
 use super::*;
 
@@ -10,7 +10,7 @@ async fn all_is_over(fake: &Fake) {
         }
         sleep(5 * SEC).await;
     }
-    assert!(fake.is_forgotten(), "the task goes on");
+    assert!(fake.is_forgotten(), "the task continues");
     assert!(!fake.is_running(), "an orphan");
 }
 
@@ -35,7 +35,7 @@ async fn the_last_handle_ends_a_look_at_a_stranger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_handle_ends_a_wait_for_the_endpoint() {
+async fn the_last_handle_ends_a_wait_for_the_address() {
     let (fake, other) = (Fake::new(), Fake::new());
     let claims = Arc::default();
     let holder = claimant(&other, "holder", &claims, config());
@@ -114,7 +114,7 @@ async fn the_last_handle_leaves_an_external_server_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_goes_on_when_the_last_handle_is_gone() {
+async fn a_stop_continues_when_the_last_handle_is_gone() {
     let fake = Fake::new();
     fake.script().heeds_term = None;
     let service = service(&fake, config());

@@ -35,9 +35,9 @@ struct Machine {
 
 /// What is on the machine, and how it behaves.
 pub(super) struct Script {
-    /// What a probe sees while no process of ours runs.
+    /// What a probe sees while no owned process runs.
     pub(super) elsewhere: Answer,
-    /// What a probe sees until our process has run for `load_time`.
+    /// What a probe sees until the owned process has run for `load_time`.
     pub(super) loading: Answer,
     pub(super) load_time: Duration,
     /// What a probe sees then.
@@ -68,7 +68,7 @@ struct FakeState {
     since: Instant,
     terms: usize,
     killed: bool,
-    /// It serves nobody any more, but the system has not told its exit yet.
+    /// It serves no request any more, but the system does not report its exit yet.
     dying: bool,
     exit: Option<Exit>,
     gone: bool,
@@ -128,7 +128,7 @@ impl Fake {
         self.end(None, with_code(code));
     }
 
-    /// The process is being torn down: the system says so if asked, and tells nobody yet.
+    /// The process is being torn down: the system says so if asked, and reports no exit yet.
     pub(super) fn begin_exit(&self) {
         if let Some(process) = &mut self.script().process {
             process.dying = true;

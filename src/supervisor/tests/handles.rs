@@ -125,7 +125,7 @@ async fn the_longest_abandon_grace_wins_for_a_start_that_is_abandoned_already() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_handle_is_told_errors_under_its_own_name() {
+async fn each_handle_gets_errors_under_its_own_name() {
     let fake = Fake::new();
     fake.script().spawn_error = Some("no");
     let [first, second] = pair(&fake, config(), config());

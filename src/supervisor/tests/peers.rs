@@ -167,7 +167,7 @@ async fn a_swap_between_programs_that_takes_too_long_names_the_program_that_has_
     };
     let expected = format!("local service `server` of process {}", std::process::id());
     assert_eq!(*by, expected);
-    // Nobody waits for it any more.
+    // No peer waits for it any more.
     sleep(SEC).await;
     assert!(one.try_acquire().is_some());
 }

@@ -140,7 +140,7 @@ async fn missing_answers_count_within_the_configured_time_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_refuses_under_suspicion_is_replaced_at_once() {
+async fn a_process_that_refuses_after_a_missing_answer_is_replaced_at_once() {
     let fake = Fake::new();
     let service = ready(&fake, config()).await;
     sleep(2 * SEC).await;
@@ -189,14 +189,14 @@ async fn an_external_server_is_looked_for_after_a_second_of_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_external_server_that_has_gone_is_replaced_by_ours() {
+async fn an_external_server_that_has_gone_is_replaced_by_an_owned_one() {
     let fake = Fake::new();
     fake.script().elsewhere = Answer::Ready;
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
     fake.script().elsewhere = Answer::Refused;
     sleep(2 * SEC).await;
-    // Nothing of ours is killed by it, so a lease protects nobody.
+    // No owned process is killed by it, so a lease protects nothing.
     let next = service.acquire().await.unwrap();
     assert_eq!(service.status().ownership, Some(Ownership::Owned));
     assert_ne!(lease.instance(), next.instance());
@@ -236,7 +236,7 @@ async fn a_process_that_dies_of_a_taken_port_while_ready_hands_its_leases_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_voids_the_leases_of_its_run() {
+async fn a_crash_voids_the_leases_of_its_instance() {
     let fake = Fake::new();
     let service = ready(&fake, config().idle_stop(60 * SEC)).await;
     let stream = service.acquire().await.unwrap();
@@ -254,7 +254,7 @@ async fn a_crash_voids_the_leases_of_its_run() {
     );
     drop(next);
     let idle_since = Instant::now();
-    // The old stream keeps nobody alive, and its end postpones nothing.
+    // The old stream keeps no instance alive, and its end postpones nothing.
     sleep(30 * SEC).await;
     drop(stream);
     sleep(30_001 * MS).await;

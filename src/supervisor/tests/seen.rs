@@ -30,7 +30,7 @@ async fn a_watch_tells_the_phases_in_order() {
         Phase::Stopping,
         Phase::Stopped,
     ];
-    // Who started it is told too: nobody yet, then we did, and in the end nobody again.
+    // The ownership is shown, too: none yet, then owned, and none again in the end.
     assert_eq!(phases.await.unwrap(), expected);
 }
 
@@ -98,7 +98,7 @@ async fn the_journal_tells_what_happened_with_its_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_to_who_has_just_left_gives_the_lease_back() {
+async fn a_grant_to_a_waiter_that_has_just_left_gives_the_lease_back() {
     let fake = Fake::new();
     fake.script().load_time = 10 * SEC;
     let service = service(&fake, config().idle_stop(60 * SEC));
@@ -155,7 +155,7 @@ fn a_task_that_was_dropped_with_its_runtime_is_made_again_by_the_next_request() 
     drop(runtime);
     assert!(!fake.is_running());
     assert_eq!(phase(&service), Phase::Stopped);
-    assert_eq!(service.status().leases, 0, "of the run that is over");
+    assert_eq!(service.status().leases, 0, "of the instance that is over");
     // The next one runs on the crate's own thread, on a clock that is not paused.
     let next = self::runtime().block_on(service.acquire()).unwrap();
     assert_ne!(lease.instance(), next.instance());
@@ -164,7 +164,7 @@ fn a_task_that_was_dropped_with_its_runtime_is_made_again_by_the_next_request() 
 }
 
 #[test]
-fn who_waits_when_the_runtime_of_the_task_ends_is_served_by_the_next() {
+fn a_request_that_waits_when_the_runtime_of_the_task_ends_is_served_by_the_next() {
     let fake = Fake::new();
     fake.script().load_time = 3600 * SEC;
     let runtime = runtime();

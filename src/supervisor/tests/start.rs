@@ -44,7 +44,7 @@ async fn a_server_may_take_all_of_its_ready_timeout_and_no_more() {
         let asked = service.acquire().await;
         assert_eq!(asked.is_ok(), works);
         if let Err(error) = asked {
-            // One look at what is there, then the time from the spawn.
+            // One probe before the start, then the time from the spawn.
             assert_eq!(begun.elapsed(), 120 * SEC + MS);
             let ErrorKind::ReadyTimeout { last_probe, .. } = error.kind() else {
                 panic!("{error}");
@@ -116,7 +116,7 @@ async fn a_stranger_that_never_gets_ready_is_given_up_after_the_ready_timeout() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loading_stranger_that_goes_away_makes_room_for_ours() {
+async fn a_loading_external_server_that_goes_away_is_followed_by_a_start() {
     let fake = Fake::new();
     fake.script().elsewhere = Answer::Status(503);
     let service = service(&fake, config());
@@ -124,13 +124,13 @@ async fn a_loading_stranger_that_goes_away_makes_room_for_ours() {
     sleep(100 * SEC).await;
     fake.script().elsewhere = Answer::Refused;
     fake.script().load_time = 100 * SEC;
-    // The wait for the stranger does not count for ours.
+    // The wait for the external server does not count for the start.
     waiter.await.unwrap().unwrap();
     assert_eq!(service.status().ownership, Some(Ownership::Owned));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_answers_otherwise_occupies_the_endpoint() {
+async fn an_unexpected_answer_means_that_the_address_is_in_use() {
     for status in [404, 500, 301, 401] {
         let fake = Fake::new();
         fake.script().elsewhere = Answer::Status(status);
@@ -147,7 +147,7 @@ async fn what_answers_otherwise_occupies_the_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proxy_whose_server_is_down_does_not_keep_ours_from_starting() {
+async fn a_proxy_whose_server_is_down_does_not_prevent_a_start() {
     for status in [502, 504] {
         let fake = Fake::new();
         fake.script().elsewhere = Answer::Status(status);
@@ -185,7 +185,7 @@ async fn the_exit_of_our_process_is_worth_more_than_a_wanted_answer() {
     let service = service(&fake, config());
     let waiter = asks(&service);
     sleep(9 * SEC).await;
-    // From now on the answers are somebody else's, or its last ones.
+    // From now on the answers are those of another program, or its last ones.
     fake.begin_exit();
     sleep(5 * SEC).await;
     assert_eq!(phase(&service), Phase::Starting);
@@ -254,7 +254,7 @@ async fn a_process_that_dies_where_another_answers_leaves_it_to_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_goes_on_when_all_who_waited_have_left() {
+async fn a_start_continues_when_all_waiting_requests_have_left() {
     let fake = slow(60 * SEC);
     let service = service(&fake, config());
     for _ in 0..7 {
@@ -279,13 +279,13 @@ async fn an_abandoned_start_is_stopped_after_its_grace_and_not_before() {
     sleep(2 * MS).await;
     assert_eq!(fake.count(What::Term), 1);
     sleep(SEC).await;
-    // Nobody's start failed.
+    // No start has failed.
     assert_eq!(phase(&service), Phase::Stopped);
     assert!(service.status().last_error.is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_within_the_grace_keeps_the_start_going() {
+async fn a_request_within_the_grace_keeps_the_start_going() {
     let fake = slow(60 * SEC);
     let service = service(&fake, config().abandon_grace(5 * SEC));
     let waiter = asks(&service);
@@ -322,7 +322,7 @@ async fn more_waiters_than_allowed_fail_at_once() {
     for waiter in waiters {
         waiter.await.unwrap().unwrap();
     }
-    // Who does not have to wait is not one too many.
+    // A request that does not have to wait is not one too many.
     let leases: Vec<_> = (0..5).map(|_| service.try_acquire()).collect();
     assert!(leases.iter().all(Option::is_some));
 }

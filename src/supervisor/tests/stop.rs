@@ -170,7 +170,7 @@ async fn a_request_during_a_stop_is_served_by_a_new_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_a_start_and_who_waits_is_served_by_a_new_one() {
+async fn a_stop_ends_a_start_and_its_waiters_are_served_by_a_new_one() {
     let fake = Fake::new();
     fake.script().load_time = 10 * SEC;
     let service = service(&fake, config());
@@ -223,7 +223,7 @@ async fn a_stop_without_anything_that_runs_is_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retired_run_ends_when_its_leases_do() {
+async fn a_retired_instance_ends_when_its_leases_do() {
     let fake = Fake::new();
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
@@ -236,7 +236,7 @@ async fn a_retired_run_ends_when_its_leases_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retired_run_ends_at_its_limit_whatever_leases_are_out() {
+async fn a_retired_instance_ends_at_its_limit_whatever_leases_are_out() {
     let fake = Fake::new();
     let service = ready(&fake, config()).await;
     let lease = service.acquire().await.unwrap();
@@ -250,7 +250,7 @@ async fn a_retired_run_ends_at_its_limit_whatever_leases_are_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retired_run_that_dies_of_a_taken_port_does_not_go_on_as_anothers() {
+async fn a_retired_instance_that_dies_of_a_taken_port_does_not_continue_as_an_external_server() {
     let fake = Fake::new();
     fake.script().output = "Address already in use".to_owned();
     let service = ready(&fake, config()).await;
@@ -266,7 +266,7 @@ async fn a_retired_run_that_dies_of_a_taken_port_does_not_go_on_as_anothers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_who_wants_the_endpoint_does_not_lift_the_limit_of_a_retirement() {
+async fn another_service_that_needs_the_address_does_not_lift_the_limit_of_a_retirement() {
     let (fake, other) = (Fake::new(), Fake::new());
     let claims = Arc::default();
     let service = claimant(&fake, "one", &claims, config());

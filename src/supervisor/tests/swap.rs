@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// So many services on one endpoint, each on a machine of its own.
+/// So many services on one address, each on a simulated machine of its own.
 fn rivals<const N: usize>(config: &LocalServiceConfig) -> [(Fake, LocalService); N] {
     let claims = Arc::default();
     std::array::from_fn(|nth| {
@@ -94,7 +94,7 @@ async fn a_caller_that_streams_from_one_and_calls_the_other_gets_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_running_one_goes_on_when_nobody_waits_for_its_endpoint_any_more() {
+async fn the_running_service_continues_when_no_other_waits_for_its_address_any_more() {
     let [(fake, one), (_, two)] = rivals(&config());
     let stream = one.acquire().await.unwrap();
     let rival = asks(&two);
@@ -130,7 +130,7 @@ async fn new_requests_of_the_running_one_queue_behind_the_swap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_longest_comes_next_and_is_not_passed() {
+async fn the_service_that_waits_longest_comes_next_and_is_not_passed() {
     let [(first, one), (second, two), (third, three)] = rivals(&config());
     let stream = one.acquire().await.unwrap();
     let waiters = [asks(&two), asks(&three)];
@@ -152,7 +152,7 @@ async fn who_waits_longest_comes_next_and_is_not_passed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_start_serves_all_who_wait_for_the_swap() {
+async fn one_start_serves_all_waiters_of_the_swap() {
     let [(_, one), (fake, two)] = rivals(&config());
     let stream = one.acquire().await.unwrap();
     let waiters: Vec<_> = (0..10).map(|_| asks(&two)).collect();

@@ -52,14 +52,14 @@ async fn the_limit_is_32_mib() {
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
     let whole = gateway.post("/v1/pid", body(32 << 20)).await;
     assert_eq!(whole.status, 200);
-    // Who says how much is to come hears of it before that is sent.
+    // A client that says how much is to come gets the refusal before it sends that.
     let length = (32 << 20) + 1;
     let head = format!("content-length: {length}\r\n\r\n");
     let answer = answer_to(&gateway, &head).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
-/// Who does not say how much is to come is stopped when it is too much.
+/// A body whose length is not said is cut off when it is too long.
 #[tokio::test]
 async fn a_body_without_a_length_is_refused_at_the_limit() {
     let fixture = Fixture::new();
@@ -77,7 +77,7 @@ async fn a_body_without_a_length_is_refused_at_the_limit() {
 }
 
 #[tokio::test]
-async fn a_provider_that_refuses_a_long_body_is_heard_itself() {
+async fn a_refusal_of_a_long_body_by_its_provider_comes_through() {
     let fixture = Fixture::new();
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
     let reply = gateway

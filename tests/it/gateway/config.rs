@@ -1,4 +1,4 @@
-//! Mistakes that are told before anything is served.
+//! Mistakes that are reported before anything is served.
 
 use std::{
     net::TcpListener,
@@ -36,7 +36,7 @@ fn assert_refused(output: &Output, says: &[&str]) {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told() {
+fn a_file_that_is_not_there_is_reported() {
     let output = Command::new(program())
         .args(["--config", "/nowhere/at/all.json5"])
         .output();
@@ -47,13 +47,13 @@ fn a_file_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_slip_in_the_syntax_is_told_with_line_and_column() {
+fn a_slip_in_the_syntax_is_reported_with_line_and_column() {
     let file = ConfigFile::new("{\n  models: {\n    providers: [ }\n}");
     assert_refused(&run(&file, &[]), &["config.json5", "line 3", "column"]);
 }
 
 #[test]
-fn an_unknown_key_is_told_with_its_path() {
+fn an_unknown_key_is_reported_with_its_path() {
     let fixture = Fixture::new();
     let mut one = provider(&fixture);
     one["localService"]["idleStopMS"] = json!(5);
@@ -66,7 +66,7 @@ fn an_unknown_key_is_told_with_its_path() {
 }
 
 #[test]
-fn all_that_cannot_work_is_told_at_once_and_no_secret_with_it() {
+fn all_that_cannot_work_is_reported_at_once_and_no_secret_with_it() {
     let file = ConfigFile::new(file(&json!({
         "one": { "baseUrl": "http://127.0.0.1:1/v1", "localService": { "command": "relative" } },
         "two": { "baseUrl": "no url" },
@@ -88,7 +88,7 @@ fn all_that_cannot_work_is_told_at_once_and_no_secret_with_it() {
 }
 
 #[test]
-fn a_taken_port_is_told() {
+fn a_taken_port_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(&ConfigFile::new("{}"), &["--listen", &address]);
@@ -96,7 +96,7 @@ fn a_taken_port_is_told() {
 }
 
 #[test]
-fn what_is_no_argument_is_told() {
+fn what_is_no_argument_is_reported() {
     let file = ConfigFile::new("{}");
     for args in [
         ["--listen", "here"],

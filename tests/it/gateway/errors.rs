@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_start_that_fails_is_told_with_code_output_and_when_to_try_again() {
+async fn a_start_that_fails_is_reported_with_code_output_and_when_to_try_again() {
     let fixture = Fixture::new()
         .flag("--exit-at-start")
         .with("--exit-code", 3)
@@ -41,7 +41,7 @@ async fn what_the_provider_refuses_comes_through_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_before_it_answers_is_told_and_the_next_request_is_served() {
+async fn a_server_that_dies_before_it_answers_is_reported_and_the_next_request_is_served() {
     let fixture = Fixture::new();
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
     let ask = json!({ "model": "one/m" });
@@ -52,7 +52,7 @@ async fn a_server_that_dies_before_it_answers_is_told_and_the_next_request_is_se
 }
 
 #[tokio::test]
-async fn a_provider_that_is_not_started_here_is_used_or_told_to_be_away() {
+async fn a_provider_that_is_not_started_here_is_used_or_reported_as_away() {
     let fixture = Fixture::new();
     let _outside = fixture.run_outside();
     let nobody = format!("http://127.0.0.1:{}/v1", free_port());
@@ -73,7 +73,7 @@ async fn a_provider_that_is_not_started_here_is_used_or_told_to_be_away() {
 }
 
 #[tokio::test]
-async fn a_provider_on_https_is_told_of_at_the_start_and_at_each_request() {
+async fn a_provider_on_https_is_reported_at_the_start_and_at_each_request() {
     let far = json!({ "baseUrl": "https://api.example.com/v1", "apiKey": "a-key-of-theirs" });
     let gateway = Gateway::start(&json!({ "far": far }));
     assert!(gateway.log().contains("without TLS"), "{}", gateway.log());

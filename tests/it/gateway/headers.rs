@@ -1,4 +1,4 @@
-//! Which headers go on, and which do not.
+//! Which headers are forwarded, and which are not.
 
 use http::Request;
 use http_body_util::Full;
@@ -67,7 +67,7 @@ async fn without_a_key_in_the_file_none_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_about_the_connection_stays_there_and_the_rest_goes_on() {
+async fn what_is_about_the_connection_stays_there_and_the_rest_is_forwarded() {
     let fixture = Fixture::new();
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
     let lines = arrived(

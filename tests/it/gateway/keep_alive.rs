@@ -30,7 +30,7 @@ fn only_error(body: &str) -> Value {
 }
 
 #[tokio::test]
-async fn who_waits_long_gets_comments_and_then_the_answer() {
+async fn a_client_that_waits_long_gets_comments_and_then_the_answer() {
     let fixture = Fixture::new().with("--delay-bind", 1500);
     let begun = Instant::now();
     let reply = ask(&fixture, &PACE, &chat(true)).await;
@@ -49,14 +49,14 @@ async fn who_waits_long_gets_comments_and_then_the_answer() {
 }
 
 #[tokio::test]
-async fn who_does_not_wait_long_gets_the_answer_alone() {
+async fn a_client_that_does_not_wait_long_gets_the_answer_alone() {
     let fixture = Fixture::new();
     let reply = ask(&fixture, &[], &chat(true)).await;
     assert!(reply.body.starts_with("data: {"), "{}", reply.body);
 }
 
 #[tokio::test]
-async fn who_does_not_stream_gets_no_comments() {
+async fn a_client_that_does_not_stream_gets_no_comments() {
     let fixture = Fixture::new().with("--delay-bind", 700);
     let reply = ask(&fixture, &PACE, &chat(false)).await;
     assert_eq!(reply.json()["object"], "chat.completion");
@@ -105,7 +105,7 @@ async fn what_the_provider_refuses_late_is_an_event_with_its_words() {
 }
 
 #[tokio::test]
-async fn a_late_answer_that_is_no_stream_is_told() {
+async fn a_late_answer_that_is_no_stream_is_reported() {
     let fixture = Fixture::new();
     let gateway = Gateway::start_with(&json!({ "one": provider(&fixture) }), &PACE);
     let reply = gateway.ask("/v1/slow?ms=800", &chat(true)).await;

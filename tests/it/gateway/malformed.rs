@@ -44,7 +44,7 @@ async fn what_is_no_question_is_refused_and_starts_nothing() {
 }
 
 #[tokio::test]
-async fn a_model_of_nobody_is_refused_with_the_providers_that_there_are() {
+async fn a_model_of_no_provider_is_refused_with_the_providers_that_there_are() {
     let (one, two) = (Fixture::new(), Fixture::new());
     let gateway = Gateway::start(&json!({ "one": provider(&one), "two": provider(&two) }));
     for model in ["three/m", "m", "", "one/", "/m", &"long".repeat(10_000)] {

@@ -1,4 +1,4 @@
-//! More providers than anybody has.
+//! Fifty providers at once, more than a person has.
 
 use serde_json::{Map, json};
 use tokio::task::JoinSet;

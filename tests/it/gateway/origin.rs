@@ -1,4 +1,4 @@
-//! Pages of other sites, in the browser of whoever runs the gateway.
+//! Pages of other sites, in the browser of the person who runs the gateway.
 
 use http::{Method, Request};
 use http_body_util::Full;

@@ -76,7 +76,7 @@ async fn an_answer_that_is_too_long_is_cut_off_with_a_word() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_start_is_sent_away_and_the_start_is_stopped() {
+async fn a_request_that_waits_for_a_start_is_sent_away_and_the_start_is_stopped() {
     let fixture = Fixture::new().flag("--never-bind");
     let mut gateway = Gateway::start(&json!({ "one": chat_provider(&fixture) }));
     let chat = chat();
@@ -101,7 +101,7 @@ async fn a_killed_gateway_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_hang_up_reads_the_file_anew_and_keeps_what_has_not_changed() {
+async fn a_hang_up_reads_the_file_again_and_keeps_what_has_not_changed() {
     let (one, two) = (Fixture::new(), Fixture::new());
     let gateway = Gateway::start(&json!({ "one": provider(&one) }));
     gateway.post("/admin/one/start", "").await;

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_provider_that_does_not_answer_in_time_is_told() {
+async fn a_provider_that_does_not_answer_in_time_is_reported() {
     let fixture = Fixture::new();
     let mut one = provider(&fixture);
     one["timeoutSeconds"] = json!(0.5);
@@ -24,7 +24,7 @@ async fn a_provider_that_does_not_answer_in_time_is_told() {
 }
 
 #[tokio::test]
-async fn a_cold_start_counts_and_goes_on_when_the_time_is_over() {
+async fn a_cold_start_counts_and_continues_when_the_time_is_over() {
     let fixture = Fixture::new().with("--delay-bind", 2500);
     let mut one = provider(&fixture);
     one["timeoutSeconds"] = json!(1);

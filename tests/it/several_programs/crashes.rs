@@ -1,4 +1,4 @@
-//! A program that is killed or suspended holds up nobody.
+//! A program that is killed or suspended holds up no other.
 
 use std::thread;
 
@@ -25,7 +25,7 @@ fn a_user_that_is_killed_holds_up_no_stop() {
 }
 
 #[test]
-fn a_program_that_is_killed_while_it_waits_holds_up_nobody() {
+fn a_program_that_is_killed_while_it_waits_holds_up_no_other() {
     let server = Fixture::new().with("--delay-bind", 500);
     let [mut owner, mut waiting, mut other] = programs(&server);
     owner.begin("start");
@@ -47,7 +47,7 @@ fn when_the_owner_is_killed_one_of_the_others_takes_its_place() {
     assert_eq!(two.does("ask 1"), first);
     owner.kill();
     assert!(blocking_until(|| server.alive().is_empty()));
-    // What is sent in the first second after a look at it may fail: nobody tells of its end.
+    // What is sent in the first second after a look at it may fail: its end is not reported.
     let answers = [&mut one, &mut two].map(|program| {
         let mut answer = String::new();
         let in_time = blocking_until(|| {
@@ -64,7 +64,7 @@ fn when_the_owner_is_killed_one_of_the_others_takes_its_place() {
 }
 
 #[test]
-fn an_owner_that_is_killed_during_the_start_is_followed_by_who_waits() {
+fn an_owner_that_is_killed_during_the_start_is_followed_by_a_program_that_waits() {
     let server = Fixture::new().with("--delay-bind", 300);
     let [mut owner, mut one, mut two] = programs(&server);
     owner.begin("start");
@@ -92,7 +92,7 @@ fn an_owner_that_is_suspended_holds_up_no_user() {
 }
 
 #[test]
-fn whoever_is_killed_the_others_go_on() {
+fn whichever_program_is_killed_the_others_continue() {
     let server = Fixture::new().with("--delay-bind", 20);
     let other = Fixture::on(server.port()).with("--delay-bind", 20);
     let setups = [Setup::of(&server), Setup::beside(&other, &server)];

@@ -40,7 +40,7 @@ fn of_eight_cold_programs_one_starts_the_server_and_all_are_served_by_it() {
 }
 
 #[test]
-fn hosts_that_come_one_after_the_other_use_the_server_of_the_first() {
+fn programs_that_come_one_after_the_other_use_the_server_of_the_first() {
     let server = Fixture::new();
     let mut programs: [Program; 3] = programs(&server);
     let answers = programs.each_mut().map(|program| program.does("ask 3"));

@@ -1,4 +1,4 @@
-//! A program process that does as it is told, line by line.
+//! A program that obeys commands, one a line.
 
 use std::{
     fs::File,

@@ -86,6 +86,6 @@ pub(crate) fn shake_off_tracer() {
     let pid = tracer().and_then(|pid| RawPid::from_raw(pid.try_into().ok()?));
     // Not with `kill`, which may be the call that fails.
     let held = pidfd_open(pid.expect("a tracer"), PidfdFlags::empty()).expect("it runs");
-    pidfd_send_signal(held, Signal::TERM).expect("it can be told to go");
+    pidfd_send_signal(held, Signal::TERM).expect("it can be ended");
     assert!(blocking_until(|| tracer() == Some(0)), "it stays");
 }

@@ -255,7 +255,7 @@ impl Gateway {
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         let ended = blocking_until(|| {
-            status = self.child.try_wait().expect("a child of ours");
+            status = self.child.try_wait().expect("a child of the test");
             status.is_some()
         });
         assert!(ended, "it does not end: {}", self.log());

@@ -12,7 +12,7 @@ fn keeps_all_promises(bounds: &Bounds) {
 }
 
 #[test]
-fn in_peace() {
+fn without_an_evil() {
     keeps_all_promises(&PEACE);
 }
 

@@ -25,7 +25,7 @@ impl World {
             Stage::Serving(_) | Stage::Borrowing(_) if self.leases_out() > 0 => {
                 self.idle_since = NOW;
             }
-            // Opening an instance sets them anew.
+            // Opening an instance sets them again.
             Stage::Stopped
             | Stage::Claiming(_)
             | Stage::Inspecting(_)
@@ -63,7 +63,7 @@ impl World {
 fn rebase(machine: &mut Machine, elapsed: Duration) {
     let common = &mut machine.common;
     common.now = NOW;
-    // Whose probe is used decides nothing here.
+    // Which handle's probe is used decides nothing here.
     common.waiters.asker = 0;
     shift(&mut common.backoff.not_before, elapsed);
     for waiter in common.waiters.waiting.values_mut() {

@@ -188,7 +188,7 @@ impl World {
         let alone = process.terminated || !waited_for;
         ensure(
             alone || reason != StopReason::Abandoned,
-            "abandoned while somebody waits",
+            "abandoned while a caller waits",
         )?;
         process.terminated = true;
         Ok(())
@@ -211,11 +211,11 @@ impl World {
         } else {
             self.process.is_none()
         };
-        ensure(answers, "ready on somebody else's answer")?;
+        ensure(answers, "ready on the answer of another program")?;
         if let Some(process) = self.process {
             ensure(
                 process.instance == self.word.instance(),
-                "an instance with another's number",
+                "an instance with the number of another one",
             )?;
         }
         self.word = self.word.open();
@@ -227,10 +227,10 @@ impl World {
     }
 
     fn reopen(&mut self, ownership: Ownership) -> Result<(), Violation> {
-        // That it has ended may be told a moment later.
+        // The event of its end may come a moment later.
         let untold = self.process.is_some_and(|process| !process.told);
         let owned = ownership == Ownership::Owned;
-        ensure(untold == owned, "reopened on somebody else's answer")?;
+        ensure(untold == owned, "reopened on the answer of another program")?;
         self.word = self.word.reopen();
         self.admits = owned;
         Ok(())
@@ -241,7 +241,7 @@ impl World {
         ensure(end != InstanceEnd::Idle || idle, "idle with a lease out")?;
         ensure(
             end != InstanceEnd::Died || !self.serves(),
-            "a process that lives was told dead",
+            "a process that lives was said to be dead",
         )?;
         self.word = self.word.end();
         self.admits = false;
@@ -283,25 +283,25 @@ impl World {
                 _ => {}
             }
         }
-        Err("somebody was answered twice")
+        Err("a caller was answered twice")
     }
 
-    /// A body that is told complete although its process has ended is a lie.
+    /// A body is not said to be complete if its process has ended.
     fn confirm(&mut self, bodies: &[u64], lives: Option<bool>) -> Result<(), Violation> {
         for &body in bodies {
             let client = &mut self.clients[usize::try_from(body).unwrap_or(usize::MAX)];
             let Stands::Confirming(instance) = client.stands else {
-                return Err("a body was told twice");
+                return Err("a body was answered twice");
             };
             client.stands = Stands::Idle;
             let process = self.process.filter(|it| it.instance == instance);
             ensure(
                 lives != Some(true) || process.is_some_and(|it| !it.dead),
-                "a body was told complete after the death of its process",
+                "a body was said to be complete after the death of its process",
             )?;
             ensure(
                 lives != Some(false) || process.is_none_or(|it| it.told || it.terminated),
-                "a body was told broken before it is known why",
+                "a body was said to be broken before it is known why",
             )?;
             let outcome = if lives == Some(true) {
                 Outcome::Completed
@@ -316,7 +316,10 @@ impl World {
     fn stops_done(&mut self, killed: bool, machine: &Machine) -> Result<(), Violation> {
         let gone = self.process.is_none() && !self.spawning;
         let others_wait = machine.waiters() > 0;
-        ensure(gone || !killed || others_wait, "a stop was told too early")?;
+        ensure(
+            gone || !killed || others_wait,
+            "a stop was answered too early",
+        )?;
         self.stop_waits = false;
         Ok(())
     }

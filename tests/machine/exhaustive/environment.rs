@@ -232,7 +232,7 @@ impl World {
         }
     }
 
-    /// What a probe may see: with a process of ours anything, without one what others do.
+    /// What a probe may see: with an owned process anything, without one what other programs answer.
     fn probe_steps(&self, steps: &mut Vec<Step>) {
         let mut see = |sight, foreign, evil| {
             steps.push(Step::Probed {
@@ -253,7 +253,7 @@ impl World {
         }
         see(Sight::Refused, false, false);
         if self.process.is_some_and(|process| process.dead) {
-            // The machine is told of the death first.
+            // The machine gets the event of the death first.
             see(Sight::Ready, false, false);
             return;
         }
@@ -511,7 +511,7 @@ impl World {
         }
     }
 
-    /// The machine is told of the whole: that all of it is ours, and that any of it is contested.
+    /// The machine gets one answer for the whole address: `Owner` for all ports, `Contested` for any of them.
     fn address_changes(&mut self, step: Step) -> Result<(), Violation> {
         self.rivals -= u8::from(step == Step::Contested);
         match (&mut self.address, step) {

@@ -98,7 +98,7 @@ pub(crate) fn explore(bounds: &Bounds, bug: &'static Bug) -> Result<usize, Found
                 return Err(Found { violation, path });
             }
             let (to, is_new) = visited.number(&next, from, Some(step));
-            // Where nobody waits, nobody has to be answered.
+            // Where no caller waits, none has to be answered.
             if step.comes_by_itself() && visited.waits[from as usize] {
                 visited.by_itself.push((from, to));
             }
@@ -114,7 +114,7 @@ pub(crate) fn explore(bounds: &Bounds, bug: &'static Bug) -> Result<usize, Found
     match visited.stranded() {
         None => Ok(visited.from.len()),
         Some(state) => Err(Found {
-            violation: "nothing that comes by itself answers who waits",
+            violation: "nothing that comes by itself answers a waiter",
             path: visited.path_to(state),
         }),
     }
@@ -126,7 +126,7 @@ struct Visited {
     numbers: HashMap<u64, u32, BuildHasherDefault<Mix>>,
     /// The state before, and the step that led here.
     from: Vec<(u32, Option<Step>)>,
-    /// Somebody waits for an answer.
+    /// A caller waits for an answer.
     waits: Vec<bool>,
     /// Steps that are not up to a client, from state to state.
     by_itself: Vec<(u32, u32)>,
@@ -158,7 +158,7 @@ impl Visited {
         path
     }
 
-    /// A state in which somebody waits, and from which no way leads to where nobody does.
+    /// A state in which a caller waits, and from which no way leads to one in which none does.
     fn stranded(&mut self) -> Option<u32> {
         self.by_itself.sort_unstable_by_key(|&(_, to)| to);
         let steps = &self.by_itself;

@@ -10,7 +10,7 @@ impl World {
     pub(super) fn promises(&self) -> Result<(), Violation> {
         self.leases_are_counted()?;
         self.waiters_are_known()?;
-        self.somebody_works()?;
+        self.waiters_have_a_reason()?;
         self.ready_is_true()?;
         self.uses_are_known()?;
         self.nothing_is_left()
@@ -36,8 +36,8 @@ impl World {
         Ok(())
     }
 
-    /// Whoever waits, waits for something.
-    fn somebody_works(&self) -> Result<(), Violation> {
+    /// A caller that waits, waits for something.
+    fn waiters_have_a_reason(&self) -> Result<(), Violation> {
         let works = self.probing
             || self.renewing
             || self.knocking
@@ -102,7 +102,7 @@ impl World {
         let works = runs || self.probing || self.machine.deadline().is_some();
         ensure(
             !self.handles_gone || self.finished || works,
-            "the task goes on for nobody",
+            "the task continues without a handle",
         )
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Process {
     pub(super) instance: u64,
     /// Its leader has ended.
     pub(super) dead: bool,
-    /// … and the machine was told how.
+    /// … and the machine knows how.
     pub(super) told: bool,
     pub(super) terminated: bool,
     pub(super) killed: bool,
@@ -125,9 +125,9 @@ pub(super) struct World {
     pub(super) alive_since: Time,
     /// A caller waits for a stop or a retirement.
     pub(super) stop_waits: bool,
-    /// `stop()` was called on what runs now.
+    /// `stop()` was called on the present instance.
     pub(super) cut: bool,
-    /// From then on, what runs now may be cut off from its leases.
+    /// From then on, the present instance may be stopped under its leases.
     pub(super) cut_from: Option<Time>,
     pub(super) handles_gone: bool,
     pub(super) finished: bool,

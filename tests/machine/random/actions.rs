@@ -27,7 +27,7 @@ impl Promises {
             Action::Spawn => {
                 ensure(no_process, "two processes")?;
                 let ours = matches!(self.claim, Standing::Ours { .. });
-                ensure(ours, "spawned on another's address")?;
+                ensure(ours, "spawned on an address that it does not own")?;
                 ensure(!self.handles_gone, "spawned for nobody")?;
                 let paused = now >= self.failures.not_before;
                 ensure(paused, "spawned before the pause was over")?;
@@ -61,7 +61,7 @@ impl Promises {
             Action::StopsDone { killed } => {
                 let others = !self.waiters.is_empty();
                 let told = no_process || !killed || others;
-                ensure(told, "a stop was told too early")?;
+                ensure(told, "a stop was answered too early")?;
                 self.stop_waits = false;
             }
             Action::Finish => {
@@ -99,10 +99,10 @@ impl Promises {
                 let lives_on = process.is_some_and(|it| !it.dying && it.exited.is_none());
                 ensure(
                     *lives != Some(true) || lives_on,
-                    "a dead process was told alive",
+                    "a dead process was said to live",
                 )?;
                 for body in bodies {
-                    ensure(self.bodies.remove(body), "a body was told twice")?;
+                    ensure(self.bodies.remove(body), "a body was answered twice")?;
                 }
             }
             Action::EndAnswers => {
@@ -162,7 +162,7 @@ impl Promises {
         match reason {
             StopReason::NotReady | StopReason::Rejected => self.failures.add(now),
             StopReason::Refuses | StopReason::Unresponsive => {}
-            // A instance that ends in peace.
+            // An instance that ends without a failure.
             _ if process.ended == Some(InstanceEnd::Idle) => self.failures.forgive(),
             _ => {}
         }
@@ -203,7 +203,7 @@ impl Promises {
         } else {
             ensure(
                 self.process.is_none() && answered,
-                "ready on nobody's answer",
+                "ready without an answer",
             )?;
         }
         ensure(self.instance.is_some() == reopened, "opened twice")?;

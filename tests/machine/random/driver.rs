@@ -103,7 +103,7 @@ impl Effects for World {
     }
 }
 
-/// What the callers want that wait, and the one that asks now: once they are answered, nobody knows.
+/// What the callers want that wait, and the one that asks now: once they are answered, that is not known any more.
 fn wants(promises: &Promises, event: &Event) -> Vec<(u64, Want)> {
     let waiters = promises.waiters.iter();
     let mut wants: Vec<_> = waiters.map(|(id, waiter)| (*id, waiter.want)).collect();

@@ -1,4 +1,4 @@
-//! When starts have to pause: counts what was told to have failed.
+//! When starts have to pause: counts the starts that were said to have failed.
 
 use std::time::Duration;
 

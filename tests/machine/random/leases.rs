@@ -7,7 +7,7 @@ use crate::{
     word::Outcome,
 };
 
-/// Who has a lease of which instance, and what is remembered of those that ended.
+/// The leases of each instance, and what is remembered of instances that ended.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Leases {

@@ -1,4 +1,4 @@
-//! The machine against promises that whoever reads its events and actions can judge, with none of its stages, in a
+//! The machine against promises that can be judged from its events and actions, with none of its stages, in a
 //! world that does one thing after another at its own pace.
 //!
 //! What `exhaustive` does with every order of few events, this does with some orders of very many. The [`Promises`]

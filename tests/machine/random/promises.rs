@@ -1,4 +1,4 @@
-//! What holds of every journal: judged from events and actions, as somebody would who reads them.
+//! What holds of every journal: judged from events and actions alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -33,11 +33,11 @@ pub(crate) struct Promises {
     phase: Phase,
     /// How often it was started on this claim.
     pub(super) spawns: u8,
-    /// Since when our process loads and nobody waits for it.
+    /// Since when the owned process loads and no caller waits for it.
     pub(super) alone_since: Option<Time>,
-    /// Since when somebody else's server is waited for.
+    /// Since when an external server is waited for.
     pub(super) looking_since: Time,
-    /// `stop()` was called on what runs now, or the limit of a retirement is this.
+    /// `stop()` was called on the present instance, or the limit of a retirement is this.
     pub(super) cut_from: Option<Time>,
     pub(super) retired: bool,
     pub(super) stop_waits: bool,
@@ -131,7 +131,7 @@ impl Promises {
             let waits = self.waiters.values().any(|it| it.handle == *handle);
             ensure(!waits, "who was sent away still waits")?;
         }
-        // Somebody else's server took the place of ours, and is given its time.
+        // Another program's server took the place of the owned one, and is given its time.
         let was = std::mem::replace(&mut self.phase, machine.phase());
         let granted = asked && matches!(event, Event::Claim(Claim::Owner | Claim::Guest { .. }));
         if self.phase == Phase::Starting && (was == Phase::Stopping || granted) {

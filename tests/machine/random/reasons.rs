@@ -7,7 +7,7 @@ use super::{
 use crate::machine::{Event, Failure, Machine, Phase, Sight, Time};
 
 impl Promises {
-    /// Nobody is told what is not so.
+    /// No caller gets an answer that is not true.
     pub(super) fn is_true(
         &self,
         waiters: &[u64],
@@ -96,7 +96,7 @@ impl Promises {
         let rests = matches!(machine.phase(), Phase::Stopped | Phase::Failed);
         ensure(
             self.waiters.is_empty() || !rests,
-            "somebody waits for nothing",
+            "a caller waits for nothing",
         )
     }
 }

@@ -28,7 +28,7 @@ const SIGHTS: [(Sight, bool); 8] = [
 /// What happens next, if it can: a kind, and how much or which of it.
 pub(crate) type Step = (u8, u8);
 
-/// How the world continues when nobody does anything any more.
+/// How the world continues when no caller and no other program does anything any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mood {
     sight: (Sight, bool),
@@ -294,7 +294,7 @@ impl World {
         self.feed(Event::Claim(claim))
     }
 
-    /// Whose server it is by now that was a peer's, or nobody's.
+    /// Whose server it is by now that was a peer's, or of no program with this crate.
     fn renewed(&mut self, amount: u8) -> Result<(), Violation> {
         self.renewing = false;
         self.feed(Event::Claim(match amount % 4 {
@@ -360,19 +360,19 @@ impl World {
         Ok(())
     }
 
-    /// Nobody asks any more: whoever waits is answered soon, and then nothing is left.
+    /// No caller comes any more: all that wait are answered soon, and then nothing is left.
     fn rest(&mut self, mood: Mood) -> Result<(), Violation> {
-        self.settle(mood, "who waits is never answered", |it| {
+        self.comes_to(mood, "a waiter is never answered", |it| {
             it.waiters.is_empty() && it.bodies.is_empty() && !it.stop_waits
         })?;
         while self.leases.held() > 0 {
             self.end_lease(0, Outcome::Completed);
         }
         self.feed(Event::HandlesGone)?;
-        self.settle(mood, "it never ends", |it| it.finished)
+        self.comes_to(mood, "it never ends", |it| it.finished)
     }
 
-    fn settle(
+    fn comes_to(
         &mut self,
         mood: Mood,
         otherwise: &str,
@@ -417,7 +417,7 @@ impl World {
         ensure(is_over(&self.promises), otherwise)
     }
 
-    /// Whose answer it is can be seen only while a process of ours may be it.
+    /// Whether another program answers can be seen only while the owned process may be the one that does.
     fn possible(&self, sight: (Sight, bool)) -> (Sight, bool) {
         (sight.0, sight.1 && self.wants_own)
     }

@@ -1,4 +1,4 @@
-//! Who listens on a port: the kernel tells the inodes of the sockets, `/proc/<pid>/fd` the processes
+//! Which process listens on a port: the kernel lists the inodes of the sockets, `/proc/<pid>/fd` the processes
 //! that have them open.
 
 use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::launch::{Listener, process::cookie::Cookie};
 
-/// Who listens on a port. Blocks for milliseconds.
+/// Which process listens on a port. Blocks for milliseconds.
 pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> Listener {
     let sockets = listening_on(port);
     let ours = Known::holders(&sockets, leader, group, cookie);
