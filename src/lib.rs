@@ -174,7 +174,7 @@
 //! [`Providers`](provider::Providers), whose [`reload`](provider::Providers::reload) replaces the file
 //! by another reading, for every layer that has the handle: services that have not changed keep
 //! running, the others are replaced, and no request is lost by it. The module [`provider`] says what is
-//! read, skipped and refused; `examples/config` has files for llama.cpp, vLLM, MLX, inferrs and ds4, and
+//! read, skipped and refused; `examples/config` has files for llama.cpp, vLLM, MLX, inferrs, llmman, LM Studio and ds4, and
 //! a JSON Schema for editors.
 //!
 //! # Gateways

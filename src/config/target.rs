@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) authority: String,
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
+    /// Whether the `Authorization` in the headers is that of the provider, as its requests have it.
+    pub(crate) sends_key: bool,
     /// `None`: any 2xx.
     pub(crate) ready_statuses: Option<Vec<u16>>,
     /// From the connect to the end of the response head.
@@ -36,6 +38,7 @@ impl Target {
                 format!("/{path_and_query}")
             },
             headers: HeaderMap::new(),
+            sends_key: false,
             ready_statuses: None,
             timeout,
         })

@@ -111,12 +111,37 @@ async fn other_urls_pass_through() {
     assert_eq!(service(&providers, "a").status().phase, Phase::Stopped);
 }
 
-#[test]
-fn a_missing_variable_is_named_with_its_provider_and_field() {
+#[tokio::test]
+async fn a_missing_variable_fails_the_requests_of_its_provider_and_of_no_other() {
     let fixture = Fixture::new().with("--model", "${LOCAL_SERVICE_NOBODY_SETS_THIS}");
-    let error = read(&json!({ "llama": provider(&fixture) }))
-        .register(&Registry::new())
-        .unwrap_err();
+    let other = Fixture::new();
+    let far = json!({
+        "baseUrl": "http://127.0.0.1:1/v1",
+        "apiKey": { "source": "exec", "provider": "vault", "id": "key" },
+    });
+    let (providers, client) = registered(&json!({
+        "far": far, "llama": provider(&fixture), "other": provider(&other),
+    }));
+    assert_eq!(ask(&client, &other.url("/hello")).await, "hello");
+
+    let error = send(&client, get("http://127.0.0.1:1/v1/models")).await;
+    let error = error.expect_err("it does not pass through");
+    let text = Error::of(&error)
+        .expect("the crate's own error")
+        .to_string();
+    assert!(
+        text.contains("provider `far`") && text.contains("\"exec\""),
+        "{text}"
+    );
+
+    let failed = send(&client, get(&fixture.url("/hello"))).await;
+    let failed = failed.expect_err("it cannot be started");
+    let error = Error::of(&failed).expect("the crate's own error");
+    assert!(fixture.starts().is_empty());
+    let told = providers.warnings();
+    let told = told.iter().map(|it| (&*it.service, &*it.field));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [("far", "apiKey"), ("llama", "localService.args")]);
     let ErrorKind::InvalidConfig { problems, .. } = error.kind() else {
         panic!("another kind: {error}");
     };

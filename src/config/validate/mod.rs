@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 
 use super::{
     Address, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Refusals, Secrets, Settings,
-    Target, address::url, file_problems, health, same_origin,
+    Target, address::url, file_problems, file_warnings, health, same_origin,
 };
 use crate::{
     error::{Error, Problem},
@@ -62,13 +62,11 @@ impl LocalServiceConfig {
         let mut headers = health::headers(&self.health_headers, refusals);
         let ready_statuses = health::ready_statuses(self.health_status.as_deref(), refusals);
         let (base, health) = urls?;
-        if let Some(key) = &self.api_key
-            && same_origin(base, health)
-        {
-            health::authorize(&mut headers, key, refusals);
-        }
+        let sends_key =
+            same_origin(base, health) && self.credentials.add_to(&mut headers, refusals);
         Some(Target {
             headers,
+            sends_key,
             ready_statuses,
             ..Target::new(health, self.probe_timeout)?
         })
@@ -142,6 +140,7 @@ impl LocalServiceConfig {
             stop_detached: self.stop_detached,
             oom_score_adj: self.oom_score_adj,
             secrets: Arc::new(secrets),
+            unavailable: None,
         }
     }
 
@@ -149,9 +148,23 @@ impl LocalServiceConfig {
         Secrets::new(
             &self.launch,
             headers,
-            self.api_key.as_deref(),
+            self.credentials.key.as_deref(),
             env::vars_os(),
         )
+    }
+}
+
+impl Settings {
+    /// Of a service that nobody can use, for that reason.
+    pub(crate) fn unavailable(base: &Uri, error: Error) -> Self {
+        let config = LocalServiceConfig::new("");
+        let nowhere = Uri::from_static("http://unavailable.invalid/");
+        let target = Target::new(&nowhere, config.probe_timeout).expect("it has a host");
+        Self {
+            base: base.clone(),
+            unavailable: Some(error),
+            ..config.settings(nowhere.clone(), &nowhere, target)
+        }
     }
 }
 
@@ -175,6 +188,12 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
         refusals.add(
             "command",
             "is empty: write the absolute path of the program",
+        );
+    } else if launch.command.starts_with("~") {
+        refusals.add(
+            "command",
+            "is no absolute path: write it in full, beginning with `/`, since no shell is there to \
+             expand `~`",
         );
     } else if !launch.command.is_absolute() {
         refusals.add(
@@ -239,6 +258,14 @@ fn warn_of_files(launch: &Launch, service: &str) {
             service,
             field,
             "the local service could not be started now: `{field}` {message}"
+        );
+    }
+    for Problem { field, message, .. } in file_warnings(launch, service) {
+        tracing::warn!(
+            target: "tower_local_service",
+            service,
+            field,
+            "the local service is started nevertheless: `{field}` {message}"
         );
     }
 }
