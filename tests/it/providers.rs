@@ -101,6 +101,53 @@ async fn a_file_in_openclaws_shape_starts_its_server() {
 }
 
 #[tokio::test]
+async fn a_key_that_the_server_refuses_is_what_the_error_says_to_correct() {
+    let fixture = Fixture::new().with("--api-key", "sk-of-the-server");
+    let mut llama = provider(&fixture);
+    llama["apiKey"] = json!("sk-of-the-file");
+    let (_providers, client) = registered(&json!({ "llama": llama }));
+    let failed = send(&client, get(&fixture.url("/hello"))).await;
+    let failed = failed.expect_err("the probe has the wrong key");
+    let error = Error::of(&failed).expect("the crate's own error");
+    assert!(
+        matches!(error.kind(), ErrorKind::HealthRejected { status: 401, .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .hint()
+            .starts_with("the provider's `apiKey` was sent and refused"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("sk-of"), "{error}");
+}
+
+#[tokio::test]
+async fn probes_show_who_sends_them_as_requests_do() {
+    for llama in [
+        json!({ "headers": { "authorization": "Bearer sk-of-the-server" } }),
+        json!({ "request": { "headers": { "authorization": "Bearer sk-of-the-server" } } }),
+        json!({ "apiKey": "sk-of-others", "request": {
+            "auth": { "mode": "authorization-bearer", "token": "sk-of-the-server" },
+        } }),
+        json!({ "apiKey": "sk-of-others", "request": { "auth": {
+            "mode": "header", "headerName": "Authorization", "prefix": "Bearer ",
+            "value": "sk-of-the-server",
+        } } }),
+    ] {
+        let fixture = Fixture::new().with("--api-key", "sk-of-the-server");
+        let mut whole = provider(&fixture);
+        for (key, value) in llama.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let (providers, _client) = registered(&json!({ "llama": whole }));
+        let service = service(&providers, "llama");
+        let started = within("ready", service.start()).await;
+        assert!(started.is_ok(), "{llama}: {started:?}");
+    }
+}
+
+#[tokio::test]
 async fn other_urls_pass_through() {
     let fixture = Fixture::new();
     let other = Fixture::new();
