@@ -39,7 +39,11 @@ pub struct Provider {
 }
 
 /// A model that a provider lists.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Where it has a URL, an API or headers of its own,
+/// [`resolve_model`](super::Providers::resolve_model) puts them into the provider that it returns.
+/// `Debug` shows no value of a header.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Model {
     /// Its name in requests.
@@ -47,10 +51,24 @@ pub struct Model {
     /// Its name for people.
     pub name: Option<String>,
     /// Where its API begins, if that is elsewhere than that of its provider.
-    /// [`resolve_model`](super::Providers::resolve_model) puts it into the provider that it returns.
     pub base_url: Option<Uri>,
-    /// The name of its API, if that is another one than that of its provider; as `base_url`.
+    /// The name of its API, if that is another one than that of its provider.
     pub api: Option<String>,
+    /// Headers that requests to it need, beyond those of its provider.
+    pub headers: HeaderMap,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base_url = self.base_url.as_ref();
+        f.debug_struct("Model")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("base_url", &base_url.map(|it| shown_url(&it.to_string())))
+            .field("api", &self.api)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 impl fmt::Debug for Provider {

@@ -260,6 +260,9 @@ pub(super) struct WrittenModel {
     /// The name of its API, if that is another one than that of its provider.
     #[serde(default)]
     pub(super) api: Option<String>,
+    /// Headers that requests to it need. They win over those of its provider.
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) headers: Unique<Secret>,
 }
 
 #[derive(Clone, Default, Deserialize)]

@@ -41,13 +41,16 @@ pub(super) enum Keys {
 }
 
 impl Keys {
-    /// The keys of providers that are skipped as unknown, and are likely meant to be known ones.
+    /// The keys that are skipped as unknown, and are likely meant to be known ones; and files to include,
+    /// which are skipped, too.
     pub(super) fn misspelt(&self) -> Vec<Problem> {
         let mut found = Vec::new();
+        self.check_include("", &mut found);
         for (key, models) in self.entries() {
             if key != "models" {
                 continue;
             }
+            models.check_include("models.", &mut found);
             models.check(super::FILE, "models", MODELS, &mut found);
             for (key, providers) in models.entries() {
                 if key != "providers" {
@@ -59,6 +62,17 @@ impl Keys {
             }
         }
         found
+    }
+
+    fn check_include(&self, place: &str, found: &mut Vec<Problem>) {
+        const INCLUDE: &str = "$include";
+        if self.entries().iter().any(|(key, _)| key == INCLUDE) {
+            found.push(Problem::new(
+                super::FILE,
+                &format!("{place}{INCLUDE}"),
+                "is not followed: write the providers into this file",
+            ));
+        }
     }
 
     fn entries(&self) -> &[(String, Self)] {

@@ -39,7 +39,7 @@
 //! # What is read, skipped and refused
 //!
 //! *Read* are `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`,
-//! `request` (its `headers` and `auth`), `models[]` (with `baseUrl` and `api` of their own) and
+//! `request` (its `headers` and `auth`), `models[]` (with `baseUrl`, `api` and `headers`) and
 //! `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), `agents.defaults.model`, a string
 //! or `{ primary }`, and `env`.
 //!
@@ -265,7 +265,8 @@ impl Providers {
     /// no such provider. Ids may have slashes, too: the longest one that fits wins. The case of their
     /// letters does not matter, as in `OpenClaw`.
     ///
-    /// Where the model has a `baseUrl` or `api` of its own, the provider that is returned has those.
+    /// Where the model has a `baseUrl`, `api` or `headers` of its own, the provider that is returned has
+    /// those, and the service of that URL.
     #[must_use]
     pub fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
         self.table().resolve_model(model)

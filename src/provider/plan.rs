@@ -213,6 +213,9 @@ impl<'a> Reader<'a> {
         let base_url = self.text("baseUrl", base_url.unwrap_or_default());
         let api_key = written.api_key.as_ref();
         let api_key = api_key.and_then(|key| self.secret("apiKey", key));
+        // What reads it out of a file leaves a line break at its end; a blank one is none.
+        let api_key = api_key.map(|key| key.trim().to_owned());
+        let api_key = api_key.filter(|key| !key.is_empty());
         let api = written.api.as_ref().map(|api| self.text("api", api));
         let timeout = written.timeout_seconds;
         let timeout = timeout.and_then(|seconds| self.timeout(seconds));
@@ -443,6 +446,7 @@ impl<'a> Reader<'a> {
                 .map(|it| self.text("models[].name", it)),
             base_url: base_url.and_then(|it| self.base(field, &it)),
             api: written.api.as_ref().map(|it| self.text("models[].api", it)),
+            headers: self.headers("models[].headers", &written.headers),
         }
     }
 

@@ -22,6 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) providers: BTreeMap<String, Entry>,
+    /// The length of the longest id.
+    longest: usize,
     pub(super) primary: Option<String>,
     pub(super) routes: Routes,
     pub(super) warnings: Vec<Problem>,
@@ -67,6 +69,7 @@ impl Table {
         }
         Ok(Self {
             routes: Routes::new(providers.values().flat_map(Entry::bases)),
+            longest: providers.keys().map(String::len).max().unwrap_or_default(),
             primary: plan.primary,
             warnings: plan.warnings,
             variables: plan.variables,
@@ -95,9 +98,13 @@ impl Table {
 
     /// The provider with that id, or else with that id but for the case of its letters.
     pub(super) fn get(&self, id: &str) -> Option<&Entry> {
-        let is_meant = |it: &&Entry| it.provider.id.trim().eq_ignore_ascii_case(id.trim());
         let exactly = self.providers.get(id);
-        exactly.or_else(|| self.providers.values().find(is_meant))
+        // A name of many slashes costs no search for each of them.
+        if exactly.is_some() || id.trim().len() > self.longest {
+            return exactly;
+        }
+        let is_meant = |it: &&Entry| it.provider.id.trim().eq_ignore_ascii_case(id.trim());
+        self.providers.values().find(is_meant)
     }
 
     pub(super) fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
@@ -113,11 +120,15 @@ impl Table {
     /// The provider, as far as this model has nothing else.
     fn provider_of(&self, entry: &Entry, model: &str) -> Provider {
         let mut provider = entry.provider.clone();
-        let Some(Model { base_url, api, .. }) = provider.models.iter().find(|it| it.id == model)
-        else {
+        let Some(listed) = provider.models.iter().find(|it| it.id == model).cloned() else {
             return provider;
         };
-        let (base_url, api) = (base_url.clone(), api.clone());
+        let Model {
+            base_url,
+            api,
+            headers,
+            ..
+        } = listed;
         if let Some(base_url) = base_url {
             if provider.unavailable.is_none() && !same_origin(&base_url, &provider.base_url) {
                 provider.service = self.routes.resolve(&base_url);
@@ -125,6 +136,8 @@ impl Table {
             provider.base_url = base_url;
         }
         provider.api = api.or(provider.api);
+        // They replace those of the same name.
+        provider.headers.extend(headers);
         provider
     }
 

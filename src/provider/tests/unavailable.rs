@@ -305,6 +305,7 @@ fn the_case_of_a_providers_id_does_not_matter() {
 fn a_model_may_have_a_url_and_an_api_of_its_own() {
     let models = json!([
         { "id": "same" },
+        { "id": "headed", "headers": { "x-a": "model-${PORT}" } },
         { "id": "path", "baseUrl": "http://localhost:9375/anthropic", "api": "anthropic-messages" },
         { "id": "other", "baseUrl": "http://127.0.0.1:9376/v1" },
         { "id": "far", "baseUrl": "https://api.example.com/${PORT}" },
@@ -313,6 +314,9 @@ fn a_model_may_have_a_url_and_an_api_of_its_own() {
         "a": with(with(local(9375), "api", json!("openai-completions")), "models", models),
         "b": local(9376),
     }));
+    let (headed, _) = providers.resolve_model("a/headed").unwrap();
+    assert_eq!(headed.headers["x-a"], "model-9300");
+    assert!(!format!("{headed:?}").contains("model-9300"));
     let resolved = |model: &str| {
         let (provider, _) = providers.resolve_model(model).unwrap();
         let service = provider.service.map(|it| it.name().to_owned());
@@ -378,6 +382,17 @@ fn requests_and_probes_have_the_headers_of_the_file() {
     assert_eq!(header.headers["x-api-key"], "k v");
     assert!(!header.headers.contains_key("authorization"));
     assert_eq!(target(&header).headers, header.headers);
+}
+
+#[test]
+fn a_key_is_rid_of_the_blanks_around_it_and_a_blank_one_is_none() {
+    for (written, key) in [(" sk-a\n", Some("sk-a")), ("", None), (" \n", None)] {
+        let value = with(local(9378), "apiKey", json!(written));
+        let provider = registered(json!({ "a": value })).get("a").unwrap();
+        assert_eq!(provider.api_key.as_deref(), key);
+        let service = provider.service.unwrap();
+        assert_eq!(service.settings().target.sends_key, key.is_some());
+    }
 }
 
 #[test]
@@ -515,7 +530,7 @@ mod text {
 
     #[test]
     fn a_misspelt_key_that_is_skipped_is_warned_of() {
-        let text = "{ models: { provider: {}, providers: {
+        let text = "{ $include: './more.json5', models: { provider: {}, providers: {
             a: { baseUrl: 'http://127.0.0.1:9380/v1', localservice: { command: '/x' }, authHeader: true },
             b: { baseURL: 'http://127.0.0.1:9381/v1', timeout: 5, models: [{ id: 'x', cost: {} }] },
         } } }";
@@ -525,6 +540,7 @@ mod text {
         assert_eq!(
             places,
             [
+                (FILE, "$include"),
                 (FILE, "models.provider"),
                 ("a", "localservice"),
                 ("b", "baseURL"),
@@ -532,9 +548,9 @@ mod text {
             ]
         );
         assert!(
-            told[1].2.contains("did you mean `localService`?"),
+            told[2].2.contains("did you mean `localService`?"),
             "{told:?}"
         );
-        assert!(told[2].2.contains("`baseUrl`"), "{told:?}");
+        assert!(told[3].2.contains("`baseUrl`"), "{told:?}");
     }
 }
