@@ -12,7 +12,7 @@
 #![expect(clippy::print_stderr, reason = "only the answer goes to stdout")]
 
 use std::{
-    env, error, fs,
+    env, error,
     io::{self, Write},
     iter,
     process::ExitCode,
@@ -69,8 +69,7 @@ async fn ask() -> Result<(), BoxError> {
         [file, model, question] => (file, Some(model), question),
         _ => return Err(USAGE.into()),
     };
-    let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    let providers = ProvidersConfig::from_json5(&text)?.register(&Registry::global())?;
+    let providers = ProvidersConfig::from_file(file)?.register(&Registry::global())?;
     let (provider, model) = match model {
         Some(model) => providers.resolve_model(model).ok_or_else(|| {
             let ids = providers.ids().join(", ");
@@ -83,6 +82,9 @@ async fn ask() -> Result<(), BoxError> {
         })?,
     };
 
+    if let Some(error) = provider.unavailable {
+        return Err(error.into());
+    }
     // The server of that model, as two models may have the same URL. A program that asks many models
     // makes the layer with `providers`, which finds the server of each request by its URL.
     let service = provider.service.clone();

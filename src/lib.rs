@@ -171,13 +171,14 @@
 //!
 //! [`ProvidersConfig`](provider::ProvidersConfig) is `OpenClaw`'s configuration file, or one in its
 //! shape: providers under `models.providers`, of which those with a `localService` have a local server.
-//! Other keys are skipped. [`register`](provider::ProvidersConfig::register) fills in the variables of
-//! the environment (`${VAR}`), reports everything that is wrong at once, and starts nothing. It returns
+//! Other keys are skipped. [`register`](provider::ProvidersConfig::register) fills in the variables
+//! (`${VAR}`), reports everything that is wrong at once, and starts nothing. A provider whose variable or
+//! key cannot be found out is unavailable, and the others are not. It returns
 //! [`Providers`](provider::Providers), whose [`reload`](provider::Providers::reload) replaces the file
 //! by another reading, for every layer that has the handle: services that have not changed keep
 //! running, the others are replaced, and no request is lost by it. The module [`provider`] says what is
-//! read, skipped and refused; `examples/config` has files for llama.cpp, vLLM, MLX, inferrs and ds4, and
-//! a JSON Schema for editors.
+//! read, skipped and refused; `examples/config` has files for llama.cpp, vLLM, MLX, inferrs, llmman,
+//! LM Studio and ds4, and a JSON Schema for editors.
 //!
 //! # Gateways
 //!

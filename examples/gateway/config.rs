@@ -1,9 +1,9 @@
 //! The configuration file: read at the start, and again on SIGHUP.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use tower_local_service::{
-    BoxError, Error, Registry,
+    Registry,
     provider::{Provider, Providers, ProvidersConfig},
 };
 use tracing::{info, warn};
@@ -14,26 +14,21 @@ use tracing::{info, warn};
 ///
 /// What is wrong with it, with line and column if it is the syntax.
 pub(crate) fn load(path: &Path) -> Result<Providers, String> {
-    let providers = read(path).and_then(|config| Ok(config.register(&Registry::global())?));
-    let providers = providers.map_err(|error| match Error::of(&error) {
-        Some(error) => format!("{}: {error:#}", path.display()),
-        None => format!("{}: {error}", path.display()),
-    })?;
+    let config = ProvidersConfig::from_file(path);
+    let providers = config.and_then(|config| config.register(&Registry::global()));
+    let providers = providers.map_err(|error| format!("{error:#}"))?;
     warn_of_what_cannot_work(&providers);
     Ok(providers)
 }
 
 /// Replaces the providers by those of another reading. A file that cannot work changes nothing.
 pub(crate) fn reload(path: &Path, providers: &Providers) {
-    match read(path).and_then(|next| Ok(providers.reload(next)?)) {
+    match ProvidersConfig::from_file(path).and_then(|next| providers.reload(next)) {
         Ok(changes) => {
             info!(?changes.added, ?changes.changed, ?changes.removed, "configuration reloaded");
             warn_of_what_cannot_work(providers);
         }
-        Err(error) => warn!(
-            "the configuration stays as it was: {}: {error}",
-            path.display()
-        ),
+        Err(error) => warn!("the configuration stays as it was: {error}"),
     }
 }
 
@@ -42,19 +37,13 @@ pub(crate) fn needs_tls(provider: &Provider) -> bool {
     provider.base_url.scheme_str() != Some("http")
 }
 
-fn read(path: &Path) -> Result<ProvidersConfig, BoxError> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("cannot be read ({error}): correct the path"))?;
-    Ok(ProvidersConfig::from_json5(&text)?)
-}
-
 fn warn_of_what_cannot_work(providers: &Providers) {
     let ids = providers.ids();
     if ids.is_empty() {
         warn!("no provider is configured: write one under models.providers");
     }
     for provider in ids.iter().filter_map(|id| providers.get(id)) {
-        if needs_tls(&provider) {
+        if provider.unavailable.is_none() && needs_tls(&provider) {
             warn!(
                 provider = provider.id,
                 "its baseUrl is https, and this example is built without TLS: requests for it are \

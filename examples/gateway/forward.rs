@@ -89,6 +89,9 @@ fn request(
     question: Question,
     model: &str,
 ) -> Result<Request<Full<Bytes>>, Failure> {
+    if let Some(error) = &provider.unavailable {
+        return Err(Failure::from(error));
+    }
     if config::needs_tls(provider) {
         return Err(failure::needs_tls(provider));
     }

@@ -21,6 +21,21 @@ pub(crate) fn file_problems(launch: &Launch, service: &str) -> Vec<Problem> {
     command.into_iter().chain(cwd).collect()
 }
 
+/// What is no reason to refuse a start, but should be known.
+pub(crate) fn file_warnings(launch: &Launch, service: &str) -> Vec<Problem> {
+    let path = &launch.command;
+    let is_open = fs::metadata(path).is_ok_and(|it| is_open_to_all(&it));
+    let warning = is_open.then(|| {
+        let message = format!(
+            "names {}, which every user of this machine may change: run chmod o-w on it, unless it is \
+             on a disk that has no modes (a Windows disk, vfat, some network shares)",
+            shown_command(path)
+        );
+        Problem::new(service, "command", message)
+    });
+    warning.into_iter().collect()
+}
+
 fn command_problem(path: &Path) -> Option<String> {
     let fault = match fs::metadata(path) {
         Ok(metadata) => mode_fault(&metadata)?.to_owned(),
@@ -46,11 +61,14 @@ fn mode_fault(metadata: &Metadata) -> Option<&'static str> {
         Some("is no regular file: write the path of a program")
     } else if mode & 0o111 == 0 {
         Some("is not executable: run chmod +x on it")
-    } else if mode & 0o002 != 0 {
-        Some("every user of this machine may change: run chmod o-w on it")
     } else {
         None
     }
+}
+
+/// On a file system without modes every file looks like that, and `chmod` does nothing.
+fn is_open_to_all(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.permissions().mode() & 0o002 != 0
 }
 
 fn cwd_problem(path: &Path) -> Option<String> {
@@ -58,7 +76,11 @@ fn cwd_problem(path: &Path) -> Option<String> {
         Ok(metadata) if metadata.is_dir() => return None,
         Ok(_) => "is no directory: write the path of a directory".to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            "does not exist: create the directory or correct the path".to_owned()
+            if path.starts_with("~") {
+                "does not exist, and no shell is there to expand `~`: write it in full".to_owned()
+            } else {
+                "does not exist: create the directory or correct the path".to_owned()
+            }
         }
         Err(error) => format!("cannot be examined ({error}): correct the path or its permissions"),
     };
@@ -138,7 +160,6 @@ mod tests {
         of_command(&folder.0, "a directory", "in it");
         of_command("/dev/null", "no regular file", "a program");
         of_command(folder.file("plain", 0o644), "not executable", "chmod +x");
-        of_command(folder.file("shared", 0o777), "every user", "chmod o-w");
         of_command(
             folder.file("file", 0o755).join("below"),
             "cannot be examined",
@@ -147,11 +168,30 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_everybody_may_change_is_a_warning_and_no_problem() {
+        let folder = Folder::new();
+        let (program, link) = (folder.file("shared", 0o777), folder.0.join("link"));
+        std::os::unix::fs::symlink(&program, &link).unwrap();
+        for path in [program, link] {
+            let config = LocalServiceConfig::new(path);
+            assert_eq!(problem(&config), None);
+            let warnings = file_warnings(&config.launch, "llama");
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert_eq!(warnings[0].field, "command");
+            for part in ["every user", "chmod o-w", "no modes"] {
+                assert!(warnings[0].message.contains(part), "{warnings:?}");
+            }
+        }
+        let own = LocalServiceConfig::new(folder.file("own", 0o755));
+        assert_eq!(file_warnings(&own.launch, "llama"), []);
+    }
+
+    #[test]
     fn a_link_is_judged_by_what_it_points_to() {
         let folder = Folder::new();
         let link = folder.0.join("link");
-        std::os::unix::fs::symlink(folder.file("shared", 0o777), &link).unwrap();
-        of_command(link, "every user", "chmod o-w");
+        std::os::unix::fs::symlink(folder.file("plain", 0o644), &link).unwrap();
+        of_command(link, "not executable", "chmod +x");
     }
 
     #[test]
@@ -161,6 +201,7 @@ mod tests {
         for (cwd, fact) in [
             (folder.0.join("none"), "does not exist"),
             (program.clone(), "no directory"),
+            ("~/models".into(), "`~`"),
         ] {
             let problem = problem(&LocalServiceConfig::new(&program).cwd(cwd)).unwrap();
             assert_eq!(problem.field, "cwd");

@@ -57,14 +57,38 @@ fn sensitive(value: &str) -> Result<HeaderValue, &'static str> {
     Ok(value)
 }
 
-/// Sends the API key with probes, unless `healthHeaders` have an `Authorization` of their own.
-pub(super) fn authorize(headers: &mut HeaderMap, key: &str, refusals: &mut Refusals<'_>) {
-    if headers.contains_key(AUTHORIZATION) {
-        return;
-    }
-    match sensitive(&format!("Bearer {key}")) {
-        Ok(value) => drop(headers.try_insert(AUTHORIZATION, value)),
-        Err(fault) => refusals.add("apiKey", format!("is a key {fault}")),
+/// What requests to the base URL are sent with, and so the probes of its origin.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    /// Sent as `Authorization`.
+    pub(crate) key: Option<String>,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Credentials {
+    /// Adds them to the headers of a probe. `healthHeaders` win, then the headers, then the key. Returns
+    /// whether they have an `Authorization` of their own.
+    pub(super) fn add_to(&self, probe: &mut HeaderMap, refusals: &mut Refusals<'_>) -> bool {
+        let is_own = !probe.contains_key(AUTHORIZATION);
+        let mut names: Vec<_> = self.headers.keys().collect();
+        names.retain(|&name| !probe.contains_key(name) && !RESERVED.contains(&name.as_str()));
+        for name in names {
+            for value in self.headers.get_all(name) {
+                let added = probe.try_append(name, value.clone());
+                if added.is_err() {
+                    refusals.add("headers", "are more than any server accepts: write fewer");
+                }
+            }
+        }
+        if let Some(key) = &self.key
+            && !probe.contains_key(AUTHORIZATION)
+        {
+            match sensitive(&format!("Bearer {key}")) {
+                Ok(value) => drop(probe.try_insert(AUTHORIZATION, value)),
+                Err(fault) => refusals.add("apiKey", format!("is a key {fault}")),
+            }
+        }
+        is_own && probe.contains_key(AUTHORIZATION)
     }
 }
 

@@ -21,7 +21,8 @@ use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, time::Durati
 pub use self::launch::InheritEnv;
 pub(crate) use self::{
     address::{Address, Origin, OwnedOrigin, UrlHost, same_origin, shown as shown_url},
-    files::file_problems,
+    files::{file_problems, file_warnings},
+    health::Credentials,
     identity::Identity,
     launch::Launch,
     oom::OomScoreAdj,
@@ -64,8 +65,8 @@ pub struct LocalServiceConfig {
     health_headers: Vec<(String, String)>,
     health_status: Option<Vec<u16>>,
     allow_remote_health: bool,
-    // No field of `localService`: it comes from the provider.
-    api_key: Option<String>,
+    // No field of `localService`: they come from the provider.
+    credentials: Credentials,
     ready_timeout: Duration,
     probe_timeout: Duration,
     unresponsive_after: Option<Duration>,
@@ -96,7 +97,7 @@ impl LocalServiceConfig {
             health_headers: Vec::new(),
             health_status: None,
             allow_remote_health: false,
-            api_key: None,
+            credentials: Credentials::default(),
             ready_timeout: Duration::from_secs(120),
             probe_timeout: Duration::from_secs(2),
             unresponsive_after: Some(Duration::from_secs(120)),
@@ -397,12 +398,12 @@ impl LocalServiceConfig {
         self
     }
 
-    /// The key that the server at the base URL needs.
+    /// What the server at the base URL needs in requests.
     ///
-    /// Probes of that origin send it, unless `healthHeaders` have an `Authorization`, and it is replaced
-    /// in all output.
-    pub(crate) fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(key.into());
+    /// Probes of that origin send it, as far as `healthHeaders` have no header of the same name, and it is
+    /// replaced in all output.
+    pub(crate) fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
         self
     }
 }
@@ -416,7 +417,14 @@ impl fmt::Debug for LocalServiceConfig {
             .field("health_headers", &header_names)
             .field("health_status", &self.health_status)
             .field("allow_remote_health", &self.allow_remote_health)
-            .field("api_key", &self.api_key.as_ref().map(|_| "[redacted]"))
+            .field(
+                "api_key",
+                &self.credentials.key.as_ref().map(|_| "[redacted]"),
+            )
+            .field(
+                "headers",
+                &self.credentials.headers.keys().collect::<Vec<_>>(),
+            )
             .field("ready_timeout", &self.ready_timeout)
             .field("probe_timeout", &self.probe_timeout)
             .field("unresponsive_after", &self.unresponsive_after)

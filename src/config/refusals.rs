@@ -38,6 +38,10 @@ impl<'a> Refusals<'a> {
         Error::new(self.name, ErrorKind::InvalidConfig { problems })
     }
 
+    pub(crate) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }

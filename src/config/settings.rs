@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::Uri;
 
 use super::{Address, Launch, OomScoreAdj, Secrets, Target};
-use crate::machine::Policy;
+use crate::{error::Error, machine::Policy};
 
 /// A configuration that has been checked, in the parts that other rooms need.
 #[derive(Clone, Debug)]
@@ -23,4 +23,6 @@ pub(crate) struct Settings {
     pub(crate) stop_detached: bool,
     pub(crate) oom_score_adj: OomScoreAdj,
     pub(crate) secrets: Arc<Secrets>,
+    /// Whoever asks for the service gets this error, and nothing is ever started.
+    pub(crate) unavailable: Option<Error>,
 }

@@ -2,9 +2,22 @@
 
 use std::mem;
 
-use super::LocalServiceConfig;
+use super::{InheritEnv, LocalServiceConfig};
 
 impl LocalServiceConfig {
+    /// Sets a variable as if your program had it: `env` wins over it, and `inheritEnv` may leave it out.
+    pub(crate) fn env_to_inherit(mut self, name: &str, value: &str) -> Self {
+        let is_inherited = match &self.launch.inherit_env {
+            InheritEnv::All => true,
+            InheritEnv::Only(names) => names.iter().any(|it| it == name),
+        };
+        if is_inherited {
+            let variable = self.launch.env.entry(name.into());
+            variable.or_insert_with(|| value.into());
+        }
+        self
+    }
+
     /// Replaces each string that a file may have, given the name of its field there. The names of
     /// variables and headers stay as they are.
     pub(crate) fn change_strings(

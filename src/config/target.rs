@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) authority: String,
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
+    /// Whether the `Authorization` in the headers is that of the provider, as its requests have it.
+    pub(crate) sends_key: bool,
     /// `None`: any 2xx.
     pub(crate) ready_statuses: Option<Vec<u16>>,
     /// It is that of the default health URL: a list of models.
@@ -40,6 +42,7 @@ impl Target {
                 format!("/{path_and_query}")
             },
             headers: HeaderMap::new(),
+            sends_key: false,
             ready_statuses: None,
             is_default: false,
             base: None,

@@ -1,5 +1,7 @@
 //! The facts of each failure.
 
+use std::fmt;
+
 /// What kept the local service from being used.
 ///
 /// The text of the [`Error`](crate::Error) has the facts of the case and what to do next. For programs,
@@ -113,7 +115,25 @@ pub struct Problem {
     pub message: String,
 }
 
+/// One line: the service or provider, the field, what is wrong with it and what to do.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_of_text() {
+            return f.write_str(&self.message);
+        }
+        write!(f, "`{}`: `{}` {}", self.service, self.field, self.message)
+    }
+}
+
 impl Problem {
+    /// The field of a text that cannot be read at all.
+    pub(crate) const TEXT: &str = "syntax";
+
+    /// Whether the text as a whole is wrong, and no field of it.
+    pub(crate) fn is_of_text(&self) -> bool {
+        self.field == Self::TEXT
+    }
+
     pub(crate) fn new(service: &str, field: &str, message: impl Into<String>) -> Self {
         Self {
             service: service.to_owned(),

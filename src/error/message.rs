@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use rustix::{io::Errno, process::Signal};
 
-use super::{Error, ErrorKind, Inner, Problem};
+use super::{Error, ErrorKind, Inner, Problem, Subject};
 
 /// How much of the output a message shows.
 const LINES: usize = 3;
@@ -38,19 +38,32 @@ pub(super) fn write_lines(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Res
 
 /// The service, and what happened.
 fn write_fact(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
-    write!(f, "local service `{}` ", inner.service)?;
+    match &inner.subject {
+        Subject::Service => write!(f, "local service `{}` ", inner.service)?,
+        Subject::Provider => write!(f, "provider `{}` ", inner.service)?,
+        Subject::Configuration(None) => f.write_str("the configuration ")?,
+        Subject::Configuration(Some(file)) => write!(f, "the configuration file {file} ")?,
+    }
     match &inner.kind {
-        ErrorKind::InvalidConfig { problems } => write_problems(f, &inner.service, problems),
+        ErrorKind::InvalidConfig { problems } => write_problems(f, inner, problems),
         _ => write_predicate(f, inner),
     }
 }
 
-fn write_problems(f: &mut fmt::Formatter<'_>, service: &str, problems: &[Problem]) -> fmt::Result {
+fn write_problems(f: &mut fmt::Formatter<'_>, inner: &Inner, problems: &[Problem]) -> fmt::Result {
+    if let [problem] = problems
+        && problem.is_of_text()
+    {
+        return f.write_str(&problem.message);
+    }
+    let is_file = matches!(inner.subject, Subject::Configuration(_));
     f.write_str("cannot work as configured")?;
     for (index, problem) in problems.iter().enumerate() {
         f.write_str(if index == 0 { ": " } else { "; " })?;
-        if problem.service != service {
-            write!(f, "`{}` ", problem.service)?;
+        // The path of a field in a text has the provider in it.
+        if problem.service != inner.service && !problem.field.starts_with("models.providers.") {
+            let what = if is_file { "provider " } else { "" };
+            write!(f, "{what}`{}` ", problem.service)?;
         }
         write!(f, "`{}` {}", problem.field, problem.message)?;
     }

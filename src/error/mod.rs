@@ -40,6 +40,7 @@ pub struct Error {
 #[derive(Clone)]
 struct Inner {
     service: String,
+    subject: Subject,
     kind: ErrorKind,
     after: Option<Duration>,
     output: Option<String>,
@@ -56,11 +57,23 @@ struct Inner {
     cause: Option<Error>,
 }
 
+/// What an error is about.
+#[derive(Clone)]
+enum Subject {
+    /// A local service of that name.
+    Service,
+    /// A provider of that name, with or without a local service.
+    Provider,
+    /// A whole configuration, and the file that it comes from.
+    Configuration(Option<String>),
+}
+
 impl Error {
     pub(crate) fn new(service: &str, kind: ErrorKind) -> Self {
         Self {
             inner: Arc::new(Inner {
                 service: service.to_owned(),
+                subject: Subject::Service,
                 kind,
                 after: None,
                 output: None,
@@ -79,6 +92,16 @@ impl Error {
         let reason = format!("{what}: {error}");
         let errno = error.raw_os_error();
         Self::new(service, ErrorKind::Spawn { reason }).with(|inner| inner.errno = errno)
+    }
+
+    /// It is about a provider, and not about its local service.
+    pub(crate) fn of_provider(self) -> Self {
+        self.with(|inner| inner.subject = Subject::Provider)
+    }
+
+    /// It is about a whole configuration, which may come from a file.
+    pub(crate) fn of_configuration(self, file: Option<&str>) -> Self {
+        self.with(|inner| inner.subject = Subject::Configuration(file.map(str::to_owned)))
     }
 
     /// How long it took from the start of the process, or of the wait, to the failure.

@@ -244,6 +244,7 @@ mod tests {
 
     fn target(path_and_query: &str) -> Target {
         Target {
+            sends_key: false,
             host: UrlHost::Localhost,
             port: 1,
             authority: "localhost:1".into(),

@@ -4,8 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::{HeaderMap, Uri};
 
-use super::file::Model;
-use crate::{config::shown_url, service::LocalService};
+use crate::{config::shown_url, error::Error, service::LocalService};
 
 /// One provider of models: an API somewhere, with or without a local server behind it.
 ///
@@ -17,7 +16,8 @@ pub struct Provider {
     pub id: String,
     /// Where its API begins, such as `http://127.0.0.1:8080/v1`.
     pub base_url: Uri,
-    /// The key that requests to it need. The layer does not send it: set it in your requests.
+    /// The key that requests to it need: `apiKey`, or the token of `request.auth`. The layer does not send
+    /// it: set it in your requests.
     pub api_key: Option<String>,
     /// The name of its API, such as `openai-completions`, as it is written.
     pub api: Option<String>,
@@ -25,12 +25,50 @@ pub struct Provider {
     /// body: `timeoutSeconds`, or else the service's `readyTimeoutMs` and two minutes. The layer has
     /// no deadline: set it around your requests.
     pub timeout: Duration,
-    /// Headers that each request to it needs. The layer adds none: set them in your requests.
+    /// Headers that each request to it needs: `headers`, `request.headers` and the header of
+    /// `request.auth`. The layer adds none: set them in your requests.
     pub headers: HeaderMap,
     /// The models that the file lists. It may serve others.
     pub models: Vec<Model>,
-    /// The local server, if it has a `localService`.
+    /// The local server, if it has a `localService`. Of an unavailable provider, one that fails with the
+    /// same error whenever it is asked for.
     pub service: Option<LocalService>,
+    /// Why it cannot be used: a variable, a key or a header that cannot be found out. Its base URL may
+    /// be one that leads nowhere, its key and headers may be missing.
+    pub unavailable: Option<Error>,
+}
+
+/// A model that a provider lists.
+///
+/// Where it has a URL, an API or headers of its own,
+/// [`resolve_model`](super::Providers::resolve_model) puts them into the provider that it returns.
+/// `Debug` shows no value of a header.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Model {
+    /// Its name in requests.
+    pub id: String,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Where its API begins, if that is elsewhere than that of its provider.
+    pub base_url: Option<Uri>,
+    /// The name of its API, if that is another one than that of its provider.
+    pub api: Option<String>,
+    /// Headers that requests to it need, beyond those of its provider.
+    pub headers: HeaderMap,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base_url = self.base_url.as_ref();
+        f.debug_struct("Model")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("base_url", &base_url.map(|it| shown_url(&it.to_string())))
+            .field("api", &self.api)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 impl fmt::Debug for Provider {
@@ -44,6 +82,7 @@ impl fmt::Debug for Provider {
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("models", &self.models)
             .field("service", &self.service)
+            .field("unavailable", &self.unavailable)
             .finish()
     }
 }

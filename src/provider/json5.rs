@@ -1,10 +1,12 @@
 //! Reads a file of JSON5, and says where in it a mistake is.
 
+use std::{borrow::Cow, fs, path, str};
+
 use ::json5::{Deserializer, Error as Json5Error, Position};
-use serde::{Deserialize as _, de::IgnoredAny};
+use serde::Deserialize as _;
 use serde_path_to_error::{Path, Segment, Track};
 
-use super::{FILE, ProvidersConfig};
+use super::{FILE, ProvidersConfig, keys::Keys, nearest::nearest};
 use crate::error::{Error, ErrorKind, Problem};
 
 /// How deep objects and lists may be nested; a tenth of it is much.
@@ -37,20 +39,113 @@ impl ProvidersConfig {
     /// # Ok::<(), tower_local_service::Error>(())
     /// ```
     pub fn from_json5(text: &str) -> Result<Self, Error> {
-        check_syntax(text).map_err(|error| refusal(FILE, "syntax", &error))?;
-        let mut deserializer = Deserializer::from_str(text);
-        let mut track = Track::new();
-        let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-        Self::deserialize(tracked).map_err(|error| {
-            let path = track.path();
-            let place = path.to_string();
-            refusal(provider_of(&path).unwrap_or(FILE), &place, &error)
-        })
+        read(text).map_err(|problem| refusal(problem, None))
+    }
+
+    /// Reads a configuration file, as [`from_json5`](Self::from_json5) reads a text. Errors name the file.
+    ///
+    /// The file is UTF-8, with or without a mark at its beginning. It is read now, so that takes the time
+    /// of the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_json5`](Self::from_json5), and if the file cannot be read or is no UTF-8.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::provider::ProvidersConfig;
+    ///
+    /// let error = ProvidersConfig::from_file("/nowhere/openclaw.json").unwrap_err();
+    /// let said = "the configuration file /nowhere/openclaw.json cannot be read";
+    /// assert!(error.to_string().starts_with(said));
+    /// ```
+    pub fn from_file(file: impl AsRef<path::Path>) -> Result<Self, Error> {
+        let file = file.as_ref();
+        let name = file.display().to_string();
+        let read = || {
+            let bytes = fs::read(file).map_err(|error| {
+                of_text(&format!(
+                    "({error}): correct the path, or the permissions of the file"
+                ))
+            })?;
+            read(&decoded(&bytes)?)
+        };
+        let mut config = read().map_err(|problem| refusal(problem, Some(&name)))?;
+        config.read.file = Some(name);
+        Ok(config)
     }
 }
 
-/// The whole text: reading the providers alone would ignore what follows the object.
-fn check_syntax(text: &str) -> Result<(), Json5Error> {
+const UTF_16: &str =
+    "as it is UTF-16, which PowerShell's `>` and some editors write: save it as UTF-8";
+
+fn decoded(bytes: &[u8]) -> Result<Cow<'_, str>, Problem> {
+    // The mark at the beginning, in both orders; or half of each of the first two letters.
+    let is_utf_16 = matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+        || matches!(
+            bytes,
+            [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..]
+        );
+    if is_utf_16 {
+        return Err(of_text(UTF_16));
+    }
+    match str::from_utf8(bytes) {
+        Ok(text) => Ok(text.into()),
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + memchr::memchr_iter(b'\n', before).count();
+            Err(of_text(&format!(
+                "as line {line} is no UTF-8: save it as UTF-8"
+            )))
+        }
+    }
+}
+
+fn read(text: &str) -> Result<ProvidersConfig, Problem> {
+    let keys = read_keys(text).map_err(|error| of_text(&format!(": {error}")))?;
+    let mut deserializer = Deserializer::from_str(text);
+    let mut track = Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let mut config = ProvidersConfig::deserialize(tracked).map_err(|error| {
+        let path = track.path();
+        let message = format!("cannot be read: {}", plain(&error.to_string()));
+        Problem::new(
+            provider_of(&path).unwrap_or(FILE),
+            &path.to_string(),
+            message,
+        )
+    })?;
+    config.read.misspelt = keys.misspelt();
+    Ok(config)
+}
+
+/// The message, with the one key that was likely meant in the place of all that there are.
+fn plain(message: &str) -> Cow<'_, str> {
+    let parts = || {
+        let rest = message.strip_prefix("unknown field `")?;
+        let (key, rest) = rest.split_once("`, expected ")?;
+        // Keys have no backtick: those are the odd parts.
+        let known = rest.split('`').skip(1).step_by(2);
+        let (_, place) = rest.rsplit_once("` at ")?;
+        Some((key, nearest(key, known)?, place))
+    };
+    match parts() {
+        Some((key, meant, place)) => {
+            format!("there is no key `{key}` (did you mean `{meant}`?) at {place}").into()
+        }
+        None => message.into(),
+    }
+}
+
+/// The text as a whole cannot be read, for that reason.
+fn of_text(why: &str) -> Problem {
+    let blank = if why.starts_with(':') { "" } else { " " };
+    Problem::new(FILE, Problem::TEXT, format!("cannot be read{blank}{why}"))
+}
+
+/// Of the whole text: reading the providers alone would ignore what follows the object.
+fn read_keys(text: &str) -> Result<Keys, Json5Error> {
     if let Some(at) = too_deep(text) {
         return Err(Json5Error::custom_at(
             Position::from_offset(at, text),
@@ -59,10 +154,7 @@ fn check_syntax(text: &str) -> Result<(), Json5Error> {
     }
     // Where something is missing at the end of the text, the parser gives no place.
     let end = || Position::from_offset(text.len(), text);
-    let checked = ::json5::from_str::<IgnoredAny>(text);
-    checked
-        .map(drop)
-        .map_err(|error| error.with_position(end()))
+    ::json5::from_str(text).map_err(|error: Json5Error| error.with_position(end()))
 }
 
 /// The offset of the first bracket that is nested too deep. Up to the first mistake in its syntax, the
@@ -106,10 +198,9 @@ fn string_length(text: &str) -> Option<usize> {
     None
 }
 
-fn refusal(provider: &str, field: &str, error: &Json5Error) -> Error {
-    let message = format!("cannot be read: {error}");
-    let problems = vec![Problem::new(provider, field, message)];
-    Error::new(FILE, ErrorKind::InvalidConfig { problems })
+fn refusal(problem: Problem, file: Option<&str>) -> Error {
+    let problems = vec![problem];
+    Error::new(FILE, ErrorKind::InvalidConfig { problems }).of_configuration(file)
 }
 
 /// The id in `models.providers.<id>.…`.

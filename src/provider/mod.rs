@@ -39,20 +39,28 @@
 //! # What is read, skipped and refused
 //!
 //! *Read* are `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`,
-//! `models[]` and `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), and
-//! `agents.defaults.model`, a string or `{ primary }`.
+//! `request` (its `headers` and `auth`), `models[]` (with `baseUrl`, `api` and `headers`) and
+//! `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), `agents.defaults.model`, a string
+//! or `{ primary }`, and `env`.
 //!
-//! In every string that is read, `${VAR}` (capitals, digits, `_`) is a variable of your program's
-//! environment, and `$${VAR}` is the text `${VAR}`. Keys and headers may be
-//! `{ source: "env", id: "VAR" }`, too.
+//! In every string that is read, `${VAR}` (capitals, digits, `_`) is a variable, and `$${VAR}` is the text
+//! `${VAR}`. Keys and headers may be `$VAR` or `{ source: "env", id: "VAR" }`, too. Variables are those of
+//! your program's environment, or of the [look-up](ProvidersConfig::with_variables) that it gives
+//! ([`dotenv()`] reads a file of them); then those in `env.vars` and `env` of the file, which the local
+//! servers find in their environment, too. In `command`, `cwd` and `args`, a `~` or `~/` at the beginning
+//! is the home folder.
+//!
+//! *Unavailable* is a provider with a variable that is unset or empty, with a key or header from
+//! another source than the environment, or with another kind of `request.auth`. It is kept, and
+//! [`warnings`](Providers::warnings) names the reason. [`Provider::unavailable`] has the error, and a
+//! request for its URL fails with it. The other providers are as usable as ever.
 //!
 //! *Skipped* are all other keys, so that a file of `OpenClaw`'s can be read as it is; its `$include` is
 //! not followed. A provider with neither `baseUrl` nor `localService` is skipped, too: `OpenClaw` has
 //! it built in.
 //!
-//! *Refused* are an unknown key in `localService`, which is likely a typing mistake; a variable that is
-//! unset or empty; a key or header from another source than the environment; one of the keys above, or
-//! a provider, that is there twice; and what cannot work. `OpenClaw` in turn refuses the keys of
+//! *Refused* is the whole file for an unknown key in `localService`, which is likely a typing mistake; for
+//! one of the keys above, or a provider, that is there twice; and for what cannot work. `OpenClaw` in turn refuses the keys of
 //! `localService` that it does not have: all but `command`, `args`, `cwd`, `env`, `healthUrl`,
 //! `readyTimeoutMs` and `idleStopMs`.
 //!
@@ -66,9 +74,14 @@
 //! decides.
 
 mod data;
+mod dotenv;
 mod file;
 #[cfg(feature = "json5")]
 mod json5;
+#[cfg(feature = "json5")]
+mod keys;
+#[cfg(feature = "json5")]
+mod nearest;
 mod plan;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -79,19 +92,25 @@ mod tests;
 mod variables;
 
 use std::{
-    env, fmt,
+    fmt,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use http::Uri;
 
 pub use self::{
-    data::{Changes, Provider},
-    file::{Model, ProvidersConfig},
+    data::{Changes, Model, Provider},
+    dotenv::dotenv,
+    file::ProvidersConfig,
+    variables::VariableLookup,
 };
-use self::{plan::Plan, table::Table};
+use self::{
+    plan::Plan,
+    table::Table,
+    variables::{Variables, of_process},
+};
 use crate::{
-    error::Error,
+    error::{Error, Problem},
     middleware::Resolve,
     service::{LocalService, Registry},
 };
@@ -100,8 +119,36 @@ use crate::{
 const FILE: &str = "models.providers";
 
 impl ProvidersConfig {
-    /// Fills in the variables of the environment, checks the whole file, and makes a service of each
-    /// `localService`, named as its provider. Nothing is started yet.
+    /// Looks up variables in this way, and not in the environment of the process: in a keychain, in a
+    /// [dotenv file](dotenv()), in a test's own map.
+    ///
+    /// It is called while the file is [registered](Self::register) or [reloaded](Providers::reload), on
+    /// the thread that does so, once or more for each variable in the file. `None` and an empty text are a
+    /// variable that is not set, and so is a panic. `env` of the file comes after it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use tower_local_service::provider::ProvidersConfig;
+    ///
+    /// let keys = HashMap::from([("LLAMA_API_KEY".to_owned(), "sk-very-secret".to_owned())]);
+    /// let config = ProvidersConfig::default().with_variables(move |name| keys.get(name).cloned());
+    /// ```
+    #[must_use]
+    pub fn with_variables(
+        mut self,
+        lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.read.variables = Some(Variables(Arc::new(lookup)));
+        self
+    }
+
+    /// Fills in the variables, checks the whole file, and makes a service of each `localService`, named as
+    /// its provider. Nothing is started yet.
+    ///
+    /// A provider that needs what cannot be found out is unavailable, and the others are not: see
+    /// [`Provider::unavailable`] and [`Providers::warnings`].
     ///
     /// # Errors
     ///
@@ -109,7 +156,17 @@ impl ProvidersConfig {
     /// provider, its field and what to do; [`ShutDown`](crate::ErrorKind::ShutDown) if the registry is
     /// shut down. The registry is then as it was.
     pub fn register(self, registry: &Registry) -> Result<Providers, Error> {
-        Providers::new(Plan::of(self, &variable)?, registry)
+        Providers::new(self.plan(None)?, registry)
+    }
+
+    /// With the former look-up of variables, if it has none of its own.
+    fn plan(mut self, former: Option<Variables>) -> Result<Plan, Error> {
+        let variables = self.read.variables.take().or(former);
+        let plan = match &variables {
+            Some(Variables(lookup)) => Plan::of(self, &**lookup)?,
+            None => Plan::of(self, &of_process)?,
+        };
+        Ok(Plan { variables, ..plan })
     }
 }
 
@@ -131,6 +188,7 @@ struct Shared {
 impl Providers {
     fn new(plan: Plan, registry: &Registry) -> Result<Self, Error> {
         let table = Table::new(plan, registry, &Table::default())?;
+        table.warn();
         let shared = Shared {
             registry: registry.clone(),
             table: RwLock::new(Arc::new(table)),
@@ -143,27 +201,57 @@ impl Providers {
     /// Replaces the providers by those of another reading of the file, for all clones of this handle
     /// and so for the layers that have them.
     ///
-    /// - A service is kept, with its process, if neither its `localService` nor `baseUrl` nor `apiKey`
-    ///   has changed. If only times and probes have changed, its process is kept.
+    /// - A service is kept, with its process, if neither its `localService` nor `baseUrl`, `apiKey` and
+    ///   headers have changed. If only times and probes have changed, its process is kept.
     /// - What is new counts immediately, for all requests that come from then on.
     /// - A service that has changed or is gone retires in the background: its process is stopped when
     ///   the last response has ended. A request that was on its way to it is still served, if need be
     ///   by another start. A [`Provider`] or service that you have kept still works, too.
     ///
-    /// No request is lost by it.
+    /// No request is lost by it. Variables are looked up as at the last reading, unless the configuration
+    /// has a [look-up](ProvidersConfig::with_variables) of its own.
     ///
     /// # Errors
     ///
     /// As [`register`](ProvidersConfig::register). The providers then stay as they were.
     pub fn reload(&self, config: ProvidersConfig) -> Result<Changes, Error> {
-        self.replace(Plan::of(config, &variable)?)
+        self.replace(config.plan(self.table().variables.clone())?)
     }
 
-    /// The provider with this id.
+    /// The provider with this id, whatever the case of its letters.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Provider> {
-        let table = self.table();
-        table.providers.get(id).map(|it| it.provider.clone())
+        self.table().get(id).map(|it| it.provider.clone())
+    }
+
+    /// What is no reason to refuse the file, but should be known. Also an event of level `WARN` each.
+    ///
+    /// - each variable, key and header that makes a provider unavailable,
+    /// - a `command` or `cwd` that could not be used when the file was read, and a program that every
+    ///   user of the machine may change,
+    /// - a key of a provider that is skipped and is likely a misspelt one.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[cfg(feature = "json5")] {
+    /// use tower_local_service::{Registry, provider::ProvidersConfig};
+    ///
+    /// let text = r#"{ models: { providers: {
+    ///   far: { baseUrl: "https://api.example.com/v1", apiKey: "${NOBODY_SETS_THIS}" },
+    ///   near: { baseUrl: "http://127.0.0.1:8080/v1" },
+    /// } } }"#;
+    /// let providers = ProvidersConfig::from_json5(text)?.register(&Registry::new())?;
+    ///
+    /// assert_eq!(providers.warnings()[0].service, "far");
+    /// assert!(providers.get("far").unwrap().unavailable.is_some());
+    /// assert!(providers.get("near").unwrap().unavailable.is_none());
+    /// # }
+    /// # Ok::<(), tower_local_service::Error>(())
+    /// ```
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Problem> {
+        self.table().warnings.clone()
     }
 
     /// The ids of all providers, sorted.
@@ -174,7 +262,11 @@ impl Providers {
 
     /// The provider of a model, and that provider's name for it: `inferrs/google/gemma` is
     /// `google/gemma` of the provider `inferrs`, whether or not its `models` have it. `None` if there is
-    /// no such provider. Ids may have slashes, too: the longest one that fits wins.
+    /// no such provider. Ids may have slashes, too: the longest one that fits wins. The case of their
+    /// letters does not matter, as in `OpenClaw`.
+    ///
+    /// Where the model has a `baseUrl`, `api` or `headers` of its own, the provider that is returned has
+    /// those, and the service of that URL.
     #[must_use]
     pub fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
         self.table().resolve_model(model)
@@ -197,6 +289,7 @@ impl Providers {
         drop(table);
         // After the new services are in place, so that no new request finds an old one.
         registry.let_go(&former.services_without(&next));
+        next.warn();
         Ok(changes)
     }
 
@@ -226,9 +319,4 @@ impl fmt::Debug for Providers {
             .field("ids", &self.ids())
             .finish_non_exhaustive()
     }
-}
-
-/// A variable whose value is no UTF-8 counts as unset: it cannot be put into a string.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok()
 }

@@ -20,6 +20,15 @@ struct Route {
     /// Without the slash at its end: that of a whole origin is empty.
     path: String,
     service: Option<LocalService>,
+    rank: Rank,
+}
+
+/// Which of two with the same base URL wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    Local,
+    Remote,
+    Unavailable,
 }
 
 impl Route {
@@ -29,19 +38,20 @@ impl Route {
 }
 
 impl Routes {
-    /// Where two have the same base URL, one with a service wins, and else the first.
+    /// Where two have the same base URL, the better rank wins, and else the first.
     pub(super) fn new<'a>(
-        bases: impl Iterator<Item = (&'a Uri, Option<&'a LocalService>)>,
+        bases: impl Iterator<Item = (&'a Uri, Option<&'a LocalService>, Rank)>,
     ) -> Self {
-        let route = |(base, service): (&Uri, Option<&LocalService>)| {
+        let route = |(base, service, rank): (&Uri, Option<&LocalService>, Rank)| {
             Some(Route {
                 origin: OwnedOrigin::of(base)?,
                 path: base.path().trim_end_matches('/').to_owned(),
                 service: service.cloned(),
+                rank,
             })
         };
         let mut routes: Vec<_> = bases.filter_map(route).collect();
-        routes.sort_by(|a, b| (a.key(), a.service.is_none()).cmp(&(b.key(), b.service.is_none())));
+        routes.sort_by(|a, b| (a.key(), a.rank).cmp(&(b.key(), b.rank)));
         routes.dedup_by(|later, first| later.key() == first.key());
         let longest = routes.iter().map(|it| it.path.len()).max();
         Self {

@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use http::Uri;
+
 use super::{
-    data::{Changes, Provider},
+    data::{Changes, Model, Provider},
     plan::{Meant, Plan, Planned},
-    routes::Routes,
+    routes::{Rank, Routes},
+    variables::Variables,
 };
 use crate::{
-    error::Error,
+    config::same_origin,
+    error::{Error, ErrorKind, Problem},
     service::{LocalService, Registry},
 };
 
@@ -18,8 +22,13 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) providers: BTreeMap<String, Entry>,
+    /// The length of the longest id.
+    longest: usize,
     pub(super) primary: Option<String>,
     pub(super) routes: Routes,
+    pub(super) warnings: Vec<Problem>,
+    /// Those of the process if `None`.
+    pub(super) variables: Option<Variables>,
 }
 
 pub(super) struct Entry {
@@ -37,6 +46,12 @@ impl Table {
         let mut providers = BTreeMap::new();
         let mut adopted = Vec::new();
         for mut planned in plan.providers {
+            if let Some(error) = planned.unavailable() {
+                let service = LocalService::unavailable(&planned.id, &planned.base, error.clone());
+                let entry = Entry::new(planned, Some(service), Some(error));
+                providers.insert(entry.provider.id.clone(), entry);
+                continue;
+            }
             let service = match (
                 former.service_to_keep(&planned, registry),
                 planned.settings.take(),
@@ -50,30 +65,87 @@ impl Table {
                     Some(service)
                 }
             };
-            providers.insert(planned.id.clone(), Entry::new(planned, service));
+            providers.insert(planned.id.clone(), Entry::new(planned, service, None));
         }
-        let bases = providers.values().map(|entry: &Entry| &entry.provider);
         Ok(Self {
-            routes: Routes::new(bases.map(|it| (&it.base_url, it.service.as_ref()))),
+            routes: Routes::new(providers.values().flat_map(Entry::bases)),
+            longest: providers.keys().map(String::len).max().unwrap_or_default(),
             primary: plan.primary,
+            warnings: plan.warnings,
+            variables: plan.variables,
             providers,
         })
+    }
+
+    /// The events of its warnings, but for those of files: whoever checks a service tells of them.
+    pub(super) fn warn(&self) {
+        for Problem {
+            service,
+            field,
+            message,
+        } in &self.warnings
+        {
+            if !matches!(&**field, "command" | "cwd") {
+                tracing::warn!(
+                    target: "tower_local_service",
+                    provider = service,
+                    field,
+                    "`{field}` {message}"
+                );
+            }
+        }
+    }
+
+    /// The provider with that id, or else with that id but for the case of its letters.
+    pub(super) fn get(&self, id: &str) -> Option<&Entry> {
+        let exactly = self.providers.get(id);
+        // A name of many slashes costs no search for each of them.
+        if exactly.is_some() || id.trim().len() > self.longest {
+            return exactly;
+        }
+        let is_meant = |it: &&Entry| it.provider.id.trim().eq_ignore_ascii_case(id.trim());
+        self.providers.values().find(is_meant)
     }
 
     pub(super) fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
         let model = model.trim();
         // The longest id first: ids may have slashes, as models do.
         model.rmatch_indices('/').find_map(|(slash, _)| {
-            let entry = self.providers.get(&model[..slash])?;
+            let entry = self.get(&model[..slash])?;
             let model = &model[slash + 1..];
-            (!model.is_empty()).then(|| (entry.provider.clone(), model.to_owned()))
+            (!model.is_empty()).then(|| (self.provider_of(entry, model), model.to_owned()))
         })
+    }
+
+    /// The provider, as far as this model has nothing else.
+    fn provider_of(&self, entry: &Entry, model: &str) -> Provider {
+        let mut provider = entry.provider.clone();
+        let Some(listed) = provider.models.iter().find(|it| it.id == model).cloned() else {
+            return provider;
+        };
+        let Model {
+            base_url,
+            api,
+            headers,
+            ..
+        } = listed;
+        if let Some(base_url) = base_url {
+            if provider.unavailable.is_none() && !same_origin(&base_url, &provider.base_url) {
+                provider.service = self.routes.resolve(&base_url);
+            }
+            provider.base_url = base_url;
+        }
+        provider.api = api.or(provider.api);
+        // They replace those of the same name.
+        provider.headers.extend(headers);
+        provider
     }
 
     fn service_to_keep(&self, planned: &Planned, registry: &Registry) -> Option<LocalService> {
         let former = self.providers.get(&planned.id)?;
-        let is_same =
-            former.meant.local == planned.meant.local && former.provider.base_url == planned.base;
+        let is_same = former.provider.unavailable.is_none()
+            && former.meant.local == planned.meant.local
+            && former.provider.base_url == planned.base;
         // A service that was retired by hand comes back, as the file still has it.
         let service = former.provider.service.as_ref();
         service
@@ -83,7 +155,9 @@ impl Table {
 
     pub(super) fn services(&self) -> impl Iterator<Item = &LocalService> {
         let entries = self.providers.values();
-        entries.filter_map(|entry| entry.provider.service.as_ref())
+        let providers = entries.map(|entry| &entry.provider);
+        let available = providers.filter(|it| it.unavailable.is_none());
+        available.filter_map(|it| it.service.as_ref())
     }
 
     /// The services that the next reading does not have.
@@ -114,11 +188,36 @@ impl Table {
     }
 }
 
+impl Planned {
+    fn unavailable(&self) -> Option<Error> {
+        let problems = self.meant.unresolved.clone();
+        let error = || Error::new(&self.id, ErrorKind::InvalidConfig { problems }).of_provider();
+        (!self.meant.unresolved.is_empty()).then(error)
+    }
+}
+
 impl Entry {
-    fn new(planned: Planned, service: Option<LocalService>) -> Self {
+    /// The base URLs that are its own: its models may have some, too.
+    fn bases(&self) -> impl Iterator<Item = (&Uri, Option<&LocalService>, Rank)> {
+        let provider = &self.provider;
+        let rank = match (&provider.unavailable, &provider.service) {
+            (Some(_), _) => Rank::Unavailable,
+            (None, Some(_)) => Rank::Local,
+            (None, None) => Rank::Remote,
+        };
+        let models = provider.models.iter();
+        let models = models.filter_map(|it| it.base_url.as_ref());
+        // At another origin there is another server, whatever is started for this provider.
+        let models = models.filter(|it| same_origin(it, &provider.base_url));
+        let bases = [&provider.base_url].into_iter().chain(models);
+        bases.map(move |base| (base, provider.service.as_ref(), rank))
+    }
+
+    fn new(planned: Planned, service: Option<LocalService>, unavailable: Option<Error>) -> Self {
         let meant = planned.meant;
         let start = service
             .as_ref()
+            .filter(|_| unavailable.is_none())
             .map(|it| it.settings().policy.ready_timeout);
         let timeout = meant.timeout;
         let provider = Provider {
@@ -130,6 +229,7 @@ impl Entry {
             headers: meant.headers.clone(),
             models: meant.models.clone(),
             service,
+            unavailable,
         };
         Self { provider, meant }
     }

@@ -1,5 +1,19 @@
 //! `${VAR}` in a string.
 
+use std::{env, sync::Arc};
+
+/// Finds the value of a variable by its name.
+pub type VariableLookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// A look-up that your program gives.
+#[derive(Clone)]
+pub(super) struct Variables(pub(super) Arc<VariableLookup>);
+
+/// A variable of the process. One whose value is no UTF-8 counts as unset: it cannot be put into a string.
+pub(super) fn of_process(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
 /// Looks up a variable of the environment.
 pub(super) type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -51,14 +65,22 @@ pub(super) fn look_up(name: &str, lookup: &Lookup<'_>) -> Option<String> {
     lookup(name).filter(|value| !value.is_empty())
 }
 
+/// The name in `$NAME`, if that is the whole text: `OpenClaw` reads a key or header like that, too.
+pub(super) fn short(text: &str) -> Option<&str> {
+    text.trim().strip_prefix('$').filter(|name| is_name(name))
+}
+
 /// The name in `${NAME}…`.
 fn name(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix("${")?.split_once('}')?;
+    is_name(name).then_some(name)
+}
+
+fn is_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
     let mut bytes = name.bytes();
-    let is_name = bytes.next().is_some_and(is_letter)
-        && bytes.all(|byte| is_letter(byte) || byte.is_ascii_digit());
-    is_name.then_some(name)
+    bytes.next().is_some_and(is_letter)
+        && bytes.all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -93,6 +115,17 @@ mod tests {
             "", "$", "${", "${}", "$PORT", "${port}", "${2}", "${A B}", "é${é}", "a${PORT",
         ] {
             assert_eq!(expanded(text), text);
+        }
+    }
+
+    #[test]
+    fn a_whole_text_may_be_a_name_without_braces() {
+        assert_eq!(short("$PORT"), Some("PORT"));
+        assert_eq!(short(" $KEY_2 "), Some("KEY_2"));
+        for text in [
+            "", "$", "PORT", "$port", "$PORT/", "a$PORT", "$$PORT", "${PORT}",
+        ] {
+            assert_eq!(short(text), None, "{text}");
         }
     }
 

@@ -129,6 +129,9 @@ impl LocalService {
     }
 
     async fn ask(&self, want: Want) -> Result<Option<Grant>, Error> {
+        if let Some(error) = &self.settings().unavailable {
+            return Err(error.clone());
+        }
         if self.is_shut_down() {
             return Err(self.error(ErrorKind::ShutDown {}));
         }

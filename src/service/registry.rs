@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use http::Uri;
 use tokio::runtime::Handle;
 
 use super::LocalService;
@@ -304,6 +305,14 @@ impl fmt::Debug for Registry {
 }
 
 impl LocalService {
+    /// A service that fails with this error whenever it is asked for. It is in no registry, and nothing is
+    /// ever started for it.
+    pub(crate) fn unavailable(name: &str, base: &Uri, error: Error) -> Self {
+        let client = Client::new(Processes, PROCESS_WIDE.claims.clone(), None);
+        let settings = Arc::new(Settings::unavailable(base, error));
+        Self::attach(name.to_owned(), settings, Arc::new(client))
+    }
+
     /// A service that the [global registry](Registry::global) keeps until your program ends, even if
     /// all of its handles are dropped.
     ///

@@ -40,6 +40,8 @@ mod memory_pressure;
 mod middleware;
 #[cfg(feature = "json5")]
 mod openclaw;
+#[cfg(feature = "json5")]
+mod openclaw_docs;
 mod output;
 mod poll_ready;
 mod program_end;

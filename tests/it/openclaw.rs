@@ -189,7 +189,7 @@ fn what_goes_wrong_is_reported_with_what_to_do() {
     told(
         &unset,
         &["Who?"],
-        &["`llama` `apiKey`", "OPENCLAW_TEST_NOT_SET"],
+        &["provider `llama`", "`apiKey`", "OPENCLAW_TEST_NOT_SET"],
     );
     let mut silent = whole.clone();
     silent["models"]["providers"]["llama"]["baseUrl"] = json!(fixture.url(""));

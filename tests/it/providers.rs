@@ -101,6 +101,53 @@ async fn a_file_in_openclaws_shape_starts_its_server() {
 }
 
 #[tokio::test]
+async fn a_key_that_the_server_refuses_is_what_the_error_says_to_correct() {
+    let fixture = Fixture::new().with("--api-key", "sk-of-the-server");
+    let mut llama = provider(&fixture);
+    llama["apiKey"] = json!("sk-of-the-file");
+    let (_providers, client) = registered(&json!({ "llama": llama }));
+    let failed = send(&client, get(&fixture.url("/hello"))).await;
+    let failed = failed.expect_err("the probe has the wrong key");
+    let error = Error::of(&failed).expect("the crate's own error");
+    assert!(
+        matches!(error.kind(), ErrorKind::HealthRejected { status: 401, .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .hint()
+            .starts_with("the provider's `apiKey` was sent and refused"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("sk-of"), "{error}");
+}
+
+#[tokio::test]
+async fn probes_show_who_sends_them_as_requests_do() {
+    for llama in [
+        json!({ "headers": { "authorization": "Bearer sk-of-the-server" } }),
+        json!({ "request": { "headers": { "authorization": "Bearer sk-of-the-server" } } }),
+        json!({ "apiKey": "sk-of-others", "request": {
+            "auth": { "mode": "authorization-bearer", "token": "sk-of-the-server" },
+        } }),
+        json!({ "apiKey": "sk-of-others", "request": { "auth": {
+            "mode": "header", "headerName": "Authorization", "prefix": "Bearer ",
+            "value": "sk-of-the-server",
+        } } }),
+    ] {
+        let fixture = Fixture::new().with("--api-key", "sk-of-the-server");
+        let mut whole = provider(&fixture);
+        for (key, value) in llama.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let (providers, _client) = registered(&json!({ "llama": whole }));
+        let service = service(&providers, "llama");
+        let started = within("ready", service.start()).await;
+        assert!(started.is_ok(), "{llama}: {started:?}");
+    }
+}
+
+#[tokio::test]
 async fn other_urls_pass_through() {
     let fixture = Fixture::new();
     let other = Fixture::new();
@@ -111,12 +158,37 @@ async fn other_urls_pass_through() {
     assert_eq!(service(&providers, "a").status().phase, Phase::Stopped);
 }
 
-#[test]
-fn a_missing_variable_is_named_with_its_provider_and_field() {
+#[tokio::test]
+async fn a_missing_variable_fails_the_requests_of_its_provider_and_of_no_other() {
     let fixture = Fixture::new().with("--model", "${LOCAL_SERVICE_NOBODY_SETS_THIS}");
-    let error = read(&json!({ "llama": provider(&fixture) }))
-        .register(&Registry::new())
-        .unwrap_err();
+    let other = Fixture::new();
+    let far = json!({
+        "baseUrl": "http://127.0.0.1:1/v1",
+        "apiKey": { "source": "exec", "provider": "vault", "id": "key" },
+    });
+    let (providers, client) = registered(&json!({
+        "far": far, "llama": provider(&fixture), "other": provider(&other),
+    }));
+    assert_eq!(ask(&client, &other.url("/hello")).await, "hello");
+
+    let error = send(&client, get("http://127.0.0.1:1/v1/models")).await;
+    let error = error.expect_err("it does not pass through");
+    let text = Error::of(&error)
+        .expect("the crate's own error")
+        .to_string();
+    assert!(
+        text.contains("provider `far`") && text.contains("\"exec\""),
+        "{text}"
+    );
+
+    let failed = send(&client, get(&fixture.url("/hello"))).await;
+    let failed = failed.expect_err("it cannot be started");
+    let error = Error::of(&failed).expect("the crate's own error");
+    assert!(fixture.starts().is_empty());
+    let told = providers.warnings();
+    let told = told.iter().map(|it| (&*it.service, &*it.field));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [("far", "apiKey"), ("llama", "localService.args")]);
     let ErrorKind::InvalidConfig { problems, .. } = error.kind() else {
         panic!("another kind: {error}");
     };

@@ -272,14 +272,10 @@ async fn no_other_failure_shows_a_secret() {
 fn no_refusal_of_a_file_shows_a_secret() {
     let (shown, _listening) = Shown::of_all_events();
     let good = provider(&Fixture::new(), "exit");
-    let changes: [(&str, Value); 8] = [
+    let changes: [(&str, Value); 7] = [
         (
             "/baseUrl",
             json!(format!("ftp://user:{}@localhost", secret("password"))),
-        ),
-        (
-            "/apiKey",
-            json!(format!("${{NOBODY_HAS_THIS}}{}", secret("provider"))),
         ),
         ("/apiKey", json!(secret("line\nbreak"))),
         ("/localService/args/4", json!(secret("NUL\0"))),
@@ -305,6 +301,23 @@ fn no_refusal_of_a_file_shows_a_secret() {
         shown.add_error(&refused.expect_err(place));
         shown.add_error(&providers.reload(read(&bad)).expect_err(place));
         shown.add(&providers);
+    }
+    shown.assert_no_secret();
+}
+
+#[test]
+fn no_word_on_an_unavailable_provider_shows_a_secret() {
+    let (shown, _listening) = Shown::of_all_events();
+    let mut provider = provider(&Fixture::new(), "exit");
+    provider["apiKey"] = json!(format!("${{NOBODY_HAS_THIS}}{}", secret("provider")));
+    provider["request"] = json!({ "headers": { "x-key": secret("request") } });
+    let providers = read(&provider).register(&Registry::new()).unwrap();
+    shown.add(&providers);
+    shown.add(&providers.warnings());
+    for id in providers.ids() {
+        let provider = providers.get(&id).unwrap();
+        shown.add(&provider);
+        shown.add_error(provider.unavailable.as_ref().expect("it has no key"));
     }
     shown.assert_no_secret();
 }

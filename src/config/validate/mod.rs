@@ -11,7 +11,7 @@ use super::{
     Address, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Refusals, Secrets, Settings,
     Target, UrlHost,
     address::{self, url},
-    file_problems, health, same_origin,
+    file_problems, file_warnings, health, same_origin,
 };
 use crate::{
     error::{Error, Problem},
@@ -64,15 +64,13 @@ impl LocalServiceConfig {
         let mut headers = health::headers(&self.health_headers, refusals);
         let ready_statuses = health::ready_statuses(self.health_status.as_deref(), refusals);
         let (base, health) = urls?;
-        if let Some(key) = &self.api_key
-            && same_origin(base, health)
-        {
-            health::authorize(&mut headers, key, refusals);
-        }
+        let sends_key =
+            same_origin(base, health) && self.credentials.add_to(&mut headers, refusals);
         let of_base = UrlHost::parse(base.host()?)?;
         let differs = Address::of(base) != Address::of(health);
         Some(Target {
             headers,
+            sends_key,
             ready_statuses,
             is_default: self.health_url.is_none(),
             base: (differs && of_base.is_loopback()).then_some((of_base, address::port(base)?)),
@@ -149,6 +147,7 @@ impl LocalServiceConfig {
             stop_detached: self.stop_detached,
             oom_score_adj: self.oom_score_adj,
             secrets: Arc::new(secrets),
+            unavailable: None,
         }
     }
 
@@ -156,9 +155,23 @@ impl LocalServiceConfig {
         Secrets::new(
             &self.launch,
             headers,
-            self.api_key.as_deref(),
+            self.credentials.key.as_deref(),
             env::vars_os(),
         )
+    }
+}
+
+impl Settings {
+    /// Of a service that nobody can use, for that reason.
+    pub(crate) fn unavailable(base: &Uri, error: Error) -> Self {
+        let config = LocalServiceConfig::new("");
+        let nowhere = Uri::from_static("http://unavailable.invalid/");
+        let target = Target::new(&nowhere, config.probe_timeout).expect("it has a host");
+        Self {
+            base: base.clone(),
+            unavailable: Some(error),
+            ..config.settings(nowhere.clone(), &nowhere, target)
+        }
     }
 }
 
@@ -182,6 +195,12 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
         refusals.add(
             "command",
             "is empty: write the absolute path of the program",
+        );
+    } else if launch.command.starts_with("~") {
+        refusals.add(
+            "command",
+            "is no absolute path: write it in full, beginning with `/`, since no shell is there to \
+             expand `~`",
         );
     } else if !launch.command.is_absolute() {
         refusals.add(
@@ -246,6 +265,14 @@ fn warn_of_files(launch: &Launch, service: &str) {
             service,
             field,
             "the local service could not be started now: `{field}` {message}"
+        );
+    }
+    for Problem { field, message, .. } in file_warnings(launch, service) {
+        tracing::warn!(
+            target: "tower_local_service",
+            service,
+            field,
+            "the local service is started nevertheless: `{field}` {message}"
         );
     }
 }

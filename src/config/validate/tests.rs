@@ -10,7 +10,10 @@ use http::StatusCode;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::{config::UrlHost, error::ErrorKind};
+use crate::{
+    config::{Credentials, UrlHost},
+    error::ErrorKind,
+};
 
 const BASE: &str = "http://127.0.0.1:8080/v1";
 const SECRET: &str = "s3cr3t-marker";
@@ -18,6 +21,13 @@ const SECRET: &str = "s3cr3t-marker";
 /// A program that is there on every Unix.
 fn config() -> LocalServiceConfig {
     LocalServiceConfig::new("/bin/sh")
+}
+
+fn key(key: &str) -> Credentials {
+    Credentials {
+        key: Some(key.to_owned()),
+        headers: HeaderMap::new(),
+    }
 }
 
 fn accepted(config: &LocalServiceConfig, base_url: &str) -> Settings {
@@ -369,7 +379,7 @@ fn what_is_no_status_is_refused() {
 #[test]
 fn the_api_key_goes_to_its_own_origin_only() {
     let authorization = |config: LocalServiceConfig| {
-        let target = accepted(&config.api_key("k-12345678"), BASE).target;
+        let target = accepted(&config.credentials(key("k-12345678")), BASE).target;
         target.headers.get("authorization").cloned()
     };
     assert_eq!(authorization(config()).unwrap(), "Bearer k-12345678");
@@ -383,8 +393,39 @@ fn the_api_key_goes_to_its_own_origin_only() {
     );
     let own = config().health_headers([("authorization", "own")]);
     assert_eq!(authorization(own).unwrap(), "own");
-    let broken = config().api_key(format!("{SECRET}\n"));
+    let broken = config().credentials(key(&format!("{SECRET}\n")));
     assert_refused(&broken, "apiKey", "line breaks");
+}
+
+#[test]
+fn the_headers_of_requests_go_to_their_own_origin_only() {
+    let with = |pairs: &[(&'static str, &str)]| Credentials {
+        headers: pairs
+            .iter()
+            .map(|&(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect(),
+        ..key("k-12345678")
+    };
+    let both = with(&[("x-api-key", "of-requests"), ("host", "elsewhere")]);
+    let target = accepted(&config().credentials(both.clone()), BASE).target;
+    assert_eq!(target.headers["x-api-key"], "of-requests");
+    assert_eq!(target.headers["authorization"], "Bearer k-12345678");
+    assert!(target.sends_key && !target.headers.contains_key("host"));
+
+    let other = config().health_url("http://localhost:8081/health");
+    let target = accepted(&other.credentials(both.clone()), BASE).target;
+    assert!(target.headers.is_empty() && !target.sends_key);
+
+    let own = config().health_headers([("x-api-key", "of-probes"), ("authorization", "own")]);
+    let target = accepted(&own.credentials(both), BASE).target;
+    assert_eq!(target.headers["x-api-key"], "of-probes");
+    assert_eq!(target.headers["authorization"], "own");
+    assert!(!target.sends_key);
+
+    let header = with(&[("authorization", "Basic abcdefgh")]);
+    let settings = accepted(&config().credentials(header), BASE);
+    assert_eq!(settings.target.headers["authorization"], "Basic abcdefgh");
+    assert_eq!(settings.secrets.redact("got abcdefgh"), "got [redacted]");
 }
 
 // Limits
@@ -553,7 +594,7 @@ fn secretive() -> LocalServiceConfig {
         .env("MY_KEY", SECRET)
         .health_headers([("authorization", format!("Bearer {SECRET}"))])
         .health_url(format!("http://localhost:8080/health?api_key={SECRET}"))
-        .api_key(SECRET)
+        .credentials(key(SECRET))
 }
 
 #[test]

@@ -39,9 +39,10 @@ impl<'de> Deserialize<'de> for LocalServiceConfig {
     schemars(extend("required" = ["command"]))
 )]
 struct Wire {
-    /// The program to start: an absolute path. No shell is used, and `PATH` is not searched.
+    /// The program to start: an absolute path. No shell is used, and `PATH` is not searched. `~/` at its
+    /// beginning is the home folder, as in `args` and `cwd`, which `OpenClaw` does not know.
     command: Given<String>,
-    /// Arguments of the command, passed on as they are.
+    /// Arguments of the command, passed on as they are, but for `~/` at the beginning of one.
     args: Given<Discreet<Vec<Discreet<String>>>>,
     /// The directory to start the command in. That of your program if left out.
     cwd: Given<String>,

@@ -29,6 +29,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn target(port: u16, timeout: Duration) -> Target {
     Target {
+        sends_key: false,
         host: UrlHost::Address(V4),
         port,
         authority: format!("127.0.0.1:{port}"),

@@ -11,6 +11,7 @@ mod problems;
 mod reloading;
 mod resolution;
 mod schema;
+mod unavailable;
 
 use serde_json::{Value, json};
 
@@ -86,6 +87,6 @@ fn sample_files() -> Vec<std::path::PathBuf> {
     let files: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|it| it == "json5"))
         .collect();
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 7);
     files
 }

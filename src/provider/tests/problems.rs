@@ -18,29 +18,19 @@ fn with(field: &str, value: Value) -> Value {
 fn each_problem_names_its_field_and_what_to_do() {
     let mut relative = local(9310);
     relative["localService"]["command"] = json!("llama-server");
-    let mut unset = local(9310);
-    unset["localService"]["args"] = json!(["--key", "${UNSET_ONE}"]);
     for (provider, field, says) in [
         (relative, "localService.command", "in full"),
-        (unset, "localService.args", "UNSET_ONE"),
         (with("baseUrl", json!(null)), "baseUrl", "is missing"),
         (with("baseUrl", json!(" ")), "baseUrl", "is missing"),
         (json!({ "baseUrl": "v1" }), "baseUrl", "no URL"),
         (with("baseUrl", json!("ftp://h/")), "baseUrl", "http://"),
-        (with("apiKey", json!("${UNSET_TWO}")), "apiKey", "UNSET_TWO"),
-        (
-            with("apiKey", json!({ "source": "env", "id": "UNSET_3" })),
-            "apiKey",
-            "UNSET_3",
-        ),
-        (
-            with("apiKey", json!({ "source": "exec", "id": "vault" })),
-            "apiKey",
-            "\"exec\"",
-        ),
         (with("apiKey", json!({ "id": "x" })), "apiKey", "quotes"),
         (with("apiKey", json!("a\nb")), "apiKey", "key"),
-        (with("api", json!("${UNSET_4}")), "api", "UNSET_4"),
+        (
+            with("models", json!([{ "id": "a", "baseUrl": "b" }])),
+            "models[].baseUrl",
+            "no URL",
+        ),
         (
             with("timeoutSeconds", json!(0)),
             "timeoutSeconds",
@@ -75,6 +65,19 @@ fn each_problem_names_its_field_and_what_to_do() {
 }
 
 #[test]
+fn what_an_auth_lacks_is_named() {
+    for (auth, says) in [
+        (json!({ "mode": "header", "value": "a" }), "`headerName`"),
+        (json!({ "mode": "header", "headerName": "a" }), "`value`"),
+        (json!({ "mode": "authorization-bearer" }), "`token`"),
+    ] {
+        let (told, text) = only(with("request", json!({ "auth": auth })));
+        assert_eq!(told, "request.auth");
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
 fn all_problems_of_a_file_are_reported_at_once() {
     let mut two = local(9311);
     two["localService"]["command"] = json!("x");
@@ -102,13 +105,14 @@ fn all_problems_of_a_file_are_reported_at_once() {
 }
 
 #[test]
-fn a_default_model_can_have_a_problem_too() {
+fn a_default_model_that_cannot_be_found_out_is_none() {
     let value = json!({ "agents": { "defaults": { "model": "${NO_MODEL}" } } });
-    let error = try_registered(file(value)).unwrap_err().to_string();
-    assert!(
-        error.contains("agents.defaults.model") && error.contains("NO_MODEL"),
-        "{error}"
-    );
+    let providers = try_registered(file(value)).unwrap();
+    assert!(providers.primary_model().is_none());
+    let warnings = providers.warnings();
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].field, "agents.defaults.model");
+    assert!(warnings[0].message.contains("NO_MODEL"), "{warnings:?}");
 }
 
 #[test]

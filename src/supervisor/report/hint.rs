@@ -9,6 +9,9 @@ pub(super) const PORT_TAKEN: &str = "another program has the port that it wants:
 pub(super) const HELD: &str = "wait until it is free (`swapTimeoutMs` is how long a request does), \
                                or give the service a port of its own";
 
+pub(super) const KEY_REFUSED: &str = "the provider's `apiKey` was sent and refused: make it the key that \
+                                      the server is started with";
+
 const IS_THERE_ALREADY: &str = "nothing was started, since a server is running there already: end it, or raise \
                                 `readyTimeoutMs` if it is the expected server and loads longer";
 
@@ -50,8 +53,13 @@ pub(super) fn of_timeout(last: Option<Probe>, started: bool) -> &'static str {
 }
 
 /// For an address where another server was expected, by what the probe saw there.
-pub(super) fn of_occupied(answer: Option<Answer>) -> &'static str {
+pub(super) fn of_occupied(answer: Option<Answer>, sends_key: bool) -> &'static str {
     match answer {
+        Some(Answer::Status(401 | 403)) if sends_key => {
+            "if that is the expected server, it was sent the provider's `apiKey` and refused it: make it \
+             the key that the server was started with; if not, end it or give the service a port of \
+             its own"
+        }
         Some(Answer::Status(401 | 403)) => {
             "if that is the expected server, set `healthHeaders` (such as Authorization) or a \
              `healthUrl` that needs no credentials; if not, end it or give the service a port of \

@@ -258,9 +258,14 @@ impl Facts {
                     Some(Answer::Status(status)) => status,
                     _ => 401,
                 };
-                probed(ErrorKind::HealthRejected { status })
+                let error = probed(ErrorKind::HealthRejected { status })
                     .after(self.age(now))
-                    .output(output())
+                    .output(output());
+                if asked.settings.target.sends_key {
+                    error.with_hint(hint::KEY_REFUSED)
+                } else {
+                    error
+                }
             }
             Failure::Held => {
                 let by = holder().unwrap_or_else(|| "another program".to_owned());
@@ -271,7 +276,7 @@ impl Facts {
                 probed(ErrorKind::AddressInUse {
                     by: occupant(answer),
                 })
-                .with_hint(hint::of_occupied(answer))
+                .with_hint(hint::of_occupied(answer, asked.settings.target.sends_key))
             }
             Failure::CrashLoop {
                 failures,

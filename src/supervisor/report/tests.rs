@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{config::LocalServiceConfig, machine::Exited};
+use crate::{
+    config::{Credentials, LocalServiceConfig},
+    machine::Exited,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -15,6 +18,15 @@ fn saw(answer: Answer) -> Probe {
 fn told(failure: &Failure, probe: impl Into<Option<Probe>>, started: bool) -> String {
     let config = LocalServiceConfig::new("/bin/server")
         .health_url("http://localhost:8080/health?key=sk-very-secret");
+    told_of(&config, failure, probe, started)
+}
+
+fn told_of(
+    config: &LocalServiceConfig,
+    failure: &Failure,
+    probe: impl Into<Option<Probe>>,
+    started: bool,
+) -> String {
     let settings = config
         .validate("llama", "http://localhost:8080/v1")
         .unwrap();
@@ -52,6 +64,36 @@ fn assert_told(
         rest.is_some_and(|rest| rest.contains(hint)),
         "{text}\n  has no `{fact}` followed by `{hint}`"
     );
+}
+
+#[test]
+fn a_key_that_was_sent_and_refused_is_what_has_to_be_corrected() {
+    let credentials = Credentials {
+        key: Some("sk-very-secret".to_owned()),
+        ..Credentials::default()
+    };
+    let sent = LocalServiceConfig::new("/bin/server").credentials(credentials);
+    let another = sent.clone().health_headers([("authorization", "own")]);
+    for failure in [&Failure::Denied, &Failure::AddressInUse] {
+        for status in [401, 403] {
+            let probe = || saw(Answer::Status(status));
+            let text = told_of(&sent, failure, probe(), true);
+            assert!(
+                text.contains("`apiKey`") && text.contains("refused"),
+                "{text}"
+            );
+            assert!(!text.contains("needs no credentials"), "{text}");
+            let text = told_of(&another, failure, probe(), true);
+            assert!(!text.contains("`apiKey`"), "{text}");
+        }
+    }
+    let text = told_of(
+        &sent,
+        &Failure::AddressInUse,
+        saw(Answer::Status(404)),
+        false,
+    );
+    assert!(!text.contains("`apiKey`"), "{text}");
 }
 
 #[test]

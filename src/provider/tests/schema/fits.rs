@@ -49,6 +49,7 @@ impl Check<'_> {
                 one => is_of(value, one),
             },
             "const" => value == wanted,
+            "enum" => list(wanted).any(|it| it == value),
             "minimum" => number.is_none_or(|it| it >= limit()),
             "maximum" => number.is_none_or(|it| it <= limit()),
             "exclusiveMinimum" => number.is_none_or(|it| it > limit()),

@@ -100,8 +100,13 @@ fn with_model(model: Value) -> Value {
 
 /// Whether the types take it, too.
 fn is_taken(file: &Value) -> bool {
-    serde_json::from_value::<ProvidersConfig>(file.clone())
-        .is_ok_and(|it| try_registered(it).is_ok())
+    let config = serde_json::from_value::<ProvidersConfig>(file.clone()).ok();
+    let providers = config.and_then(|it| try_registered(it).ok());
+    providers.is_some_and(|it| {
+        let all = it.ids();
+        all.iter()
+            .all(|id| it.get(id).unwrap().unavailable.is_none())
+    })
 }
 
 #[test]
@@ -125,6 +130,19 @@ fn what_the_types_take_fits_the_schema() {
         with("timeoutSeconds", json!(0.5)),
         with("api", json!(null)),
         with("models", json!([{ "id": "a", "contextWindow": 1 }])),
+        with(
+            "models",
+            json!([{ "id": "a", "baseUrl": "http://127.0.0.1:9341", "api": "b" }]),
+        ),
+        with(
+            "request",
+            json!({ "allowPrivateNetwork": true, "headers": { "x-a": "b" } }),
+        ),
+        with(
+            "request",
+            json!({ "auth": { "mode": "header", "headerName": "x-a", "value": "${KEY}" } }),
+        ),
+        json!({ "env": { "A": "b", "vars": { "B": "c" }, "shellEnv": { "enabled": true } } }),
         with("unknown", json!([{}])),
         with_service("inheritEnv", json!(true)),
         with_service("inheritEnv", json!(["PATH"])),
@@ -152,6 +170,8 @@ fn what_the_types_refuse_the_schema_refuses() {
         with("apiKey", json!(5)),
         with("apiKey", json!({ "source": "exec", "id": "vault" })),
         with("apiKey", json!({ "source": "env" })),
+        with("request", json!({ "auth": { "mode": "vault" } })),
+        with("request", json!({ "headers": { "x-a": 5 } })),
         with("timeoutSeconds", json!(0)),
         with("timeoutSeconds", json!("300")),
         with("timeoutSeconds", json!(1e9)),
