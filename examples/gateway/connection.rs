@@ -81,18 +81,12 @@ async fn has_ended(stream: &TcpStream) -> bool {
 /// inode.
 #[cfg(target_os = "linux")]
 fn is_open(from: SocketAddr, to: SocketAddr) -> bool {
-    let sockets = if from.is_ipv4() {
-        procfs::net::tcp()
-    } else {
-        procfs::net::tcp6()
-    };
-    let is_it = |local: SocketAddr, remote: SocketAddr| {
-        (local.ip(), local.port()) == (from.ip(), from.port())
-            && (remote.ip(), remote.port()) == (to.ip(), to.port())
-    };
-    sockets.is_ok_and(|sockets| {
-        let mut sockets = sockets.iter();
-        sockets.any(|it| is_it(it.local_address, it.remote_address) && it.inode != 0)
+    // An address of IPv4 may be written as one of IPv6 by either side.
+    let plain = |address: SocketAddr| (address.ip().to_canonical(), address.port());
+    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
+    tables.into_iter().flatten().flatten().any(|socket| {
+        let ends = (plain(socket.local_address), plain(socket.remote_address));
+        ends == (plain(from), plain(to)) && socket.inode != 0
     })
 }
 
