@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes, HttpBody},
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, Request, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -13,14 +13,15 @@ use axum::{
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{AllowHeaders, CorsLayer},
-    limit::{RequestBodyLimitLayer, ResponseBody},
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
+    decompression::RequestDecompressionLayer,
+    limit::RequestBodyLimitLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     timeout::RequestBodyTimeoutLayer,
     trace::{DefaultOnResponse, TraceLayer},
     validate_request::ValidateRequestHeaderLayer,
 };
-use tower_local_service::provider::Providers;
+use tower_local_service::{BoxError, provider::Providers};
 use tracing::{Level, Span, info_span};
 
 use crate::{
@@ -30,11 +31,15 @@ use crate::{
     forward,
     guard::Guard,
     models,
+    origins::Origins,
     upstream::{FromProvider, Upstream},
 };
 
 /// How long a client may pause while it sends its request.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long browsers need not ask again whether a page may use this. None keeps it for longer.
+const ALLOWED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -49,6 +54,7 @@ pub(crate) struct Gateway {
 
 pub(crate) fn app(args: &Args, providers: Providers) -> Router {
     let limit = args.body_limit;
+    let origins = Origins::new(&args.allow_origin);
     let gateway = Gateway {
         providers,
         upstream: Upstream::new(),
@@ -66,16 +72,24 @@ pub(crate) fn app(args: &Args, providers: Providers) -> Router {
         .layer(CatchPanicLayer::custom(failure::panicked))
         .layer(ValidateRequestHeaderLayer::custom(Guard::new(
             &args.allow_host,
-            &args.allow_origin,
+            origins.clone(),
         )))
-        .option_layer(cors(&args.allow_origin))
+        .option_layer(cors(origins))
         .map_response(move |response| in_our_shape(response, limit))
         .layer(RequestBodyTimeoutLayer::new(UPLOAD_PAUSE))
+        // Twice: what is sent, and what it is without its compression.
+        .layer(RequestBodyLimitLayer::new(limit))
+        .map_request(name_encoding)
+        .layer(RequestDecompressionLayer::new())
         .layer(RequestBodyLimitLayer::new(limit));
     Router::new()
         .route("/v1/models", get(models::list))
+        .route("/v1/models/", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
-        .route("/v1/{*path}", post(forward::forward))
+        .route(
+            "/v1/{*path}",
+            post(forward::forward).fallback(forward::without_question),
+        )
         .route("/admin/status", get(admin::status))
         .route("/admin/{provider}/start", post(admin::start))
         .route("/admin/{provider}/stop", post(admin::stop))
@@ -87,13 +101,38 @@ pub(crate) fn app(args: &Args, providers: Providers) -> Router {
         .with_state(gateway)
 }
 
-/// The layer for the limit answers with plain text. A provider's own refusal stays as it is.
-fn in_our_shape(response: Response<ResponseBody<Body>>, limit: usize) -> Response {
-    let is_ours = response.extensions().get::<FromProvider>().is_none();
-    if is_ours && response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Failure::too_large(limit).into_response();
+/// The layers for the limit and for compressed bodies answer without an explanation. A provider's own
+/// refusal stays as it is.
+fn in_our_shape<B>(response: Response<B>, limit: usize) -> Response
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let has_words = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|it| it == "application/json");
+    let is_ours = response.extensions().get::<FromProvider>().is_none() && !has_words;
+    match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE if is_ours => Failure::too_large(limit).into_response(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if is_ours => Failure::compressed().into_response(),
+        _ => response.map(Body::new),
     }
-    response.map(Body::new)
+}
+
+/// The name of the compression as the layer knows it.
+fn name_encoding<B>(mut request: Request<B>) -> Request<B> {
+    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING) {
+        let name = encoding
+            .to_str()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        let name = name.strip_prefix("x-").unwrap_or(&name);
+        if let Ok(name) = HeaderValue::from_str(name) {
+            request.headers_mut().insert(header::CONTENT_ENCODING, name);
+        }
+    }
+    request
 }
 
 /// Without the query, which may hold a secret.
@@ -104,11 +143,19 @@ fn span<B>(request: &Request<B>) -> Span {
 }
 
 /// `None` unless a page is allowed.
-fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+fn cors(origins: Origins) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
     let layer = CorsLayer::new()
-        .allow_origin(origins.to_vec())
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            origins.allow(origin)
+        }))
+        // A page on the web asks for this machine.
+        .allow_private_network(true)
+        .max_age(ALLOWED_FOR)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([X_REQUEST_ID, header::RETRY_AFTER]);
-    (!origins.is_empty()).then_some(layer)
+    Some(layer)
 }

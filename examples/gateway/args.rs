@@ -1,29 +1,31 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use axum::http::{HeaderValue, Uri};
 use clap::Parser;
+
+use crate::origins::Origin;
 
 /// One address for all model servers of a file, each started by the first request for it.
 #[derive(Debug, Parser)]
-#[command(name = "gateway")]
+#[command(name = "gateway", version)]
 #[expect(clippy::doc_markdown, reason = "shown by --help, as they are")]
 pub(crate) struct Args {
     /// The providers: JSON5 in the shape of OpenClaw's configuration.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 
-    /// Where to listen. There is no key that keeps other machines out.
+    /// Where to listen. A port alone is one of 127.0.0.1, and so is one of localhost. There is no key that
+    /// keeps other machines out.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4000")]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
 
     /// How long a streaming request waits without an answer. Then it gets a comment each so many seconds,
     /// until the model is loaded. `off`: it gets nothing until then.
     #[arg(long, value_name = "SECONDS", default_value = "5")]
     pub(crate) keep_alive: KeepAlive,
 
-    /// The longest body of a request that is read.
+    /// The longest body of a request that is read, without its compression.
     #[arg(long, value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
     pub(crate) body_limit: usize,
 
@@ -35,9 +37,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
 
-    /// A page's origin, such as http://localhost:3000, from which browsers may use this; repeatable.
-    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
-    pub(crate) allow_origin: Vec<HeaderValue>,
+    /// The origin of a page or an editor that may use this, such as http://localhost:3000; `null` for files
+    /// and sandboxes. One `*` stands for any text: vscode-webview://*, http://localhost:*; repeatable.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<Origin>,
+}
+
+/// An address, or a name that is looked up.
+#[derive(Clone, Debug)]
+pub(crate) struct Listen {
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// `None` if it is off.
@@ -46,6 +56,40 @@ pub(crate) struct KeepAlive(pub(crate) Option<Duration>);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self {
+                host: address.ip().to_string(),
+                port: address.port(),
+            });
+        }
+        let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+        let port = port.parse();
+        let is_name = !host.contains([':', '/', '[']);
+        let (true, Ok(port)) = (is_name, port) else {
+            return Err("write ADDRESS:PORT, such as 127.0.0.1:4000, or a port alone");
+        };
+        let is_here = host.is_empty() || host.eq_ignore_ascii_case("localhost");
+        let host = if is_here { "127.0.0.1" } else { host };
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            return write!(f, "[{}]:{}", self.host, self.port);
+        }
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
 
 impl FromStr for KeepAlive {
     type Err = String;
@@ -74,18 +118,4 @@ impl FromStr for Seconds {
             .map(Self)
             .ok_or_else(|| "write a number of seconds, such as 5 or 0.5".to_owned())
     }
-}
-
-/// As browsers write it, to be compared byte by byte.
-fn origin(text: &str) -> Result<HeaderValue, String> {
-    let wrong = || "write scheme, host and port, such as http://localhost:3000".to_owned();
-    let parts = text.parse::<Uri>().map_err(|_| wrong())?.into_parts();
-    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-        return Err(wrong());
-    };
-    let origin = format!("{scheme}://{authority}").to_ascii_lowercase();
-    if !text.trim_end_matches('/').eq_ignore_ascii_case(&origin) {
-        return Err(wrong());
-    }
-    HeaderValue::from_str(&origin).map_err(|_| wrong())
 }

@@ -8,6 +8,8 @@ use tower_local_service::{
 };
 use tracing::{info, warn};
 
+use crate::dialect;
+
 /// Reads the file, and starts nothing.
 ///
 /// # Errors
@@ -48,6 +50,14 @@ fn warn_of_what_cannot_work(providers: &Providers) {
                 provider = provider.id,
                 "its baseUrl is https, and this example is built without TLS: requests for it are \
                  answered with 501"
+            );
+        }
+        if dialect::is_foreign(&provider) {
+            warn!(
+                provider = provider.id,
+                api = provider.api,
+                "its api is none that this gateway knows: requests go to it in the form in which clients \
+                 send them, OpenAI's or Anthropic's"
             );
         }
     }

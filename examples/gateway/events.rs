@@ -9,24 +9,28 @@ use std::{
 
 use axum::{
     body::{self, Body, Bytes, HttpBody},
-    http::{HeaderValue, Response, header},
+    http::{HeaderValue, Response, StatusCode, header},
 };
 use http_body::Frame;
 use serde_json::Value;
 use tokio::time::{self, Interval, MissedTickBehavior};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, whole};
 
 const KIND: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// The name without which Anthropic's SDKs skip it.
+const ERROR: &str = "error";
 /// Clients skip it, and know that the connection works.
 const COMMENT: Bytes = Bytes::from_static(b": waiting for the model\n\n");
 /// How much of a refusal is read.
 const REFUSAL: usize = 64 * 1024;
+/// How much of an answer is read that is no stream.
+const ANSWER: usize = 64 * 1024 * 1024;
 
 /// The body of an answer that comes as events.
 ///
-/// A failure becomes an event itself: the SDKs of `OpenAI` raise it as an error. No `[DONE]` follows. In
-/// the middle of an event only a broken connection can report it.
+/// A failure becomes an event itself, which the SDKs of `OpenAI` and Anthropic raise as an error. No
+/// `[DONE]` follows. In the middle of an event only a broken connection can report it.
 pub(crate) struct Events {
     state: State,
 }
@@ -38,10 +42,14 @@ enum State {
     },
     Streaming {
         body: Body,
-        is_between_events: bool,
+        tail: Tail,
     },
     Ended,
 }
+
+/// The last bytes of a stream.
+#[derive(Clone, Copy, Default)]
+struct Tail([u8; 4]);
 
 /// Waits that long without an answer, so that every failure until then has its status. Then it sends the
 /// head and a comment, and one more comment after each such pause.
@@ -73,8 +81,26 @@ where
 async fn late(answer: Result<Response<Body>, Failure>) -> Body {
     match answer {
         Ok(response) if is_stream(&response) => response.into_body(),
+        Ok(response) if response.status().is_success() => Body::from(whole(response).await),
         Ok(response) => Body::from(refusal(response).await),
-        Err(failure) => Body::from(event(&failure.json())),
+        Err(failure) => Body::from(event(&failure)),
+    }
+}
+
+/// An answer that is no stream.
+async fn whole(response: Response<Body>) -> Bytes {
+    let status = response.status();
+    let body = match body::to_bytes(response.into_body(), ANSWER).await {
+        Ok(body) => body,
+        Err(error) => return event(&failure_in(error)),
+    };
+    match serde_json::from_slice(&body) {
+        Ok(json @ (Value::Object(_) | Value::Array(_)))
+            if json.get("error").is_none_or(Value::is_null) =>
+        {
+            whole::events(json).into()
+        }
+        json => refused(status, json.ok(), &body),
     }
 }
 
@@ -82,20 +108,41 @@ async fn refusal(response: Response<Body>) -> Bytes {
     let status = response.status();
     let body = body::to_bytes(response.into_body(), REFUSAL).await;
     let body = body.unwrap_or_default();
-    match serde_json::from_slice(&body) {
-        Ok(json @ Value::Object(_)) if json.get("error").is_some() => event(&json),
-        _ => event(&Failure::refused(status, &String::from_utf8_lossy(&body)).json()),
+    refused(status, serde_json::from_slice(&body).ok(), &body)
+}
+
+/// The provider's own words where they are an error in `OpenAI`'s or Anthropic's shape.
+fn refused(status: StatusCode, json: Option<Value>, body: &[u8]) -> Bytes {
+    match json {
+        Some(mut json) if json.get("error").is_some_and(Value::is_object) => {
+            json["type"] = "error".into();
+            whole::named(ERROR, &json).into()
+        }
+        _ => {
+            // An answer that is none in text would be unreadable.
+            let body = &body[..body.len().min(REFUSAL)];
+            event(&Failure::refused(status, &String::from_utf8_lossy(body)))
+        }
     }
 }
 
-fn is_stream(response: &Response<Body>) -> bool {
+/// What a body broke off with.
+fn failure_in(error: axum::Error) -> Failure {
+    let error = error.into_inner();
+    match error.downcast::<Failure>() {
+        Ok(failure) => *failure,
+        Err(error) => Failure::unreadable(&error),
+    }
+}
+
+pub(crate) fn is_stream<B>(response: &Response<B>) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE);
     let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(KIND.as_bytes()));
     response.status().is_success() && is_events
 }
 
-fn event(data: &Value) -> Bytes {
-    format!("data: {data}\n\n").into()
+fn event(failure: &Failure) -> Bytes {
+    whole::named(ERROR, &failure.json()).into()
 }
 
 impl Events {
@@ -118,8 +165,23 @@ impl State {
     fn streaming(body: Body) -> Self {
         Self::Streaming {
             body,
-            is_between_events: true,
+            tail: Tail::default(),
         }
+    }
+}
+
+impl Tail {
+    fn add(&mut self, data: &[u8]) {
+        for &byte in &data[data.len().saturating_sub(4)..] {
+            self.0.rotate_left(1);
+            self.0[3] = byte;
+        }
+    }
+
+    /// Whether an event can begin here.
+    fn is_between_events(self) -> bool {
+        let Self(tail) = self;
+        tail == [0; 4] || tail == *b"\r\n\r\n" || tail.ends_with(b"\n\n") || tail.ends_with(b"\r\r")
     }
 }
 
@@ -140,17 +202,14 @@ impl HttpBody for Events {
                         return Poll::Ready(Some(Ok(Frame::data(COMMENT))));
                     }
                 },
-                State::Streaming {
-                    body,
-                    is_between_events,
-                } => {
+                State::Streaming { body, tail } => {
                     let frame = ready!(Pin::new(body).poll_frame(cx));
                     if let Some(Ok(frame)) = &frame {
                         if let Some(data) = frame.data_ref() {
-                            *is_between_events = ends_an_event(data);
+                            tail.add(data);
                         }
                     } else {
-                        let is_between_events = *is_between_events;
+                        let is_between_events = tail.is_between_events();
                         self.state = State::Ended;
                         if let Some(Err(error)) = frame {
                             return Poll::Ready(Some(broken(error, is_between_events)));
@@ -164,15 +223,11 @@ impl HttpBody for Events {
     }
 }
 
-fn ends_an_event(data: &[u8]) -> bool {
-    data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n")
-}
-
 /// The event that reports it, where an event can begin.
 fn broken(error: axum::Error, is_between_events: bool) -> Result<Frame<Bytes>, axum::Error> {
     let error = error.into_inner();
     match error.downcast_ref::<Failure>() {
-        Some(failure) if is_between_events => Ok(Frame::data(event(&failure.json()))),
+        Some(failure) if is_between_events => Ok(Frame::data(event(failure))),
         _ => Err(axum::Error::new(error)),
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, in the shape that clients of `OpenAI`'s API understand.
+//! What goes wrong, in a shape that clients of `OpenAI`'s and of Anthropic's API understand.
 
 use std::{any::Any, error, fmt, iter, time::Duration};
 
@@ -10,9 +10,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tower::timeout::error::Elapsed;
-use tower_http::timeout::TimeoutError;
 use tower_local_service::{BoxError, Error, ErrorKind, provider::Provider};
 use tracing::warn;
+
+use crate::progress::Stalled;
 
 /// An answer that is an error, with what to do about it as its message.
 #[derive(Clone, Debug)]
@@ -69,26 +70,69 @@ impl Failure {
     /// Why a provider did not answer: an error of the crate, a timeout, or the client's own error. It is
     /// in the log, too: it may come too late for a status.
     pub(crate) fn of(provider: &str, timeout: Duration, error: &BoxError) -> Self {
+        Self::at(provider, timeout, error, "no_answer", "did not answer")
+    }
+
+    /// The same for an answer that has begun.
+    pub(crate) fn broke_off(provider: &str, timeout: Duration, error: &BoxError) -> Self {
+        Self::at(
+            provider,
+            timeout,
+            error,
+            "broke_off",
+            "broke off its answer",
+        )
+    }
+
+    fn at(
+        provider: &str,
+        timeout: Duration,
+        error: &BoxError,
+        code: &'static str,
+        what: &str,
+    ) -> Self {
         let failure = if let Some(error) = Error::of(error) {
             Self::from(error)
-        } else if has_inside::<Elapsed>(error) || has_inside::<TimeoutError>(error) {
+        } else if has_inside::<Elapsed>(error) || has_inside::<Stalled>(error) {
             Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",
                 format!(
-                    "provider `{provider}` sent nothing for {timeout:?}: ask again (a server that \
-                     is loading continues), or raise its timeoutSeconds"
+                    "provider `{provider}` sent nothing of an answer for {timeout:?}: ask again (a \
+                     server that is loading continues), or raise its timeoutSeconds"
                 ),
             )
         } else {
             Self::new(
                 StatusCode::BAD_GATEWAY,
-                "no_answer",
-                format!("provider `{provider}` did not answer: {}", chain(error)),
+                code,
+                format!("provider `{provider}` {what}: {}", chain(error)),
             )
         };
         warn!(code = failure.code, "{failure}");
         failure
+    }
+
+    /// An answer that cannot be passed on.
+    pub(crate) fn unreadable(error: &BoxError) -> Self {
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            "unreadable",
+            format!(
+                "the answer cannot be passed on ({}): ask without `stream`",
+                chain(error)
+            ),
+        )
+    }
+
+    /// A compression that is not known here.
+    pub(crate) fn compressed() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            "the body has a Content-Encoding that this gateway does not read: send it as it is, or with \
+             gzip, deflate or zstd",
+        )
     }
 
     /// The answer of a provider that refused, when it is too late for its status.
@@ -107,6 +151,7 @@ impl Failure {
             "server_error"
         };
         json!({
+            "type": "error",
             "error": {
                 "message": self.message,
                 "type": kind,
@@ -134,9 +179,19 @@ impl From<&Error> for Failure {
         };
         Self {
             retry_after: error.retry_after(),
-            ..Self::new(error.status_code(), code, error.to_string())
+            ..Self::new(error.status_code(), code, sentence(error))
         }
     }
+}
+
+/// What an error says, to a client of this gateway instead of to the author of a program.
+fn sentence(error: &Error) -> String {
+    if let ErrorKind::ShutDown { .. } = error.kind() {
+        return "the gateway is being stopped: ask again when it runs again".to_owned();
+    }
+    let text = error.to_string();
+    let start = format!("POST /admin/{}/start", error.service().replace('/', "%2F"));
+    text.replace("`start()`", &start)
 }
 
 impl fmt::Display for Failure {

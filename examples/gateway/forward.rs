@@ -2,20 +2,39 @@
 
 use axum::{
     body::{Body, Bytes},
-    extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header},
 };
 use http_body_util::Full;
 use tower_local_service::provider::{Provider, Providers};
 
 use crate::{
     app::Gateway,
-    config,
+    config, dialect,
     events::{self, Events},
     failure::{self, Failure},
     headers,
     question::Question,
 };
+
+/// What servers have for POST requests. Others may have more, and are asked for it.
+const FOR_POST: [&str; 15] = [
+    "audio/speech",
+    "audio/transcriptions",
+    "audio/translations",
+    "chat/completions",
+    "completions",
+    "embeddings",
+    "images/edits",
+    "images/generations",
+    "messages",
+    "messages/count_tokens",
+    "moderations",
+    "rerank",
+    "reranking",
+    "responses",
+    "responses/input_tokens",
+];
 
 /// How many characters of a name a message quotes.
 const SHOWN: usize = 100;
@@ -44,6 +63,14 @@ pub(crate) async fn forward(
         Some(pace) if streams => events::patiently(pace, answer).await,
         _ => answer.await.map(Events::of),
     }
+}
+
+/// Another method than POST: such requests name no model, so there is no provider to send them to.
+pub(crate) async fn without_question(Path(path): Path<String>) -> Failure {
+    if FOR_POST.contains(&path.trim_end_matches('/')) {
+        return failure::wrong_method().await;
+    }
+    failure::no_such_path().await
 }
 
 /// Files come in forms (`/v1/audio/transcriptions`), in which the model may follow the whole file. Another
@@ -101,23 +128,13 @@ fn request(
         // The head of the answer, which has its encoding, may come too late.
         headers.remove(header::ACCEPT_ENCODING);
     }
-    let uri = url(provider, uri)
+    let uri = dialect::url(provider, uri)
         .ok_or_else(|| unsendable(provider, "baseUrl", "makes no URL with this path"))?;
     let mut request = Request::new(Full::new(question.into_body(model)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
-}
-
-/// `/v1` stands for the provider's base URL.
-fn url(provider: &Provider, uri: &Uri) -> Option<Uri> {
-    let asked = uri.path_and_query().map_or("", PathAndQuery::as_str);
-    let rest = asked.strip_prefix("/v1")?;
-    let base = provider.base_url.path().trim_end_matches('/');
-    let mut parts = provider.base_url.clone().into_parts();
-    parts.path_and_query = Some(format!("{base}{rest}").parse().ok()?);
-    Uri::from_parts(parts).ok()
 }
 
 fn unsendable(provider: &Provider, field: &str, what: &str) -> Failure {

@@ -6,6 +6,10 @@ use axum::http::{
 };
 use tower_local_service::provider::Provider;
 
+use crate::dialect;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// Headers of one connection, and not of the message.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
@@ -18,6 +22,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// Headers for this gateway only. The client's keys, too: SDKs insist on sending one, but the key of the
 /// provider is in the file.
 const FOR_GATEWAY: [HeaderName; 9] = [
@@ -27,7 +33,7 @@ const FOR_GATEWAY: [HeaderName; 9] = [
     header::EXPECT,
     header::AUTHORIZATION,
     HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
+    X_API_KEY,
     header::COOKIE,
     header::ORIGIN,
     header::REFERER,
@@ -58,10 +64,27 @@ pub(crate) fn to_provider(
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);
+        if dialect::is_anthropic(provider) {
+            let mut value = HeaderValue::from_str(key)?;
+            value.set_sensitive(true);
+            headers.insert(X_API_KEY, value);
+        }
+    }
+    // The body has been read as JSON, whatever the client calls it: curl calls it a form, and servers have
+    // lower limits for forms.
+    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        headers.insert(header::CONTENT_TYPE, JSON);
     }
     // They replace those of the same name.
     headers.extend(provider.headers.clone());
     Ok(())
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    let kind = kind.to_str().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
 }
 
 /// Turns the headers of a provider into those for the client.

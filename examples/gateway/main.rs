@@ -1,7 +1,7 @@
 //! One address for all model servers of a configuration file, each started by the first request for it.
 //!
 //! ```text
-//! cargo run --features json5 --example gateway -- --config examples/config/llama-cpp.json5
+//! cargo run --features json5,retry --example gateway -- --config examples/config/llama-cpp.json5
 //! curl http://127.0.0.1:4000/v1/chat/completions -H 'content-type: application/json' \
 //!      -d '{"model": "llama-cpp/gemma-3-4b-it", "messages": [{"role": "user", "content": "Hello"}]}'
 //! ```
@@ -12,8 +12,8 @@
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `GET /admin/status`.
 //!
-//! SIGHUP reads the file again. Ctrl-C and SIGTERM let answers come to their end, then stop the servers
-//! that were started; a second signal ends everything immediately.
+//! SIGHUP reads the file again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
+//! then stop the servers that were started; a second signal ends everything immediately.
 //!
 //! As an example of the crate, begin with `upstream`: the layer is there. The rest is what a program
 //! needs around it.
@@ -22,53 +22,61 @@ mod admin;
 mod app;
 mod args;
 mod config;
+mod connection;
+mod dialect;
+mod early_answer;
 mod events;
 mod failure;
 mod forward;
 mod guard;
 mod headers;
+mod log;
 mod models;
+mod origins;
+mod progress;
 mod question;
 mod serve;
+mod terminal;
 mod upstream;
+mod whole;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
-use args::Args;
+use args::{Args, Listen};
+use log::Log;
+
+/// How long the last lines of the log may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
-    match run(&args).await {
+    let log = Log::begin();
+    let code = match run(&args, &log).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(mistake) => {
             // Not an event: no filter may hide why it does not run.
-            drop(writeln!(io::stderr().lock(), "gateway: {mistake}"));
+            log.line(&format!("gateway: {mistake}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    log.flush(LAST_LINES);
+    code
 }
 
 /// An error says what to do.
-async fn run(args: &Args) -> Result<(), String> {
+async fn run(args: &Args, log: &Log) -> Result<(), String> {
     let providers = config::load(&args.config)?;
     // Before anything is ready, so that no signal comes too early.
     let signals = serve::Signals::listen()?;
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-        let address = args.listen;
+    let Listen { host, port } = &args.listen;
+    let listener = TcpListener::bind((host.as_str(), *port)).await;
+    let listener = listener.map_err(|error| {
+        let address = &args.listen;
         format!(
             "{address} cannot be listened on ({error}): end the program that has it, or write \
              --listen with another"
@@ -81,6 +89,6 @@ async fn run(args: &Args) -> Result<(), String> {
     let app = app::app(args, providers.clone());
     info!("listening on http://{address}/v1");
     let reload = || config::reload(&args.config, &providers);
-    serve::run(listener, app, signals, args.drain.0, reload).await;
+    serve::run(listener, app, signals, args.drain.0, log, reload).await;
     Ok(())
 }

@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 
+const BOM: [u8; 3] = *b"\xef\xbb\xbf";
+
 /// A JSON object that names a model.
 #[derive(Debug)]
 pub(crate) struct Question {
@@ -48,6 +50,16 @@ impl Question {
     ///
     /// It is no JSON object, has `model` twice, or a model that is no string.
     pub(crate) fn read(body: Bytes) -> Result<Self, Failure> {
+        // Some programs for Windows begin with a mark, which is no JSON.
+        let body = match body.strip_prefix(&BOM) {
+            Some(rest) => body.slice_ref(rest),
+            None => body,
+        };
+        if body.iter().take(4).any(|&byte| byte == 0) {
+            return Err(Failure::invalid(
+                "the body is JSON in another encoding than UTF-8: send UTF-8",
+            ));
+        }
         let start = body.iter().position(|byte| !byte.is_ascii_whitespace());
         // serde would take the first element of an array for the first field.
         let start = start.filter(|&start| body[start] == b'{');

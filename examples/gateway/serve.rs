@@ -1,23 +1,29 @@
 //! Serves connections, and ends on a signal.
 
-use std::{future::IntoFuture as _, io, pin::pin, process, time::Duration};
+use std::{io, process, time::Duration};
 
-use axum::{Router, serve::ListenerExt as _};
+use axum::{Router, serve::Listener};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
     time,
 };
 use tower_local_service::Registry;
 use tracing::info;
 
+use crate::{connection, log::Log, terminal::Terminal};
+
 /// For the ends of answers whose time is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// For the rest of the log, when this program is to end immediately.
+const LAST_LINES: Duration = Duration::from_millis(100);
 
 pub(crate) struct Signals {
     end: End,
     hang_up: Signal,
+    terminal: Terminal,
 }
 
 /// Signals that end the program.
@@ -28,13 +34,18 @@ struct End {
 
 impl Signals {
     pub(crate) fn listen() -> Result<Self, String> {
+        let terminal = Terminal::of_this_program();
         let listen = || -> io::Result<Self> {
             let end = End {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
             };
             let hang_up = signal(SignalKind::hangup())?;
-            Ok(Self { end, hang_up })
+            Ok(Self {
+                end,
+                hang_up,
+                terminal,
+            })
         };
         listen().map_err(|error| format!("signals cannot be listened to: {error}"))
     }
@@ -49,34 +60,48 @@ impl End {
     }
 }
 
-/// Serves until a signal, then gives answers so long to end, and stops the servers that were started.
-/// SIGHUP calls `reload`.
+/// Serves until a signal or the end of the terminal, then gives answers so long to end, and stops the
+/// servers that were started. SIGHUP calls `reload`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is a program: each connection has a task"
+)]
 pub(crate) async fn run(
-    listener: TcpListener,
+    mut listener: TcpListener,
     app: Router,
     mut signals: Signals,
     limit: Duration,
+    log: &Log,
     reload: impl Fn(),
 ) {
-    // Tokens are small, and none should wait for the next.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
-    let mut server = pin!(server.into_future());
+    let connections = GracefulShutdown::new();
     loop {
         tokio::select! {
-            _ = &mut server => return,
-            _ = signals.hang_up.recv() => reload(),
+            // It does not fail: what cannot be accepted is tried again.
+            (stream, _) = Listener::accept(&mut listener) => {
+                tokio::spawn(connection::serve(stream, app.clone(), connections.watcher()));
+            }
+            _ = signals.hang_up.recv() => {
+                if signals.terminal.is_closed().await {
+                    break;
+                }
+                reload();
+            }
+            () = log.terminal_gone() => {
+                if signals.terminal.is_closed().await {
+                    break;
+                }
+            }
             _ = signals.end.recv() => break,
         }
     }
+    drop(listener);
     info!("no more requests; answers have {limit:?} to end");
-    drop(stop);
     // Servers are stopped while connections end: those that are idle do not wait for the others.
     let registry = Registry::global();
     let drained = async {
         tokio::join!(
-            time::timeout(limit + LAST_WORDS, server),
+            time::timeout(limit + LAST_WORDS, connections.shutdown()),
             registry.drain(limit),
         )
     };
@@ -84,6 +109,7 @@ pub(crate) async fn run(
         _ = drained => info!("nothing is left of the servers that were started"),
         signal = signals.end.recv() => {
             // A second signal does not wait: the servers end with this process.
+            log.flush(LAST_LINES);
             process::exit(128 + signal.as_raw_value());
         }
     }

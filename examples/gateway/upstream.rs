@@ -3,27 +3,33 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody as _},
     http::{Request, Response},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use tower::{ServiceBuilder, ServiceExt as _, timeout::TimeoutLayer};
-use tower_http::timeout::ResponseBodyTimeoutLayer;
-use tower_local_service::{EnsureLocalServiceLayer, provider::Provider};
+use tokio::net::TcpStream;
+use tower::{ServiceBuilder, ServiceExt as _, timeout::TimeoutLayer, util::MapResponse};
+use tower_local_service::{EnsureLocalServiceLayer, provider::Provider, retry::ServerGone};
 
-use crate::failure::Failure;
+use crate::{early_answer::EarlyAnswer, events, failure::Failure, progress::Progress};
 
 /// How long a connection is kept for the next request. Servers close idle connections, llama-server
 /// after 5 s: a request that is on its way then is lost.
 const KEPT_FOR: Duration = Duration::from_secs(3);
 
+type Connector = MapResponse<HttpConnector, fn(TcpIo) -> EarlyAnswer<TcpIo>>;
+type TcpIo = TokioIo<TcpStream>;
+
+/// The longest refusal that is read before it is passed on.
+const REFUSAL: u64 = 64 * 1024;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
 }
 
 /// Marks an answer of a provider, and not of this gateway.
@@ -37,7 +43,7 @@ impl Upstream {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEPT_FOR)
-            .build(connector);
+            .build(MapResponse::new(connector, EarlyAnswer::new as fn(_) -> _));
         Self { client }
     }
 
@@ -52,19 +58,45 @@ impl Upstream {
     ) -> Result<Response<Body>, Failure> {
         let (id, limit) = (provider.id.clone(), provider.timeout);
         let service = provider.service.clone();
+        let service = move |_: &Request<Full<Bytes>>| service.clone();
         // A stack costs nothing to build, and its times are those of this provider. The time to the head
-        // includes a cold start, so it is outside of the layer that starts the server.
+        // includes a cold start, so it is outside of the layer that starts the server. A request that was
+        // refused was not sent: it is sent again, to a server that is started again.
         let client = ServiceBuilder::new()
-            .layer(ResponseBodyTimeoutLayer::new(limit))
             .layer(TimeoutLayer::new(limit))
-            .layer(EnsureLocalServiceLayer::new(move |_: &_| service.clone()))
+            .retry(ServerGone::new(service.clone()))
+            .layer(EnsureLocalServiceLayer::new(service))
             .service(self.client.clone());
         let mut response = client
             .oneshot(request)
             .await
             .map_err(|error| Failure::of(&id, limit, &error))?;
         response.extensions_mut().insert(FromProvider);
-        Ok(response
-            .map(|body| Body::new(body.map_err(move |error| Failure::of(&id, limit, &error)))))
+        let is_events = events::is_stream(&response);
+        let response = response.map(|body| {
+            let body = Progress::new(body, limit, is_events);
+            Body::new(body.map_err(move |error| Failure::broke_off(&id, limit, &error)))
+        });
+        if response.status().as_u16() >= 400 {
+            return refusal(response).await;
+        }
+        Ok(response)
+    }
+}
+
+/// A refusal with its words, or at least with its status: a server that closes while a request is still sent
+/// may lose the end of what it has said.
+async fn refusal(response: Response<Body>) -> Result<Response<Body>, Failure> {
+    let is_short = |length| length <= REFUSAL;
+    if !response.body().size_hint().exact().is_some_and(is_short) {
+        return Ok(response);
+    }
+    let (head, body) = response.into_parts();
+    match body.collect().await {
+        Ok(body) => Ok(Response::from_parts(head, Body::new(body))),
+        Err(_) => Err(Failure::refused(
+            head.status,
+            "it broke off before it said why",
+        )),
     }
 }

@@ -26,7 +26,7 @@ mod fakes;
 mod fifty_providers;
 #[cfg(target_os = "linux")]
 mod floods;
-#[cfg(feature = "json5")]
+#[cfg(all(feature = "json5", feature = "retry"))]
 mod gateway;
 mod identity;
 mod idle;

@@ -5,11 +5,12 @@ use std::{
     process::{Command, Output},
 };
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
-    Fixture,
-    gateway::{ConfigFile, file, program, provider},
+    Fixture, free_port,
+    gateway::{ConfigFile, Gateway, file, program, provider},
 };
 
 fn run(file: &ConfigFile, args: &[&str]) -> Output {
@@ -95,6 +96,26 @@ fn a_taken_port_is_reported() {
     assert_refused(&output, &[&address, "in use", "--listen"]);
 }
 
+#[tokio::test]
+async fn where_to_listen_can_be_a_name_or_a_port() {
+    for host in ["localhost:", ":", ""] {
+        let port = free_port();
+        let file = ConfigFile::new("{}");
+        let mut gateway = Gateway::run(file, &["--listen", &format!("{host}{port}")]);
+        assert_eq!(gateway.address(), ([127, 0, 0, 1], port).into());
+        assert_eq!(gateway.get("/v1/models").await.status, 200);
+        gateway.signal(Signal::TERM);
+        gateway.ended();
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let output = Command::new(program()).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+}
+
 #[test]
 fn what_is_no_argument_is_reported() {
     let file = ConfigFile::new("{}");
@@ -106,6 +127,10 @@ fn what_is_no_argument_is_reported() {
         ["--body-limit", "much"],
         ["--allow-origin", "page.example"],
         ["--allow-origin", "http://page.example/path"],
+        ["--allow-origin", "page.*"],
+        ["--allow-origin", "http://*.example/*"],
+        ["--listen", "localhost:many"],
+        ["--listen", "127.0.0.1"],
         ["--lissten", "127.0.0.1:0"],
     ] {
         let output = run(&file, &args);

@@ -21,11 +21,20 @@ async fn a_start_that_fails_is_reported_with_code_output_and_when_to_try_again()
         assert!(reply.body.contains(part), "{part} in {}", reply.body);
     }
     assert_eq!(reply.json()["error"]["type"], "server_error");
+    // As Anthropic's clients expect it.
+    assert_eq!(reply.json()["type"], "error");
     // The second start comes at once, the third after a pause.
     gateway.ask("/v1/chat/completions", &ask).await;
     let reply = gateway.ask("/v1/chat/completions", &ask).await;
     assert_eq!(reply.failure(), (503, "crash_loop".into()));
     assert_eq!(reply.header("retry-after"), Some("1"));
+    // What a client can do, and not what a Rust program could.
+    assert!(!reply.body.contains("start()"), "{}", reply.body);
+    assert!(
+        reply.body.contains("POST /admin/one/start"),
+        "{}",
+        reply.body
+    );
 }
 
 #[tokio::test]

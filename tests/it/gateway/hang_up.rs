@@ -3,22 +3,29 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::Instant,
+};
 
 use crate::support::{
     Fixture, eventually,
     gateway::{Gateway, chat_provider, provider},
+    within,
 };
 
 /// A request whose sender may go at any time.
 async fn send(gateway: &Gateway, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
-    let length = body.len();
-    let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
-    );
+    let request = request("/v1/chat/completions", body);
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
+}
+
+fn request(path: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
 #[tokio::test]
@@ -58,6 +65,60 @@ async fn a_client_that_hangs_up_in_a_stream_gives_its_lease_back_within_100_ms()
         gateway.until("one", |status| status["leases"] == 0).await;
         took.push(begun.elapsed());
     }
+}
+
+/// Old tools end a body with a line of its own; others send the next request already.
+#[tokio::test]
+async fn a_client_that_hangs_up_behind_more_than_its_request_is_seen_to_go() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    for more in [
+        "",
+        "\r\n",
+        "GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ] {
+        let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+        let request = format!("{}{more}", request("/v1/hang", r#"{"model":"one/m"}"#));
+        client.write_all(request.as_bytes()).await.unwrap();
+        gateway.until("one", |status| status["leases"] == 1).await;
+        drop(client);
+        gateway.until("one", |status| status["leases"] == 0).await;
+    }
+}
+
+/// `nc -N`, socat and old programs end their half when they have asked.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_ends_its_half_is_answered_cold_and_warm() {
+    let fixture = Fixture::new().with("--delay-bind", 700);
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    for path in [
+        "/v1/slow?ms=10",
+        "/v1/slow?ms=500",
+        "/v1/stream?chunks=5&gap_ms=100",
+    ] {
+        let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+        let request = request(path, r#"{"model":"one/m"}"#);
+        client.write_all(request.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let read = client.read_to_string(&mut answer);
+        within("an answer", read).await.unwrap();
+        let whole = if path.contains("slow") {
+            "slow"
+        } else {
+            "chunk 4"
+        };
+        assert!(answer.contains(whole), "{path}: {answer}");
+    }
+    // And is seen to go for good.
+    let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+    let request = request("/v1/hang", r#"{"model":"one/m"}"#);
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    gateway.until("one", |status| status["leases"] == 1).await;
+    drop(client);
+    gateway.until("one", |status| status["leases"] == 0).await;
 }
 
 /// No token comes that could fail to be sent.

@@ -105,6 +105,26 @@ async fn a_stream_is_asked_for_unpacked() {
     }
 }
 
+/// curl calls what it sends a form, for which servers have lower limits.
+#[tokio::test]
+async fn what_was_read_as_json_is_called_so() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    for (said, called) in [
+        ("application/x-www-form-urlencoded", "application/json"),
+        ("text/plain;charset=UTF-8", "application/json"),
+        (
+            "application/json; charset=utf-8",
+            "application/json; charset=utf-8",
+        ),
+    ] {
+        let lines = arrived(&gateway, &[("content-type", said)]).await;
+        assert!(has(&lines, &format!("content-type: {called}")), "{lines:?}");
+    }
+    let lines = arrived(&gateway, &[]).await;
+    assert!(has(&lines, "content-type: application/json"), "{lines:?}");
+}
+
 #[tokio::test]
 async fn each_request_has_an_id_that_the_answer_and_the_provider_get() {
     let fixture = Fixture::new();

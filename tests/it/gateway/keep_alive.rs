@@ -1,11 +1,13 @@
 //! Streaming requests that have to wait: comments, then the answer or an event that says why not.
 
+use std::{thread, time::Duration};
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
     Fixture,
-    gateway::{Gateway, Reply, all, chat_provider, provider},
+    gateway::{Gateway, Reply, all, answer, chat_provider, provider, server},
 };
 
 const COMMENT: &str = ": waiting for the model\n\n";
@@ -24,8 +26,10 @@ async fn ask(fixture: &Fixture, args: &[&str], chat: &Value) -> Reply {
 #[track_caller]
 fn only_error(body: &str) -> Value {
     let event = body.trim_start_matches(COMMENT).trim_end();
-    let data = event.strip_prefix("data: ").expect("an event");
-    let json: Value = serde_json::from_str(data).expect("one event");
+    // The name is for the SDKs of Anthropic.
+    let data = event.strip_prefix("event: error\ndata: ");
+    let json: Value = serde_json::from_str(data.expect("an event")).expect("one event");
+    assert_eq!(json["type"], "error");
     json["error"].clone()
 }
 
@@ -117,6 +121,118 @@ async fn a_late_answer_that_is_no_stream_is_reported() {
     );
 }
 
+/// What a server answers that is slower than the first comment.
+async fn late(kind: &'static str, body: Value) -> String {
+    let body = body.to_string();
+    let server = server(true, move |_, stream| {
+        thread::sleep(Duration::from_millis(600));
+        answer(stream, "200 OK", kind, &body);
+    });
+    let one = json!({ "baseUrl": format!("http://{server}/v1") });
+    let gateway = Gateway::start_with(&json!({ "one": one }), &PACE);
+    let reply = gateway.ask("/v1/chat/completions", &chat(true)).await;
+    assert!(reply.body.starts_with(COMMENT), "{}", reply.body);
+    reply.body.trim_start_matches(COMMENT).to_owned()
+}
+
+/// The kinds and the contents of events.
+fn events(body: &str) -> Vec<(Option<String>, Value)> {
+    let events = body.split_terminator("\n\n");
+    let events = events.filter(|event| *event != "data: [DONE]");
+    events
+        .map(|event| {
+            let (name, data) = event.split_once("data: ").expect("its data");
+            let name = name.strip_prefix("event: ").map(|it| it.trim().to_owned());
+            (name, serde_json::from_str(data).expect("JSON"))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_late_chat_that_is_no_stream_comes_as_one() {
+    let call =
+        json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+    let message = json!({ "role": "assistant", "content": "hello", "tool_calls": [call] });
+    let choices = json!([{ "index": 0, "message": message, "finish_reason": "stop" }]);
+    let whole = json!({ "id": "x", "object": "chat.completion", "choices": choices });
+    let body = late("application/json", whole).await;
+    assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+    let events = events(&body);
+    let [(None, chunk)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(chunk["object"], "chat.completion.chunk");
+    let delta = &chunk["choices"][0]["delta"];
+    assert_eq!(delta["content"], "hello");
+    assert_eq!(delta["tool_calls"][0]["index"], 0);
+    assert!(chunk["error"].is_null());
+}
+
+#[tokio::test]
+async fn a_late_answer_of_another_kind_comes_whole() {
+    let list = json!({ "object": "list", "data": [{ "embedding": [0.5] }], "error": null });
+    let body = late("application/json", list.clone()).await;
+    assert_eq!(events(&body), [(None, list)]);
+    let response = json!({ "object": "response", "status": "completed" });
+    let body = late("application/json", response.clone()).await;
+    let events = events(&body);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].0.as_deref(), Some("response.completed"));
+    assert_eq!(events[0].1["response"], response);
+}
+
+#[tokio::test]
+async fn a_late_message_of_anthropic_comes_as_its_events() {
+    let tool = json!({ "type": "tool_use", "id": "t", "name": "f", "input": { "a": 1 } });
+    let content = json!([{ "type": "text", "text": "hello" }, tool]);
+    let body = late(
+        "application/json",
+        json!({
+            "type": "message", "role": "assistant", "content": content,
+            "stop_reason": "end_turn", "stop_sequence": null, "usage": { "output_tokens": 2 },
+        }),
+    );
+    let events = events(&body.await);
+    let kinds: Vec<_> = events
+        .iter()
+        .filter_map(|(name, _)| name.as_deref())
+        .collect();
+    let part = [
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+    ];
+    let expected = [
+        &["message_start"][..],
+        &part,
+        &part,
+        &["message_delta", "message_stop"],
+    ];
+    assert_eq!(kinds, expected.concat());
+    for (name, data) in &events {
+        assert_eq!(data["type"].as_str(), name.as_deref());
+    }
+    assert_eq!(events[0].1["message"]["content"], json!([]));
+    assert_eq!(events[2].1["delta"]["text"], "hello");
+    assert_eq!(events[5].1["delta"]["partial_json"], r#"{"a":1}"#);
+    assert_eq!(events[7].1["delta"]["stop_reason"], "end_turn");
+}
+
+/// Some servers say no more than a sentence.
+#[tokio::test]
+async fn a_late_error_in_one_word_is_an_error_for_all_clients() {
+    let body = late(
+        "application/json",
+        json!({ "error": "the context is too long" }),
+    )
+    .await;
+    let error = only_error(&body);
+    assert!(
+        error["message"].as_str().unwrap().contains("too long"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn a_time_that_is_over_while_it_waits_is_an_event() {
     let fixture = Fixture::new().flag("--never-bind");
@@ -144,6 +260,8 @@ async fn a_stream_that_is_stopped_ends_with_an_event() {
         let (_, last) = body.rsplit_once("data: ").expect("an event");
         let last: Value = serde_json::from_str(last).expect("a whole event");
         assert_eq!(last["error"]["code"], "stopped");
+        assert!(body.contains("event: error\ndata: {"), "{body}");
+        assert_eq!(last["type"], "error");
         assert!(!body.contains("[DONE]"));
     }
 }

@@ -58,6 +58,21 @@ async fn a_model_of_no_provider_is_refused_with_the_providers_that_there_are() {
 }
 
 #[tokio::test]
+async fn a_mark_in_front_of_the_json_is_no_mistake_and_another_encoding_is_named() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let marked = b"\xef\xbb\xbf{\"model\":\"one/m\"}".to_vec();
+    assert_eq!(
+        gateway.post("/v1/echo", marked).await.body,
+        r#"{"model":"m"}"#
+    );
+    let wide: Vec<u8> = r#"{"model":"one/m"}"#.bytes().flat_map(|it| [it, 0]).collect();
+    let reply = gateway.post("/v1/echo", wide).await;
+    assert_eq!(reply.failure(), (400, "invalid_request".into()));
+    assert!(reply.body.contains("UTF-8"), "{}", reply.body);
+}
+
+#[tokio::test]
 async fn forms_are_refused_as_such() {
     let fixture = Fixture::new();
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
@@ -74,6 +89,18 @@ async fn other_paths_and_methods_are_refused_in_the_same_shape() {
     assert_eq!(gateway.get("/").await.failure().0, 404);
     assert_eq!(gateway.get("/v2/models").await.failure().0, 404);
     assert_eq!(gateway.get("/v1/chat/completions").await.failure().0, 405);
+    // No GET is passed on.
+    for path in [
+        "/v1/health",
+        "/v1/audio/voices",
+        "/v1/responses/r_1",
+        "/v1/files",
+        "/v1/realtime",
+    ] {
+        let failure = gateway.get(path).await.failure();
+        assert_eq!(failure, (404, "no_such_path".into()), "{path}");
+    }
+    assert_eq!(gateway.get("/v1/models/").await.json()["object"], "list");
     assert_eq!(gateway.post("/v1/models", "{}").await.failure().0, 405);
     assert_eq!(gateway.get("/admin/one/start").await.failure().0, 405);
     assert!(gateway.log().contains("no provider is configured"));

@@ -3,14 +3,23 @@
 mod admin;
 mod body_limit;
 mod choice;
+mod compressed;
 mod config;
+mod dialect;
+mod early_refusal;
 mod errors;
 mod hang_up;
 mod headers;
+mod http2;
 mod keep_alive;
 mod load;
+#[cfg(target_os = "linux")]
+mod log;
 mod malformed;
 mod many;
 mod origin;
+mod restarts;
 mod shutdown;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod timeouts;

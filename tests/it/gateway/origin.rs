@@ -118,6 +118,66 @@ async fn a_page_that_is_allowed_may_ask_and_read() {
     }
 }
 
+/// Editors and programs on the desktop have origins that are no sites.
+#[tokio::test]
+async fn origins_that_are_no_sites_and_patterns_can_be_allowed() {
+    let fixture = Fixture::new();
+    let providers = json!({ "one": provider(&fixture) });
+    for (allowed, origin, others) in [
+        ("null", "null", &["file://", PAGE][..]),
+        (
+            "app://obsidian.md",
+            "app://obsidian.md",
+            &["null", "app://obsidian.md.x"],
+        ),
+        (
+            "chrome-extension://abcdefgh/",
+            "chrome-extension://abcdefgh",
+            &["chrome-extension://abc"],
+        ),
+        (
+            "vscode-webview://*",
+            "vscode-webview://1a2b3c",
+            &["vscode-webview://", "null", PAGE],
+        ),
+        (
+            "http://localhost:*",
+            "http://localhost:5173",
+            &["http://localhost", "https://localhost:1"],
+        ),
+        (
+            "https://*.page.example",
+            "https://a.page.example",
+            &["https://page.example", "https://a.page.example.org"],
+        ),
+        ("*", PAGE, &[]),
+        ("*", "null", &[]),
+    ] {
+        let gateway = Gateway::start_with(&providers, &["--allow-origin", allowed]);
+        let preflight = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+        ];
+        let asked = send(&gateway, Method::OPTIONS, "/v1/hello", &preflight).await;
+        assert_eq!(asked.header("access-control-allow-origin"), Some(origin));
+        assert!(
+            asked.header("access-control-max-age").is_some(),
+            "{asked:?}"
+        );
+        let reply = send(&gateway, Method::GET, "/v1/models", &[("origin", origin)]).await;
+        assert_eq!(reply.status, 200, "{allowed}");
+        assert_eq!(reply.header("access-control-allow-origin"), Some(origin));
+        for other in others {
+            let refused = send(&gateway, Method::GET, "/v1/models", &[("origin", other)]).await;
+            assert_eq!(refused.status, 403, "{allowed} and {other}");
+            assert!(
+                refused.body.contains(&format!("--allow-origin {other}")),
+                "{refused:?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_being_asked_no_answer_allows_a_page_anything() {
     let fixture = Fixture::new();

@@ -87,6 +87,12 @@ async fn a_request_that_waits_for_a_start_is_sent_away_and_the_start_is_stopped(
     };
     let (reply, ()) = tokio::join!(waits, ends);
     assert_eq!(reply.failure(), (503, "shut_down".into()));
+    assert!(
+        reply.body.contains("gateway is being stopped"),
+        "{}",
+        reply.body
+    );
+    assert!(!reply.body.contains("registry"), "{}", reply.body);
     assert_eq!(gateway.ended().code(), Some(0));
     assert!(fixture.alive().is_empty());
 }

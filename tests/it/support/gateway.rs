@@ -2,8 +2,8 @@
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -24,7 +24,7 @@ use hyper_util::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Fixture, PROGRAM, blocking_until, example, signal, within};
+use super::{Fixture, PROGRAM, blocking_until, example, free_port, signal, within};
 
 pub(crate) fn program() -> PathBuf {
     example("gateway")
@@ -142,7 +142,11 @@ impl Gateway {
         let mut child = Command::new(program())
             .arg("--config")
             .arg(file.path())
-            .args(["--listen", "127.0.0.1:0"])
+            .args(if args.contains(&"--listen") {
+                &[][..]
+            } else {
+                &["--listen", "127.0.0.1:0"]
+            })
             .args(args)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
@@ -161,13 +165,32 @@ impl Gateway {
             address.is_some()
         });
         assert!(listens, "it never listened: {log:?}");
+        Self::of(child, address.expect("its address"), file, log)
+    }
+
+    /// Runs this command, the program or what starts it, with its log there and not in `log()`.
+    pub(crate) fn run_as(file: ConfigFile, mut command: Command, stderr: impl Into<Stdio>) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let child = command
+            .arg("--config")
+            .arg(file.path())
+            .args(["--listen", &address.to_string()])
+            .stderr(stderr)
+            .spawn()
+            .expect("the gateway");
+        let listens = blocking_until(|| TcpStream::connect(address).is_ok());
+        assert!(listens, "it never listened");
+        Self::of(child, address, file, Arc::default())
+    }
+
+    fn of(child: Child, address: SocketAddr, file: ConfigFile, log: Arc<Mutex<String>>) -> Self {
         // A connection for each request: a test that ends a connection ends no other's.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build_http();
         Self {
             child,
-            address: address.expect("its address"),
+            address,
             file,
             log,
             client,
@@ -269,6 +292,61 @@ impl Drop for Gateway {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// A server of the test that reads each request to its end, or only its head, and does that with it and its
+/// connection. It listens until the test ends.
+pub(crate) fn server(
+    reads_bodies: bool,
+    answer: impl Fn(String, &mut TcpStream) + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let answer = answer.clone();
+            thread::spawn(move || {
+                if let Some(request) = request(&mut stream, reads_bodies) {
+                    answer(request, &mut stream);
+                }
+            });
+        }
+    });
+    address
+}
+
+fn request(stream: &mut TcpStream, with_body: bool) -> Option<String> {
+    let mut read = Vec::new();
+    let mut next = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.to_lowercase();
+            let length = length.split_once("content-length: ").map_or(0, |(_, it)| {
+                let digits = it.split("\r\n").next().unwrap_or_default();
+                digits.parse().expect("a length")
+            });
+            if !with_body || body.len() >= length {
+                return Some(text);
+            }
+        }
+        match stream.read(&mut next) {
+            Ok(length @ 1..) => read.extend(&next[..length]),
+            _ => return None,
+        }
+    }
+}
+
+/// Sends a whole answer of that kind, and closes.
+pub(crate) fn answer(stream: &mut TcpStream, status: &str, kind: &str, body: &str) {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    // In one piece: what waits for its turn is lost if the request is not read to its end. Who has asked may
+    // have gone.
+    drop(stream.write_all((head + body).as_bytes()));
 }
 
 /// Reads a body to its end.
