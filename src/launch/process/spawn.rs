@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, WaitOptions, waitpgid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::{
     process::{Child, Command},
     runtime::Handle,
@@ -20,6 +20,7 @@ use super::{
     Process, blocking,
     cookie::Cookie,
     detached::Sweep,
+    family::Family,
     group::Group,
     os,
     output::{self, LogContext},
@@ -129,7 +130,8 @@ impl Start {
         let _alone = alone();
         // Started before the service: whatever fails from here on, dropping the watchdog kills what was
         // started.
-        let watchdog = Watchdog::start(shell).map_err(failed("watchdog"))?;
+        let watchdog =
+            Watchdog::start(shell, self.options.stop_detached).map_err(failed("watchdog"))?;
         let cookie = Cookie::new();
         let group = watchdog
             .as_ref()
@@ -139,6 +141,9 @@ impl Start {
         match spawned {
             Ok((leader, pid)) => {
                 if let Some(watchdog) = &watchdog {
+                    if let Some(leader) = os::descendant(pid::number(pid)) {
+                        watchdog.tell_leader(leader);
+                    }
                     watchdog.wait_until_armed();
                 }
                 Ok(self.process(leader, pid, watchdog, cookie))
@@ -172,8 +177,9 @@ impl Start {
         warn_if_term_is_ignored();
         let (tail, pipes) =
             output::read(stdout, stderr, self.context, &self.dispatch, &self.runtime);
+        let family = Family::new(cookie, group.leader_pid(), group.id());
         Process {
-            sweep: Sweep::new(cookie, group.id(), self.options.stop_detached),
+            sweep: Sweep::new(family, self.options.stop_detached),
             survivors: Survivors::default(),
             group,
             tail,
@@ -225,6 +231,8 @@ fn with_pid(leader: Child) -> io::Result<(Child, Pid)> {
 /// Ends the watchdog of a service that could not be started; and the service, if it runs although
 /// starting it failed (its pipes could not be registered). Blocks for milliseconds.
 fn clean_up(mut watchdog: Watchdog) {
+    // Not reaped yet, so no other group can have its number.
+    let _ = kill_process_group(watchdog.pid(), Signal::KILL);
     watchdog.release();
     for _ in 0..100 {
         if watchdog.try_reap() {

@@ -4,15 +4,15 @@
 use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 
 use super::{
-    descendants, members, processes,
+    members, processes,
     sockets::{Socket, listening_on},
 };
-use crate::launch::{Listener, process::cookie::Cookie};
+use crate::launch::{Listener, process::family::Family};
 
 /// Who listens on a port. Blocks for milliseconds.
-pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> Listener {
+pub(crate) fn listener(port: u16, family: &Family) -> Listener {
     let sockets = listening_on(port);
-    let ours = Known::holders(&sockets, leader, group, cookie);
+    let ours = Known::holders(&sockets, family);
     if let Some(pid) = ours.rival(&sockets) {
         return Listener::Other { pid };
     }
@@ -50,12 +50,12 @@ struct Known {
 impl Known {
     /// Looks for the holders of the sockets among the processes of the instance, the likely ones first,
     /// until each socket has one.
-    fn holders(sockets: &[Socket], leader: u32, group: u32, cookie: &Cookie) -> Self {
+    fn holders(sockets: &[Socket], family: &Family) -> Self {
         let mut known = Self::default();
         // The last of the three reads the environment of every process.
-        let _ = known.look_at([leader], sockets)
-            || known.look_at(members(group).into_iter().flatten(), sockets)
-            || known.look_at(descendants(cookie).into_iter().map(|it| it.pid), sockets);
+        let _ = known.look_at([family.leader()], sockets)
+            || known.look_at(members(family.group()).into_iter().flatten(), sockets)
+            || known.look_at(family.living(false).into_iter().map(|it| it.pid), sockets);
         known
     }
 

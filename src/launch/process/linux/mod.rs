@@ -1,4 +1,5 @@
-//! What only Linux tells: the members of a group, the processes with a cookie, the listener of a port;
+//! What only Linux tells: the members of a group, the descendants of a process, the processes with a
+//! cookie, the listener of a port;
 //! and how to set which process the kernel ends first when memory is short.
 
 mod environ;
@@ -6,6 +7,7 @@ mod listener;
 mod oom;
 mod sockets;
 mod stat;
+mod tree;
 
 use std::{fs, time::Duration};
 
@@ -14,9 +16,10 @@ use tokio::{io::unix::AsyncFd, time};
 
 use self::stat::Stat;
 pub(super) use self::{
-    environ::{descendants, lives, signal},
+    environ::{descendant, lives, signal, with_cookie},
     listener::{holder, listener},
     oom::{adjust_oom_score, adjust_oom_scores},
+    tree::add_descendants,
 };
 
 /// The living members of a process group, without its leader; `None` if `/proc` does not tell.

@@ -8,6 +8,7 @@ const EXITING: u64 = 0x4;
 /// One process, as its line in `/proc` shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
+    pub(super) parent: u32,
     pub(super) group: u32,
     pub(super) exiting: bool,
     /// In clock ticks after boot.
@@ -28,6 +29,7 @@ impl Stat {
         let fields: Vec<_> = rest.split_ascii_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Self {
+            parent: u32::try_from(number(4)?).ok()?,
             group: u32::try_from(number(5)?).ok()?,
             exiting: number(9)? & EXITING != 0,
             started: number(22)?,

@@ -24,7 +24,7 @@ fn server() {
     }
 }
 
-async fn port_of(process: &Process) -> u16 {
+pub(super) async fn port_of(process: &Process) -> u16 {
     said(process, ".\n").await;
     let text = text(process);
     let number = text
