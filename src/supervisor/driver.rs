@@ -182,6 +182,11 @@ impl<B: Backend> Driver<B> {
         None
     }
 
+    /// The port on which the service is expected.
+    pub(super) fn port(&self) -> u16 {
+        self.last.settings.target.port
+    }
+
     /// What the process wrote, without any handle's secrets.
     pub(super) fn output(&self) -> String {
         let Some(process) = &self.work.process else {

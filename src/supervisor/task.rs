@@ -209,6 +209,7 @@ impl<B: Backend> Supervisor<B> {
 
     fn exited(&mut self, exit: Exit) {
         let output = self.driver.output();
+        let port = self.driver.port();
         let Driver {
             instances,
             work,
@@ -220,7 +221,7 @@ impl<B: Backend> Supervisor<B> {
             code: exit.code,
             signal: exit.signal,
             served: instances.leases.word().has_served(),
-            port_taken: mentions_taken_port(&output),
+            port_taken: mentions_taken_port(&output, port),
         };
         let is_expected = self.machine.phase() == Phase::Stopping;
         report.exited(exit, exited, output, instances.now(), is_expected);

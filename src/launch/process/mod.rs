@@ -34,13 +34,15 @@
 //! too, as nothing would end it together with your program.
 //!
 //! **Output.** Two tasks read what the service writes, until no process holds the pipes any more. They
-//! belong to no handle: a service whose output is not read would block or die ([`output`]).
+//! belong to no handle: a service whose output is not read would block or die ([`output`]). Its lines are
+//! given to `tracing` by a thread of its own, as a subscriber may block or panic ([`events`]).
 //!
 //! What only Linux tells is in [`os`]; elsewhere `portable.rs` gives the answers that are always safe.
 
 mod blocking;
 mod cookie;
 mod detached;
+mod events;
 mod exit;
 mod family;
 mod group;

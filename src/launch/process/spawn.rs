@@ -20,11 +20,10 @@ use super::{
     Process, blocking,
     cookie::Cookie,
     detached::Sweep,
+    events::{Log, LogContext},
     family::Family,
     group::Group,
-    os,
-    output::{self, LogContext},
-    pid,
+    os, output, pid,
     stop::Survivors,
     watchdog::Watchdog,
 };
@@ -175,8 +174,12 @@ impl Start {
             }));
         }
         warn_if_term_is_ignored();
-        let (tail, pipes) =
-            output::read(stdout, stderr, self.context, &self.dispatch, &self.runtime);
+        let (tail, pipes) = output::read(
+            stdout,
+            stderr,
+            &Arc::new(Log::new(self.context, self.dispatch)),
+            &self.runtime,
+        );
         let family = Family::new(cookie, group.leader_pid(), group.id());
         Process {
             sweep: Sweep::new(family, self.options.stop_detached),

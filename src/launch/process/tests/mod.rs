@@ -23,8 +23,8 @@ use rustix::process::{Signal, kill_process};
 use tokio::time::{self, Instant};
 
 use super::{
+    events::LogContext,
     family::Family,
-    output::LogContext,
     pid,
     spawn::{SpawnOptions, spawn},
     *,
