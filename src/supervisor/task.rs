@@ -101,7 +101,7 @@ impl<B: Backend> Supervisor<B> {
             Woken::Claim(claim) => self.take(Event::Claim(claim)),
             Woken::Probed(probe) => self.probed(probe),
             Woken::Spawned(spawned) => self.spawned(spawned),
-            Woken::FoundHolder(pid) => self.driver.found_holder(pid, &self.machine),
+            Woken::FoundHolder(holder) => self.driver.found_holder(holder.as_ref(), &self.machine),
             Woken::LeasesEnded => {
                 let leases = self.driver.read_leases();
                 self.take(leases);

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, pin::Pin};
 
 use super::callers::Command;
 use crate::{
-    launch::{Exit, LaunchError},
+    launch::{Exit, Holder, LaunchError},
     machine::{Claim, Sight},
     probe::Answer,
 };
@@ -20,7 +20,7 @@ pub(super) enum Woken<R> {
     Probed(Probe),
     Spawned(Result<R, LaunchError>),
     /// The process of an external server, where the system tells.
-    FoundHolder(Option<u32>),
+    FoundHolder(Option<Holder>),
     /// The last lease has ended, here or in a peer.
     LeasesEnded,
     Deadline,

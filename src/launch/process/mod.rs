@@ -75,7 +75,7 @@ use self::{
     stop::{KILL, Survivors, TERM},
 };
 pub(crate) use self::{spawn::Processes, taken_port::mentions_taken_port};
-use super::{Exit, Listener, Running};
+use super::{Exit, Listener, Look, Running};
 use crate::config::Settings;
 
 /// How long the rest of the output is waited for while another process holds the pipes.
@@ -146,6 +146,14 @@ impl Running for Process {
             let look = move || os::listener(port, &family);
             let found = blocking::begin_or_do(look).await;
             found.unwrap_or(Listener::Unseen)
+        }
+    }
+
+    fn look(&self) -> impl Future<Output = Look> + Send + use<> {
+        let family = Arc::clone(self.sweep.family());
+        async move {
+            let found = blocking::begin_or_do(move || os::look(&family)).await;
+            found.unwrap_or_default()
         }
     }
 

@@ -9,7 +9,10 @@ use super::{
     cookie::Cookie,
     family::{Descendant, Family},
 };
-use crate::{config::OomScoreAdj, launch::Listener};
+use crate::{
+    config::OomScoreAdj,
+    launch::{Holder, Listener, Look},
+};
 
 pub(super) fn members(_group: u32) -> Option<Vec<u32>> {
     None
@@ -57,6 +60,18 @@ pub(super) fn listener(_port: u16, _family: &Family) -> Listener {
     Listener::Unseen
 }
 
-pub(super) fn holder(_port: u16) -> Option<u32> {
+pub(super) fn holder(_port: u16) -> Option<Holder> {
     None
+}
+
+pub(super) fn look(_family: &Family) -> Look {
+    Look::default()
+}
+
+pub(super) fn name(_pid: u32) -> Option<String> {
+    None
+}
+
+pub(super) fn shows_descendants() -> bool {
+    false
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::fs::Access;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::{
     process::{Child, Command},
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     config::{InheritEnv, Launch, OomScoreAdj, Settings, file_problems},
     error::Problem,
-    launch::{LaunchError, Launcher},
+    launch::{Guarantees, Holder, LaunchError, Launcher},
     log::warn_once,
 };
 
@@ -65,8 +66,32 @@ impl Launcher for Processes {
         spawn(SHELL, launch, context, options)
     }
 
-    fn holder(&self, port: u16) -> impl Future<Output = Option<u32>> + Send + use<> {
+    fn holder(&self, port: u16) -> impl Future<Output = Option<Holder>> + Send + use<> {
         async move { blocking::begin_or_do(move || os::holder(port)).await.ok()? }
+    }
+}
+
+impl Holder {
+    /// The process with this number as it is now. Reads one small file.
+    pub(crate) fn of(pid: u32) -> Self {
+        Self {
+            pid,
+            program: os::name(pid),
+        }
+    }
+}
+
+impl Guarantees {
+    /// What this machine allows now. Takes less than a millisecond.
+    #[allow(dead_code, reason = "for the guarantees of a registry")]
+    pub(crate) fn now() -> Self {
+        let may_run = |path: &str| rustix::fs::access(path, Access::EXEC_OK).is_ok();
+        let watchdog = may_run(SHELL);
+        Self {
+            watchdog,
+            grace: watchdog && ["/bin/sleep", "/usr/bin/sleep"].into_iter().any(may_run),
+            descendants: os::shows_descendants(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     members, processes,
     sockets::{Socket, listening_on},
 };
-use crate::launch::{Listener, process::family::Family};
+use crate::launch::{Holder, Listener, process::family::Family};
 
 /// Who listens on a port. Blocks for milliseconds.
 pub(crate) fn listener(port: u16, family: &Family) -> Listener {
@@ -27,7 +27,7 @@ pub(crate) fn listener(port: u16, family: &Family) -> Listener {
 }
 
 /// The process that listens on this port of the loopback, if this user may see it. Blocks for milliseconds.
-pub(crate) fn holder(port: u16) -> Option<u32> {
+pub(crate) fn holder(port: u16) -> Option<Holder> {
     let sockets = listening_on(port);
     let inodes: HashSet<_> = sockets
         .iter()
@@ -37,7 +37,8 @@ pub(crate) fn holder(port: u16) -> Option<u32> {
     if inodes.is_empty() {
         return None;
     }
-    processes()?.find(|pid| open_sockets(*pid).any(|inode| inodes.contains(&inode)))
+    let pid = processes()?.find(|pid| open_sockets(*pid).any(|inode| inodes.contains(&inode)))?;
+    Some(Holder::of(pid))
 }
 
 /// The processes of an instance that were looked at, and the sockets that they hold.
@@ -97,7 +98,7 @@ impl Known {
 }
 
 /// The inodes of the sockets that a process has open; none if this user may not see them.
-fn open_sockets(pid: u32) -> impl Iterator<Item = u64> {
+pub(super) fn open_sockets(pid: u32) -> impl Iterator<Item = u64> {
     fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
         .flatten()

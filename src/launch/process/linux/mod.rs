@@ -4,6 +4,7 @@
 
 mod environ;
 mod listener;
+mod look;
 mod oom;
 mod sockets;
 mod stat;
@@ -18,6 +19,7 @@ use self::stat::Stat;
 pub(super) use self::{
     environ::{descendant, lives, signal, with_cookie},
     listener::{holder, listener},
+    look::{look, name, shows_descendants},
     oom::{adjust_oom_score, adjust_oom_scores},
     tree::add_descendants,
 };

@@ -13,6 +13,8 @@ pub(super) struct Stat {
     pub(super) exiting: bool,
     /// In clock ticks after boot.
     pub(super) started: u64,
+    /// A signal has stopped it, until another one continues it.
+    pub(super) suspended: bool,
     ended: bool,
     threads: u64,
 }
@@ -33,6 +35,7 @@ impl Stat {
             group: u32::try_from(number(5)?).ok()?,
             exiting: number(9)? & EXITING != 0,
             started: number(22)?,
+            suspended: *fields.first()? == "T",
             ended: matches!(*fields.first()?, "Z" | "X" | "x"),
             threads: number(20)?,
         })
