@@ -9,8 +9,10 @@ use std::{
         mpsc::{self, SyncSender},
     },
     thread,
+    time::Duration,
 };
 
+use tokio::time::{self, Instant};
 use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
 
 use super::text::show;
@@ -19,6 +21,9 @@ use crate::{config::Secrets, log::TARGET};
 /// How much may wait for subscribers: about what a program can write in a tenth of a second.
 const MOST_BYTES: usize = 4 << 20;
 const MOST_PARTS: usize = 4096;
+
+/// How long a flood waits for a subscriber that takes nothing.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A longer line is several events.
 const LONGEST_EVENT: usize = 8 * 1024;
@@ -58,24 +63,40 @@ impl Log {
         }
     }
 
-    /// Takes whole lines. Does not block, and runs no code of a subscriber.
-    pub(super) fn write(self: &Arc<Self>, stream: &'static str, lines: Vec<u8>) {
+    /// Takes whole lines. Runs no code of a subscriber, and waits for none that does not go on: a flood is
+    /// logged as fast as its log is, and a log that stands still costs a moment, once.
+    pub(super) async fn write(self: &Arc<Self>, stream: &'static str, lines: Vec<u8>) {
         if lines.is_empty() || LevelFilter::current() < Level::DEBUG || self.is_broken.load(Relaxed)
         {
             return;
         }
-        let part = Part {
+        let mut part = Part {
             log: Arc::clone(self),
             stream,
             lines,
         };
-        if let Err(part) = enqueue(part) {
-            let lines = memchr::memchr_iter(b'\n', &part.lines).count().max(1);
-            self.dropped
-                .fetch_add(lines.try_into().unwrap_or(0), Relaxed);
+        let (mut told, mut since) = (TOLD.load(Relaxed), Instant::now());
+        while let Err(refused) = enqueue(part) {
+            part = refused;
+            let now_told = TOLD.load(Relaxed);
+            if now_told != told {
+                (told, since) = (now_told, Instant::now());
+            }
+            if STUCK_AT.load(Relaxed) == told || since.elapsed() >= PATIENCE {
+                STUCK_AT.store(told, Relaxed);
+                let lines = memchr::memchr_iter(b'\n', &part.lines).count().max(1);
+                self.dropped
+                    .fetch_add(lines.try_into().unwrap_or(0), Relaxed);
+                return;
+            }
+            time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
+
+/// How many parts were told, and how many at the last wait in vain.
+static TOLD: AtomicU64 = AtomicU64::new(0);
+static STUCK_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// How many bytes wait.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -108,6 +129,7 @@ fn queue() -> Option<SyncSender<Part>> {
             for part in parts {
                 WAITING.fetch_sub(part.lines.len(), Relaxed);
                 part.tell();
+                TOLD.fetch_add(1, Relaxed);
             }
         };
         let thread = thread::Builder::new().name("local-service-log".to_owned());

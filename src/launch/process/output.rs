@@ -234,14 +234,14 @@ impl Reader {
                 Ok(0) => break,
                 Ok(length) => {
                     let lines = self.tail.push(self.stream, &chunk[..length]);
-                    self.log.write(self.stream.name(), lines);
+                    self.log.write(self.stream.name(), lines).await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         let line = self.tail.end(self.stream);
-        self.log.write(self.stream.name(), line);
+        self.log.write(self.stream.name(), line).await;
     }
 }
 
