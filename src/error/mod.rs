@@ -211,7 +211,8 @@ impl Error {
         self.inner.retry_after
     }
 
-    /// The last lines that the process wrote to its standard output and error.
+    /// The last lines that the process wrote to its standard output and error; above them earlier ones that
+    /// told of a failure.
     ///
     /// `Display` shows the lines that matter and the last ones, at most 2 000 characters. Secrets that the configuration knows are replaced.
     /// In a crash loop it is the output of the start that failed last.

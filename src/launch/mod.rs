@@ -90,7 +90,8 @@ pub(crate) trait Running: Send + 'static {
     )]
     fn look(&self) -> impl Future<Output = Look> + Send + use<Self>;
 
-    /// The last 64 KiB of what the service wrote, without its secrets.
+    /// The last 64 KiB of what the service wrote, without its secrets. Lines before those that told of a
+    /// failure are among them.
     fn output(&self, settings: &Settings) -> String;
 }
 

@@ -60,7 +60,7 @@ async fn what_a_server_writes_of_each_probe_pushes_nothing_out() {
         .with("--print-line", "ValueError: the model is of another kind")
         .flag("--traceback-per-request")
         .with("--health-status", 503);
-    let config = fixture.config().ready_timeout(ms(500));
+    let config = fixture.config().ready_timeout(ms(2500));
     let error = fixture.configured("chatty", config).acquire().await;
     let text = error.unwrap_err().to_string();
     assert!(text.contains("the model is of another kind"), "{text}");

@@ -1,13 +1,13 @@
 //! Reads what a service writes: always, to the end, into bounded memory.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     convert::Infallible,
     io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use memchr::{memchr, memchr2, memrchr2};
+use memchr::{memchr, memchr2, memmem, memrchr, memrchr2};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{ChildStderr, ChildStdout},
@@ -28,6 +28,21 @@ const CHUNK: usize = 16 * 1024;
 /// A longer line counts as several lines.
 const LONGEST_LINE: usize = 8 * 1024;
 
+/// How many bytes of earlier lines are kept that tell of a failure, and how long such a line may be: what stopped
+/// a server from loading may stand far above what it writes of each probe.
+const KEPT_FAILURES: usize = 8 * 1024;
+const LONGEST_FAILURE: usize = 1024;
+
+/// A part of each line that tells of a failure, in upper or lower case at its beginning.
+const FAILURES: [&[u8]; 6] = [
+    b"rror",
+    b"xception",
+    b"atal",
+    b"ailed",
+    b"ut of memory",
+    b"o space left",
+];
+
 /// The two streams of a process.
 #[derive(Clone, Copy, Debug)]
 enum Stream {
@@ -44,7 +59,7 @@ impl Stream {
     }
 }
 
-/// The last 64 KiB that a process wrote.
+/// The last 64 KiB that a process wrote, and before that what it wrote of failures.
 #[derive(Default)]
 pub(super) struct Tail {
     kept: Mutex<Kept>,
@@ -55,6 +70,10 @@ struct Kept {
     whole: VecDeque<u8>,
     // Bytes at the front have been dropped.
     cut: bool,
+    // Whole lines among those that tell of a failure, without repetitions; and the begun line among them.
+    failures: Vec<u8>,
+    known_failures: HashSet<Vec<u8>>,
+    torn: Vec<u8>,
     // The line that each stream has begun. Lines are added whole, so that a line of one stream cannot
     // divide a secret in the other.
     begun: [Vec<u8>; 2],
@@ -66,7 +85,7 @@ struct Kept {
 impl Tail {
     /// The text that was kept, without secrets, and with control characters escaped.
     pub(super) fn text(&self, secrets: &Secrets) -> String {
-        let (mut bytes, mut cut) = {
+        let (failures, mut bytes, mut cut) = {
             let kept = self.lock();
             let mut bytes: Vec<u8> = kept.whole.iter().copied().collect();
             let unended = kept.replaceable.iter().chain(&kept.begun);
@@ -76,14 +95,15 @@ impl Tail {
                 }
                 bytes.extend_from_slice(line);
             }
-            (bytes, kept.cut)
+            (kept.failures.clone(), bytes, kept.cut)
         };
-        if bytes.len() > KEPT {
-            bytes.drain(..bytes.len() - KEPT);
+        let room = KEPT - failures.len();
+        if bytes.len() > room {
+            bytes.drain(..bytes.len() - room);
             cut = true;
         }
-        let show = if cut { show_end } else { show };
-        show(&bytes, secrets)
+        let show_rest = if cut { show_end } else { show };
+        show(&failures, secrets) + &show_rest(&bytes, secrets)
     }
 
     /// Adds what was read, and returns the lines that it completes.
@@ -162,8 +182,44 @@ impl Kept {
     fn keep(&mut self, bytes: &[u8]) {
         self.whole.extend(bytes);
         let excess = self.whole.len().saturating_sub(KEPT);
-        self.whole.drain(..excess);
-        self.cut |= excess > 0;
+        if excess == 0 {
+            return;
+        }
+        self.cut = true;
+        if self.failures.len() + LONGEST_FAILURE > KEPT_FAILURES {
+            self.whole.drain(..excess);
+            return;
+        }
+        self.torn.extend(self.whole.drain(..excess));
+        let end = memrchr(b'\n', &self.torn).map_or(0, |at| at + 1);
+        let rest = self.torn.split_off(end);
+        let lines = mem::replace(&mut self.torn, rest);
+        self.keep_failures(&lines);
+        if self.torn.len() > LONGEST_LINE {
+            self.torn.clear();
+        }
+    }
+
+    /// Keeps the lines that tell of a failure, each once whatever its numbers.
+    fn keep_failures(&mut self, lines: &[u8]) {
+        let tells = |text: &[u8]| {
+            FAILURES
+                .iter()
+                .any(|word| memmem::find(text, word).is_some())
+        };
+        if !tells(lines) {
+            return;
+        }
+        for line in lines.split(|byte| *byte == b'\n') {
+            let has_room = self.failures.len() + line.len() < KEPT_FAILURES;
+            if has_room && line.len() < LONGEST_FAILURE && tells(line) {
+                let plain = line.iter().copied().filter(|byte| !byte.is_ascii_digit());
+                if self.known_failures.insert(plain.collect()) {
+                    self.failures.extend_from_slice(line);
+                    self.failures.push(b'\n');
+                }
+            }
+        }
     }
 }
 
@@ -333,6 +389,23 @@ mod tests {
             assert_eq!(told, b"one\ntwo\n");
             assert_eq!(tail.text(&Secrets::default()), "one\ntwo\n");
         }
+    }
+
+    #[test]
+    fn what_told_of_a_failure_is_kept_when_it_is_long_ago() {
+        let tail = Tail::default();
+        drop(tail.push(
+            Stream::Stderr,
+            b"starting\nValueError: no such model, key sk-12345678\n",
+        ));
+        for n in 0..10_000 {
+            let line = format!("probe {n}\nBrokenPipeError: [Errno 32] {n}\n");
+            drop(tail.push(Stream::Stderr, line.as_bytes()));
+        }
+        let text = tail.text(&secret("sk-12345678"));
+        let head = "ValueError: no such model, key [redacted]\nBrokenPipeError: [Errno 32] 0\n";
+        assert!(text.starts_with(head), "{}", &text[..200]);
+        assert!(text.len() <= KEPT && text.ends_with(" 9999\n"));
     }
 
     #[test]

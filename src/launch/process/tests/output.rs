@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, Write},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
@@ -67,6 +70,9 @@ async fn secrets_are_replaced_when_the_output_is_read() {
     assert_eq!(text, "key=[redacted] port=8080\n");
 }
 
+/// The tests of subscribers share one thread that logs: one after the other.
+static ONE_LOG: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What a subscriber printed.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -99,6 +105,7 @@ impl<'a> MakeWriter<'a> for Log {
 
 #[tokio::test]
 async fn each_line_is_an_event() {
+    let _alone = ONE_LOG.lock().await;
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
@@ -148,6 +155,7 @@ impl Write for Broken {
 
 #[tokio::test]
 async fn a_subscriber_that_panics_ends_nothing() {
+    let _alone = ONE_LOG.lock().await;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
         .with_writer(|| Broken)
@@ -162,11 +170,13 @@ async fn a_subscriber_that_panics_ends_nothing() {
 }
 
 /// A writer that does not return, as of a log whose reader is suspended.
-struct Blocked;
+struct Blocked(Arc<AtomicBool>);
 
 impl Write for Blocked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        thread::sleep(LIMIT * 3);
+        while !self.0.load(Relaxed) {
+            thread::sleep(Duration::from_millis(10));
+        }
         Ok(bytes.len())
     }
 
@@ -175,11 +185,24 @@ impl Write for Blocked {
     }
 }
 
+/// Lets the writer return when the test has ended in any way.
+#[derive(Default)]
+struct Release(Arc<AtomicBool>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 #[tokio::test]
 async fn a_subscriber_that_blocks_delays_nothing() {
+    let _alone = ONE_LOG.lock().await;
+    let release = Release::default();
+    let blocked = Arc::clone(&release.0);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
-        .with_writer(|| Blocked)
+        .with_writer(move || Blocked(Arc::clone(&blocked)))
         .finish();
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber);
@@ -193,18 +216,19 @@ async fn a_subscriber_that_blocks_delays_nothing() {
     finish(process).await;
 }
 
-/// A writer that needs a moment for each line.
+/// A writer that stands still at its first line, and then keeps the first bytes of each line.
 #[derive(Clone, Default)]
-struct Slow(Log);
+struct Slow(Log, Arc<AtomicBool>);
 
 impl Write for Slow {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        thread::sleep(Duration::from_millis(if self.0.text().is_empty() {
-            500
-        } else {
-            0
-        }));
-        self.0.write(bytes)
+        if !self.1.swap(true, Relaxed) {
+            thread::sleep(Duration::from_millis(800));
+        }
+        let kept = &bytes[..bytes.len().min(200)];
+        self.0.write_all(kept)?;
+        self.0.write_all(b"\n")?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -214,8 +238,9 @@ impl Write for Slow {
 
 #[tokio::test]
 async fn lines_that_a_slow_log_does_not_take_are_counted() {
+    let _alone = ONE_LOG.lock().await;
     let log = Log::default();
-    let slow = Slow(log.clone());
+    let slow = Slow(log.clone(), Arc::default());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service=debug"))
         .with_ansi(false)
