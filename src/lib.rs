@@ -351,8 +351,12 @@
 //!
 //! - *Without `/bin/sh`* there is no watchdog: a warning says so, and servers outlive a program that is
 //!   killed.
-//! - *Descendants that leave the group* (`setsid`) are found on Linux when the service is stopped
-//!   ([`stop_detached`](LocalServiceConfig::stop_detached)), but not when your program is killed.
+//! - *Descendants that leave the group* (`su`, `setsid`, `timeout`) are found on Linux when the service is
+//!   stopped ([`stop_detached`](LocalServiceConfig::stop_detached)): by their parents, and by a variable in
+//!   their environment. When your program is killed, those end whose parents live up to the service. A
+//!   process of another user (`sudo`) ends only if its launcher passes the signal on, unless you are root.
+//! - *When your program is killed*, its servers get SIGTERM, and SIGKILL after at most two seconds. Without
+//!   `sleep` in `/bin` or `/usr/bin` they are killed at once.
 //! - *`docker run` as the command* starts a client; the container belongs to a daemon. SIGTERM reaches
 //!   the container, SIGKILL does not, so it outlives a program that is killed. A process of the daemon
 //!   has the port: a program that may see that (root) takes it for another program's server, and the

@@ -61,13 +61,16 @@ impl Secrets {
         Self { values }
     }
 
-    /// The text with every secret replaced by `[redacted]`.
+    /// The text with every secret replaced by `[redacted]`. A secret that looks like a word is replaced
+    /// only where it is a whole word: it may be a part of a name that the text is about.
     pub(crate) fn redact(&self, text: &str) -> String {
         self.values.iter().fold(text.to_owned(), |text, value| {
-            if text.contains(value) {
+            if !text.contains(value) {
+                text
+            } else if looks_random(value) {
                 text.replace(value, HIDDEN)
             } else {
-                text
+                replace_words(&text, value)
             }
         })
     }
@@ -77,6 +80,27 @@ impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secrets({})", self.values.len())
     }
+}
+
+/// Whether the value is hardly a part of any other text by chance.
+fn looks_random(value: &str) -> bool {
+    value.bytes().filter(u8::is_ascii_digit).count() >= 4
+}
+
+fn replace_words(text: &str, value: &str) -> String {
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let mut replaced = String::with_capacity(text.len());
+    let mut copied = 0;
+    for (at, _) in text.match_indices(value) {
+        let end = at + value.len();
+        if !text[..at].ends_with(is_of_word) && !text[end..].starts_with(is_of_word) {
+            replaced.push_str(&text[copied..at]);
+            replaced.push_str(HIDDEN);
+            copied = end;
+        }
+    }
+    replaced.push_str(&text[copied..]);
+    replaced
 }
 
 fn is_inherited(inherit: &InheritEnv, name: &OsStr) -> bool {
@@ -98,7 +122,27 @@ fn header_values(headers: &HeaderMap) -> Vec<String> {
     both.flatten().map(str::to_owned).collect()
 }
 
-/// Short values, numbers, booleans and paths stand in every log; hiding them makes it unreadable.
+/// Values that people write where a program insists on a key and the server wants none.
+const DUMMIES: [&str; 16] = [
+    "lm-studio",
+    "local-key",
+    "local-model",
+    "no-api-key",
+    "no-key-needed",
+    "no-key-required",
+    "not-needed",
+    "not-required",
+    "ollama-local",
+    "placeholder",
+    "changeme",
+    "sk-dummy",
+    "sk-local",
+    "sk-no-key-required",
+    "vllm-local",
+    "your-api-key",
+];
+
+/// Short values (`none`, `dummy`), numbers, booleans and paths stand in every log; hiding them makes it unreadable.
 fn is_worth_hiding(value: &str) -> bool {
     let is_number = value
         .bytes()
@@ -106,8 +150,9 @@ fn is_worth_hiding(value: &str) -> bool {
     let is_path = ["/", "./", "../", "~"]
         .iter()
         .any(|it| value.starts_with(it));
+    let is_dummy = DUMMIES.iter().any(|it| value.eq_ignore_ascii_case(it));
     // No boolean has eight letters. What the replacement contains would be replaced in it.
-    value.chars().count() >= 8 && !is_number && !is_path && !HIDDEN.contains(value)
+    value.chars().count() >= 8 && !is_number && !is_path && !is_dummy && !HIDDEN.contains(value)
 }
 
 #[cfg(test)]
@@ -224,6 +269,33 @@ mod tests {
                 .redact("got 'Bearer sk-1234567ü', want sk-1234567ü; tenant 12345; sk-other-key"),
             "got '[redacted]', want [redacted]; [redacted]; [redacted]"
         );
+    }
+
+    #[test]
+    fn what_people_write_in_the_place_of_a_key_is_no_secret() {
+        for value in [
+            "local-model",
+            "none",
+            "dummy",
+            "sk-no-key-required",
+            "Ollama-Local",
+        ] {
+            let secrets = Secrets::new(&launch(&[], &[]), &HeaderMap::new(), Some(value), []);
+            let text = format!("cannot read /models/my-{value}/weights.gguf");
+            assert_eq!(secrets.redact(&text), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_looks_like_a_word_is_replaced_as_a_whole_word_only() {
+        let secrets = Secrets::new(&launch(&[], &[]), &HeaderMap::new(), Some("swordfish"), []);
+        assert_eq!(
+            secrets.redact("swordfish, key=swordfish 'swordfish' /swordfish/ swordfish"),
+            "[redacted], key=[redacted] '[redacted]' /[redacted]/ [redacted]"
+        );
+        for text in ["my-swordfish-7b", "swordfishes", "a_swordfish"] {
+            assert_eq!(secrets.redact(text), text);
+        }
     }
 
     #[test]

@@ -4,11 +4,7 @@ use std::{fmt, time::Duration};
 
 use rustix::{io::Errno, process::Signal};
 
-use super::{Error, ErrorKind, Inner, Problem, Subject};
-
-/// How much of the output a message shows.
-const LINES: usize = 3;
-const CHARS: usize = 300;
+use super::{Error, ErrorKind, Inner, Problem, Subject, excerpt::excerpt};
 
 /// After a failed start, whatever made it fail.
 pub(super) const START_RETRIES: &str = "`start()` tries again without the wait";
@@ -22,7 +18,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
         return Ok(());
     }
     if let Some(output) = inner.output() {
-        write!(f, "; last output: {}", last_lines(output))?;
+        write!(f, "; last output: {}", excerpt(output))?;
     }
     write!(f, "; {}", error.hint())
 }
@@ -31,7 +27,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
 pub(super) fn write_lines(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
     write_fact(f, &error.inner)?;
     if let Some(output) = error.inner.output() {
-        write!(f, "\nlast output: {}", last_lines(output))?;
+        write!(f, "\nlast output: {}", excerpt(output))?;
     }
     write!(f, "\nhint: {}", error.hint())
 }
@@ -180,9 +176,10 @@ pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
 }
 
 fn exit_hint(code: Option<i32>, signal: Option<i32>) -> &'static str {
-    if signal == Some(Signal::KILL.as_raw()) {
-        return "find out who killed it; often the system does when memory runs out: use a smaller \
-                model or free memory";
+    // A shell that waited for the server exits with 128 and the number of the signal.
+    let of_shell = code.and_then(|code| code.checked_sub(128));
+    if let Some(hint) = signal.or(of_shell).and_then(signal_hint) {
+        return hint;
     }
     match code {
         Some(0) => "if the command puts the server into the background, tell it not to",
@@ -192,6 +189,49 @@ fn exit_hint(code: Option<i32>, signal: Option<i32>) -> &'static str {
         }
         _ => "run the command by hand, with the same `args`, `cwd` and `env`, to see why",
     }
+}
+
+/// What most often makes the system or the server itself send this signal, and what helps.
+fn signal_hint(signal: i32) -> Option<&'static str> {
+    let hints = [
+        (
+            Signal::ILL,
+            "the program was built for another CPU (often with AVX2 or AVX-512): use a build for this \
+             one, or build it on this machine",
+        ),
+        (
+            Signal::KILL,
+            "find out who killed it; often the system does when memory runs out: use a smaller \
+             model or free memory",
+        ),
+        (
+            Signal::SEGV,
+            "often a driver or library does not fit the program: update the GPU driver, use a build \
+             for it, and run the command by hand to see more",
+        ),
+        (
+            Signal::ABORT,
+            "the program gave up, mostly because a driver, a library or memory failed it: read its \
+             last output, update the GPU driver, and run the command by hand to see more",
+        ),
+        (
+            Signal::BUS,
+            "a file that it has in memory became shorter, or its disk or /dev/shm is full or broken: \
+             free space, and get the model file again",
+        ),
+        (
+            Signal::FPE,
+            "the program divided by zero, often because of a broken model file: get the file again, \
+             or another version of the program",
+        ),
+        (
+            Signal::TERM,
+            "another program asked it to end: look for what stops it (a service manager, a script, \
+             `timeout`)",
+        ),
+    ];
+    let known = hints.iter().find(|(known, _)| known.as_raw() == signal);
+    known.map(|(_, hint)| *hint)
 }
 
 fn spawn_hint(errno: Option<i32>) -> &'static str {
@@ -232,23 +272,6 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     ];
     let known = names.iter().find(|(known, _)| known.as_raw() == signal);
     known.map(|(_, name)| *name)
-}
-
-/// The end of an output, as one short line.
-pub(super) fn last_lines(output: &str) -> String {
-    let mut lines: Vec<_> = output
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .rev()
-        .take(LINES)
-        .collect();
-    lines.reverse();
-    let text = lines.join(" | ");
-    match text.char_indices().rev().nth(CHARS - 1) {
-        Some((start, _)) if start > 0 => format!("…{}", &text[start..]),
-        _ => text,
-    }
 }
 
 /// A duration as people read it: `12 ms`, `3 s`, `120 s`.

@@ -1,5 +1,6 @@
 //! What went wrong, and what to do next.
 
+mod excerpt;
 mod kind;
 mod message;
 #[cfg(test)]
@@ -233,9 +234,10 @@ impl Error {
         self.inner.retry_after
     }
 
-    /// The last lines that the process wrote to its standard output and error.
+    /// The last lines that the process wrote to its standard output and error; above them earlier ones that
+    /// told of a failure.
     ///
-    /// `Display` shows only the end of it. Secrets that the configuration knows are replaced.
+    /// `Display` shows the lines that matter and the last ones, at most 2 000 characters. Secrets that the configuration knows are replaced.
     /// In a crash loop it is the output of the start that failed last.
     #[must_use]
     pub fn output_tail(&self) -> Option<&str> {
@@ -322,7 +324,7 @@ impl fmt::Debug for Error {
             .field("after", &inner.after)
             .field("retry_after", &inner.retry_after)
             .field("health_url", &inner.health_url)
-            .field("output", &inner.output.as_deref().map(message::last_lines))
+            .field("output", &inner.output.as_deref().map(excerpt::excerpt))
             .field("cause", &inner.cause)
             .finish()
     }

@@ -234,6 +234,11 @@ fn how_a_process_ended_decides_the_hint_of_an_exit() {
         (exited(Some(127), None), "code 127", "absolute paths"),
         (exited(None, Some(9)), "signal 9 (SIGKILL)", "memory"),
         (exited(None, Some(11)), "signal 11 (SIGSEGV)", "by hand"),
+        (exited(None, Some(11)), "signal 11 (SIGSEGV)", "driver"),
+        (exited(None, Some(6)), "signal 6 (SIGABRT)", "driver"),
+        (exited(None, Some(4)), "signal 4 (SIGILL)", "another CPU"),
+        (exited(Some(132), None), "code 132", "another CPU"),
+        (exited(Some(137), None), "code 137", "memory"),
         (exited(None, Some(64)), "signal 64;", "by hand"),
         (exited(None, None), "could not be read", "by hand"),
     ] {
@@ -249,14 +254,14 @@ fn a_message_shows_the_end_of_the_output_and_the_tail_all_of_it() {
     assert!(
         error
             .to_string()
-            .contains("; last output: two | three | four; run"),
+            .contains("; last output: one | two | three | four; run"),
         "{error}"
     );
     assert_eq!(error.output_tail(), Some(output));
 
     let long = format!("{}{}", "ä".repeat(1000), "ö".repeat(300));
     let error = exited(Some(1), None).output(long);
-    let shown = format!("; last output: …{};", "ö".repeat(300));
+    let shown = format!("; last output: {}…{};", "ä".repeat(199), "ö".repeat(100));
     assert!(error.to_string().contains(&shown), "{error}");
     assert!(format!("{error:#?}").len() < 1000);
 }

@@ -40,13 +40,13 @@ pub(crate) trait Launcher: Clone + Send + Sync + 'static {
         service: &str,
     ) -> impl Future<Output = Result<Self::Running, LaunchError>> + Send + use<Self>;
 
-    /// The process that listens on the port, where the system tells. Takes milliseconds, on a thread that
+    /// The program that listens on the port, where the system tells. Takes milliseconds, on a thread that
     /// may block.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
-    fn holder(&self, port: u16) -> impl Future<Output = Option<u32>> + Send + use<Self>;
+    fn holder(&self, port: u16) -> impl Future<Output = Option<Holder>> + Send + use<Self>;
 
     /// What a process has used of the CPU so far, where the system tells.
     fn cpu_time_of(&self, pid: u32) -> Option<Duration>;
@@ -85,7 +85,19 @@ pub(crate) trait Running: Send + 'static {
     /// Dropping the future has no effect.
     fn listener(&self, port: u16) -> impl Future<Output = Listener> + Send + use<Self>;
 
-    /// The last 64 KiB of what the service wrote, without its secrets.
+    /// Looks at the processes of the instance. Takes milliseconds, on a thread that may block.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    #[allow(
+        dead_code,
+        reason = "for an instance that does not become ready, or does not end"
+    )]
+    fn look(&self) -> impl Future<Output = Look> + Send + use<Self>;
+
+    /// The last 64 KiB of what the service wrote, without its secrets. Lines before those that told of a
+    /// failure are among them.
     fn output(&self, settings: &Settings) -> String;
 }
 
@@ -119,6 +131,53 @@ pub(crate) enum Listener {
     },
     /// No process, or one that this user may not see, or the system does not tell.
     Unseen,
+}
+
+/// A program that has a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    /// Its name, where the system tells.
+    pub(crate) program: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.program {
+            Some(program) => write!(f, "`{program}` (pid {})", self.pid),
+            None => write!(f, "the process with pid {}", self.pid),
+        }
+    }
+}
+
+/// What the processes of an instance do, as far as the system tells.
+#[allow(
+    dead_code,
+    reason = "for an instance that does not become ready, or does not end"
+)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// A process that is suspended, most often because it asks for something on a terminal that it may not
+    /// read. It continues when it is stopped or continued by a signal.
+    pub(crate) suspended: Option<u32>,
+    /// The addresses on which the instance listens, in order.
+    pub(crate) listens_on: Vec<SocketAddr>,
+    /// A process that this user may not signal (of `sudo`, for one), so that no stop reaches it.
+    pub(crate) beyond_reach: Option<u32>,
+}
+
+/// What this machine allows, for processes that are started now.
+#[allow(dead_code, reason = "for the guarantees of a registry")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guarantees {
+    /// What a service started ends when your program is killed or aborts: there is a shell for a watchdog.
+    pub(crate) watchdog: bool,
+    /// It has up to two seconds to end by itself before it is killed: the watchdog can wait.
+    pub(crate) grace: bool,
+    /// Descendants that have left the process group are found and ended with the service: the system shows
+    /// parents and environments. When your program is killed, those end that a living parent ties to the
+    /// service.
+    pub(crate) descendants: bool,
 }
 
 /// Why an instance was not started.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    launch::{Listener, Running},
+    launch::{Holder, Listener, Running},
     leases::{Grant, Instances, word::Word},
     machine::{
         Action, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
@@ -206,6 +206,11 @@ impl<B: Backend> Driver<B> {
         None
     }
 
+    /// The port on which the service is expected.
+    pub(super) fn port(&self) -> u16 {
+        self.last.settings.target.port
+    }
+
     /// What the process wrote, without any handle's secrets.
     pub(super) fn output(&self) -> String {
         let Some(process) = &self.work.process else {
@@ -238,9 +243,9 @@ impl<B: Backend> Driver<B> {
         }
     }
 
-    pub(super) fn found_holder(&mut self, pid: Option<u32>, machine: &Machine) {
+    pub(super) fn found_holder(&mut self, holder: Option<&Holder>, machine: &Machine) {
         self.work.holder = None;
-        self.report.found_holder(pid);
+        self.report.found_holder(holder.map(|it| it.pid));
         self.publish(machine);
     }
 

@@ -101,7 +101,7 @@ impl<B: Backend> Supervisor<B> {
             Woken::Claim(claim) => self.take(Event::Claim(claim)),
             Woken::Probed(probe) => self.probed(probe),
             Woken::Spawned(spawned) => self.spawned(spawned),
-            Woken::FoundHolder(pid) => self.driver.found_holder(pid, &self.machine),
+            Woken::FoundHolder(holder) => self.driver.found_holder(holder.as_ref(), &self.machine),
             Woken::Knocked(refused) => {
                 self.driver.work.knock = None;
                 self.take(Event::Knocked { refused });
@@ -215,6 +215,7 @@ impl<B: Backend> Supervisor<B> {
 
     fn exited(&mut self, exit: Exit) {
         let output = self.driver.output();
+        let port = self.driver.port();
         let Driver {
             instances,
             work,
@@ -226,7 +227,7 @@ impl<B: Backend> Supervisor<B> {
             code: exit.code,
             signal: exit.signal,
             served: instances.leases.word().has_served(),
-            port_taken: mentions_taken_port(&output),
+            port_taken: mentions_taken_port(&output, port),
         };
         let is_expected = self.machine.phase() == Phase::Stopping;
         report.exited(exit, exited, output, instances.now(), is_expected);

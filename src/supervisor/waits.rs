@@ -4,7 +4,7 @@ use std::{fmt, future::Future, pin::Pin};
 
 use super::callers::Command;
 use crate::{
-    launch::{Exit, LaunchError},
+    launch::{Exit, Holder, LaunchError},
     machine::{Claim, Sight},
     probe::Answer,
 };
@@ -22,7 +22,7 @@ pub(super) enum Woken<R> {
     Knocked(bool),
     Spawned(Result<R, LaunchError>),
     /// The process of an external server, where the system tells.
-    FoundHolder(Option<u32>),
+    FoundHolder(Option<Holder>),
     /// The last lease has ended, here or in a peer, or a request without an answer has.
     LeasesEnded,
     Deadline,

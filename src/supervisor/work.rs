@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tracing::instrument::WithSubscriber as _;
 
 use super::waits::{Pending, Probe, Woken, pending};
-use crate::launch::{LaunchError, Running};
+use crate::launch::{Holder, LaunchError, Running};
 
 pub(super) struct Work<R> {
     pub(super) process: Option<R>,
@@ -17,7 +17,7 @@ pub(super) struct Work<R> {
     /// A connection to the address, to see whether it refuses.
     pub(super) knock: Option<Pending<bool>>,
     /// A look for the process of an external server.
-    pub(super) holder: Option<Pending<Option<u32>>>,
+    pub(super) holder: Option<Pending<Option<Holder>>>,
     /// Continues beside the events, and answers callers itself.
     background: JoinSet<()>,
 }

@@ -10,7 +10,7 @@ use tower_local_service::ColdStart;
 use crate::{
     clients::{Setup, ensured, hyper_client, request, send, text},
     fakes::{Script, Step, answers},
-    support::within,
+    support::{Fixture, within},
 };
 
 /// Everything that can be seen of a response without reading it.
@@ -68,6 +68,22 @@ async fn an_http_1_0_answer_keeps_its_version() {
         text(response.into_body()).await.unwrap(),
         "chunk 0\nchunk 1\n"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_http_1_0_alone_streams_to_the_end() {
+    let fixture = Fixture::new().flag("--http-1-0");
+    let service = fixture.service("http 1.0 alone");
+    let client = ensured(&service, hyper_client());
+    for (path, body) in [
+        ("/stream?chunks=2&gap_ms=20", "chunk 0\nchunk 1\n"),
+        ("/hello", "hello"),
+    ] {
+        let request = request(Method::GET, &fixture.url(path));
+        let response = within(path, send(&client, request)).await.unwrap();
+        assert_eq!(response.version(), Version::HTTP_10, "{path}");
+        assert_eq!(text(response.into_body()).await.unwrap(), body);
+    }
 }
 
 /// A frame as its text and its trailers.

@@ -36,6 +36,65 @@ async fn a_line_without_an_end_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_progress_bar_pushes_the_cause_out_of_neither_the_message_nor_the_tail() {
+    let fixture = Fixture::new()
+        .with(
+            "--print-line",
+            "OSError: [Errno 28] No space left on device",
+        )
+        .with("--print-progress", 20_000)
+        .with("--exit-after", 300)
+        .flag("--never-bind");
+    let error = fixture.service("bar").acquire().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("No space left on device"), "{text}");
+    assert_eq!(text.matches("Downloading").count(), 1, "{text}");
+    let tail = error.output_tail().unwrap();
+    assert!(tail.contains("No space left"), "{tail}");
+    assert!(tail.contains("19999 of") && tail.len() < 1000, "{tail}");
+}
+
+#[tokio::test]
+async fn what_a_server_writes_of_each_probe_pushes_nothing_out() {
+    let fixture = Fixture::new()
+        .with("--print-line", "ValueError: the model is of another kind")
+        .flag("--traceback-per-request")
+        .with("--health-status", 503);
+    let config = fixture.config().ready_timeout(ms(2500));
+    let error = fixture.configured("chatty", config).acquire().await;
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("the model is of another kind"), "{text}");
+    assert_eq!(
+        text.matches("Connection reset by peer").count(),
+        1,
+        "{text}"
+    );
+    assert!(text.chars().count() < 3000, "{text}");
+}
+
+#[tokio::test]
+async fn an_answer_of_503_for_ever_by_a_server_that_lives_is_a_timeout_and_leaves_nothing() {
+    let fixture = Fixture::new().with("--health-status", 503);
+    let config = fixture.config().ready_timeout(ms(800));
+    let error = fixture.configured("loads", config).acquire().await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::ReadyTimeout { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("503"), "{error}");
+    assert!(blocking_until(|| fixture.alive().is_empty()));
+}
+
+#[tokio::test]
+async fn a_health_answer_without_a_body_is_ready() {
+    let fixture = Fixture::new().flag("--health-empty");
+    let service = fixture.service("says nothing");
+    let (_, body) = ask(&service, &fixture.url("/hello")).await.unwrap();
+    assert_eq!(body, "hello");
+}
+
+#[tokio::test]
 async fn much_output_delays_neither_a_start_nor_a_request() {
     let fixture = Fixture::new().with("--print", 16_000_000);
     let service = fixture.service("loud");

@@ -36,16 +36,6 @@ impl Cookie {
     }
 }
 
-/// A process that has the cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Descendant {
-    pub(super) pid: u32,
-    /// When it was started, which tells it from a later process with the same number.
-    pub(super) started: u64,
-    /// The number of its process group.
-    pub(super) group: u32,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

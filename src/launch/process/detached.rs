@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     blocking,
-    cookie::{Cookie, Descendant},
+    family::{Descendant, Family},
     os,
 };
 
@@ -18,8 +18,7 @@ use super::{
 /// them the signals of the last stop, once.
 #[derive(Clone)]
 pub(super) struct Sweep {
-    cookie: Arc<Cookie>,
-    group: u32,
+    family: Arc<Family>,
     /// Whether to look for descendants that have left the group.
     stop_detached: bool,
     /// Whether signals to the group reach its members. If not, the sweep looks for members, too.
@@ -32,10 +31,9 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    pub(super) fn new(cookie: Cookie, group: u32, stop_detached: bool) -> Self {
+    pub(super) fn new(family: Family, stop_detached: bool) -> Self {
         Self {
-            cookie: Arc::new(cookie),
-            group,
+            family: Arc::new(family),
             stop_detached,
             reaches_group: true,
             signals: &[],
@@ -44,12 +42,19 @@ impl Sweep {
         }
     }
 
-    pub(super) fn cookie(&self) -> &Arc<Cookie> {
-        &self.cookie
+    pub(super) fn family(&self) -> &Arc<Family> {
+        &self.family
     }
 
     pub(super) fn group(&self) -> u32 {
-        self.group
+        self.family.group()
+    }
+
+    /// Remembers the descendants before a signal ends the parents by which they are known.
+    pub(super) fn prepare(&self, is_pinned: bool) {
+        if self.stop_detached {
+            self.family.remember(is_pinned);
+        }
     }
 
     pub(super) fn reaches_group(&self) -> bool {
@@ -82,9 +87,12 @@ impl Sweep {
         if !self.stop_detached && self.reaches_group {
             return Vec::new();
         }
-        let mut found = os::descendants(&self.cookie);
+        let mut found = self.family.living(self.reaches_group);
+        // The leader is signalled and waited for by itself.
         found.retain(|descendant| {
-            if descendant.group == self.group {
+            if descendant.pid == self.family.leader() {
+                false
+            } else if descendant.group == self.group() {
                 !self.reaches_group
             } else {
                 self.stop_detached
@@ -98,7 +106,7 @@ impl Sweep {
             let round = signalled.entry(*descendant).or_default();
             if *round < self.round {
                 *round = self.round;
-                os::signal(*descendant, &self.cookie, self.signals);
+                os::signal(*descendant, self.signals);
             }
         }
         found

@@ -1,6 +1,6 @@
 //! The process group of an instance: its leader, how it ended, and when its number is safe to use.
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use tokio::process::Child;
 
 use super::{
@@ -89,6 +89,18 @@ impl Group {
             && self.watchdog.as_ref().is_none_or(is_up)
     }
 
+    /// Sends signals to the whole group, and to the service if they do not reach it there. Returns the same
+    /// as [`signal`](Self::signal).
+    pub(super) fn signal_all(&self, signals: &[Signal]) -> bool {
+        // Looked at first: a process that is ended by the signal has no group.
+        let leader_is_inside = getpgid(Some(self.leader_pid)) == Ok(self.id);
+        let reached = self.signal(signals);
+        if !(reached && leader_is_inside) {
+            self.signal_leader(signals);
+        }
+        reached
+    }
+
     /// Sends signals to the whole group. Sends nothing more and returns `false` if another group may
     /// have the number by now.
     pub(super) fn signal(&self, signals: &[Signal]) -> bool {
@@ -102,11 +114,21 @@ impl Group {
         })
     }
 
+    /// Sends signals to the service alone.
+    fn signal_leader(&self, signals: &[Signal]) {
+        for signal in signals {
+            // Not reaped yet, so that no other process can have its number.
+            if self.leader.is_some() && peek(self.leader_pid) == Peek::Running {
+                let _ = kill_process(self.leader_pid, *signal);
+            }
+        }
+    }
+
     /// Kills the whole group without waiting. Returns the same as [`signal`](Self::signal).
     pub(super) fn kill(&mut self) -> bool {
         // In both ways: a watchdog that is suspended does not read its lifeline, and if other code has
         // reaped the leader, only the watchdog can signal the group.
-        let reached = self.signal(&[Signal::KILL]);
+        let reached = self.signal_all(&[Signal::KILL]);
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.release();
         }
@@ -159,7 +181,7 @@ impl Group {
 
     /// Whether the process that leads the group is not reaped yet, so that no other group can have its
     /// number.
-    fn is_pinned(&self) -> bool {
+    pub(super) fn is_pinned(&self) -> bool {
         // Your program may have reaped it, if it ignores SIGCHLD or waits for any child.
         let ours = self.watchdog.is_some() || (self.id == self.leader_pid && self.leader.is_some());
         ours && peek(self.id) != Peek::Lost

@@ -10,11 +10,14 @@
 //!
 //! **The group.** Each instance has a process group of its own: the watchdog, which leads it, the
 //! service, and what the service starts. One signal to the group reaches them all ([`group`]). A
-//! descendant can leave the group; it still has the cookie that the service was given in its
-//! environment, and is found by that ([`detached`]).
+//! descendant can leave the group. It is found by the tree of parents, which is looked at before every
+//! signal, and by the cookie that the service was given in its environment ([`family`], [`detached`]).
+//! The service itself can leave the group, too (`timeout`, `setsid`): it is signalled by its own number.
 //!
 //! **The lifeline.** The watchdog reads a pipe whose only write end is in your program. However your
-//! program ends (SIGKILL included), the kernel closes the pipe, and the watchdog kills its own group. No
+//! program ends (SIGKILL included), the kernel closes the pipe, and the watchdog ends its own group: with
+//! TERM, and with KILL when nothing is left in it, at the latest after two seconds. It was told the number
+//! of the service's process, and also ends that and its descendants where they have left the group. No
 //! code of this crate has to run for that. Dropping a [`Process`] closes the pipe, too ([`watchdog`]).
 //!
 //! **Who is reaped last.** The number of a process group can be given to another group as soon as no
@@ -31,14 +34,17 @@
 //! too, as nothing would end it together with your program.
 //!
 //! **Output.** Two tasks read what the service writes, until no process holds the pipes any more. They
-//! belong to no handle: a service whose output is not read would block or die ([`output`]).
+//! belong to no handle: a service whose output is not read would block or die ([`output`]). Its lines are
+//! given to `tracing` by a thread of its own, as a subscriber may block or panic ([`events`]).
 //!
 //! What only Linux tells is in [`os`]; elsewhere `portable.rs` gives the answers that are always safe.
 
 mod blocking;
 mod cookie;
 mod detached;
+mod events;
 mod exit;
+mod family;
 mod group;
 mod output;
 mod pid;
@@ -69,7 +75,7 @@ use self::{
     stop::{KILL, Survivors, TERM},
 };
 pub(crate) use self::{spawn::Processes, taken_port::mentions_taken_port};
-use super::{Exit, Listener, Running};
+use super::{Exit, Listener, Look, Running};
 use crate::config::Settings;
 
 /// How long the rest of the output is waited for while another process holds the pipes.
@@ -133,22 +139,31 @@ impl Running for Process {
     }
 
     fn terminate(&mut self) {
-        let reached = self.group.signal(TERM);
+        self.sweep.prepare(self.group.is_pinned());
+        let reached = self.group.signal_all(TERM);
         self.signal_the_rest(TERM, reached);
     }
 
     fn kill(&mut self) {
+        self.sweep.prepare(self.group.is_pinned());
         let reached = self.group.kill();
         self.signal_the_rest(KILL, reached);
     }
 
     fn listener(&self, port: u16) -> impl Future<Output = Listener> + Send + use<> {
-        let (leader, group) = (self.group.leader_pid(), self.group.id());
-        let cookie = Arc::clone(self.sweep.cookie());
+        let family = Arc::clone(self.sweep.family());
         async move {
-            let look = move || os::listener(port, leader, group, &cookie);
+            let look = move || os::listener(port, &family);
             let found = blocking::begin_or_do(look).await;
             found.unwrap_or(Listener::Unseen)
+        }
+    }
+
+    fn look(&self) -> impl Future<Output = Look> + Send + use<> {
+        let family = Arc::clone(self.sweep.family());
+        async move {
+            let found = blocking::begin_or_do(move || os::look(&family)).await;
+            found.unwrap_or_default()
         }
     }
 
@@ -186,6 +201,7 @@ impl Drop for Process {
         if self.group.is_reaped() {
             return;
         }
+        self.sweep.prepare(self.group.is_pinned());
         let reached = self.group.kill();
         self.sweep.order(KILL, reached);
         let (mut rest, sweep) = (self.group.take(), self.sweep.clone());

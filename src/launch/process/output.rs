@@ -1,23 +1,24 @@
 //! Reads what a service writes: always, to the end, into bounded memory.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     convert::Infallible,
     io, mem,
-    panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use memchr::{memrchr, memrchr3};
+use memchr::{memchr, memchr2, memmem, memrchr, memrchr2};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{ChildStderr, ChildStdout},
     runtime::Handle,
     sync::mpsc,
 };
-use tracing::{Dispatch, Level, instrument::WithSubscriber};
 
-use super::text::{show, show_end};
+use super::{
+    events::Log,
+    text::{show, show_end},
+};
 use crate::config::Secrets;
 
 /// How many bytes are kept.
@@ -27,14 +28,20 @@ const CHUNK: usize = 16 * 1024;
 /// A longer line counts as several lines.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// What an event needs besides the line itself.
-#[derive(Clone)]
-pub(super) struct LogContext {
-    /// The service's name.
-    pub(super) service: String,
-    /// What must not be shown.
-    pub(super) secrets: Arc<Secrets>,
-}
+/// How many bytes of earlier lines are kept that tell of a failure, and how long such a line may be: what stopped
+/// a server from loading may stand far above what it writes of each probe.
+const KEPT_FAILURES: usize = 8 * 1024;
+const LONGEST_FAILURE: usize = 1024;
+
+/// A part of each line that tells of a failure, in upper or lower case at its beginning.
+const FAILURES: [&[u8]; 6] = [
+    b"rror",
+    b"xception",
+    b"atal",
+    b"ailed",
+    b"ut of memory",
+    b"o space left",
+];
 
 /// The two streams of a process.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +59,7 @@ impl Stream {
     }
 }
 
-/// The last 64 KiB that a process wrote.
+/// The last 64 KiB that a process wrote, and before that what it wrote of failures.
 #[derive(Default)]
 pub(super) struct Tail {
     kept: Mutex<Kept>,
@@ -63,31 +70,40 @@ struct Kept {
     whole: VecDeque<u8>,
     // Bytes at the front have been dropped.
     cut: bool,
+    // Whole lines among those that tell of a failure, without repetitions; and the begun line among them.
+    failures: Vec<u8>,
+    known_failures: HashSet<Vec<u8>>,
+    torn: Vec<u8>,
     // The line that each stream has begun. Lines are added whole, so that a line of one stream cannot
     // divide a secret in the other.
     begun: [Vec<u8>; 2],
+    // The last line of each stream if it ended with a CR: the next such line takes its place, so that a
+    // progress bar pushes nothing out.
+    replaceable: [Vec<u8>; 2],
 }
 
 impl Tail {
     /// The text that was kept, without secrets, and with control characters escaped.
     pub(super) fn text(&self, secrets: &Secrets) -> String {
-        let (mut bytes, mut cut) = {
+        let (failures, mut bytes, mut cut) = {
             let kept = self.lock();
             let mut bytes: Vec<u8> = kept.whole.iter().copied().collect();
-            for begun in kept.begun.iter().filter(|begun| !begun.is_empty()) {
+            let unended = kept.replaceable.iter().chain(&kept.begun);
+            for line in unended.filter(|line| !line.is_empty()) {
                 if bytes.last().is_some_and(|byte| *byte != b'\n') {
                     bytes.push(b'\n');
                 }
-                bytes.extend_from_slice(begun);
+                bytes.extend_from_slice(line);
             }
-            (bytes, kept.cut)
+            (kept.failures.clone(), bytes, kept.cut)
         };
-        if bytes.len() > KEPT {
-            bytes.drain(..bytes.len() - KEPT);
+        let room = KEPT - failures.len();
+        if bytes.len() > room {
+            bytes.drain(..bytes.len() - room);
             cut = true;
         }
-        let show = if cut { show_end } else { show };
-        show(&bytes, secrets)
+        let show_rest = if cut { show_end } else { show };
+        show(&failures, secrets) + &show_rest(&bytes, secrets)
     }
 
     /// Adds what was read, and returns the lines that it completes.
@@ -97,16 +113,16 @@ impl Tail {
         begun.extend_from_slice(chunk);
         let rest = begun.split_off(end_of_lines(begun));
         let lines = mem::replace(begun, rest);
-        kept.keep(&lines);
-        lines
+        kept.add(stream, lines)
     }
 
     /// Ends a stream, and returns its last line if that has no line end.
     fn end(&self, stream: Stream) -> Vec<u8> {
         let mut kept = self.lock();
         let line = mem::take(&mut kept.begun[stream as usize]);
-        kept.keep(&line);
-        line
+        let lines = kept.add(stream, line);
+        kept.keep_replaceable(stream);
+        lines
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -115,25 +131,109 @@ impl Tail {
 }
 
 impl Kept {
+    /// Keeps whole lines, and returns them as they are told: each with an LF at its end.
+    fn add(&mut self, stream: Stream, lines: Vec<u8>) -> Vec<u8> {
+        let has_cr = memchr(b'\r', &lines).is_some();
+        if !has_cr && self.replaceable[stream as usize].is_empty() {
+            self.keep(&lines);
+            return lines;
+        }
+        let mut told = Vec::with_capacity(lines.len());
+        let mut rest = &lines[..];
+        while let Some(end) = memchr2(b'\n', b'\r', rest) {
+            let (line, ended_by) = (&rest[..end], rest[end]);
+            rest = &rest[end + 1..];
+            let replaceable = &mut self.replaceable[stream as usize];
+            if ended_by == b'\r' {
+                if !line.is_empty() {
+                    line.clone_into(replaceable);
+                    told.extend_from_slice(line);
+                    told.push(b'\n');
+                }
+                continue;
+            }
+            // Of a line that ends with CR and LF, only the LF is left.
+            let is_ended_already = line.is_empty() && !replaceable.is_empty();
+            self.keep_replaceable(stream);
+            if !is_ended_already {
+                self.keep(line);
+                self.keep(b"\n");
+                told.extend_from_slice(line);
+                told.push(b'\n');
+            }
+        }
+        // A line that is too long, or the last one of the stream.
+        if !rest.is_empty() {
+            self.keep_replaceable(stream);
+            self.keep(rest);
+            told.extend_from_slice(rest);
+        }
+        told
+    }
+
+    fn keep_replaceable(&mut self, stream: Stream) {
+        let mut line = mem::take(&mut self.replaceable[stream as usize]);
+        if !line.is_empty() {
+            line.push(b'\n');
+            self.keep(&line);
+        }
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
         self.whole.extend(bytes);
         let excess = self.whole.len().saturating_sub(KEPT);
-        self.whole.drain(..excess);
-        self.cut |= excess > 0;
+        if excess == 0 {
+            return;
+        }
+        self.cut = true;
+        if self.failures.len() + LONGEST_FAILURE > KEPT_FAILURES {
+            self.whole.drain(..excess);
+            return;
+        }
+        self.torn.extend(self.whole.drain(..excess));
+        let end = memrchr(b'\n', &self.torn).map_or(0, |at| at + 1);
+        let rest = self.torn.split_off(end);
+        let lines = mem::replace(&mut self.torn, rest);
+        self.keep_failures(&lines);
+        if self.torn.len() > LONGEST_LINE {
+            self.torn.clear();
+        }
+    }
+
+    /// Keeps the lines that tell of a failure, each once whatever its numbers.
+    fn keep_failures(&mut self, lines: &[u8]) {
+        let tells = |text: &[u8]| {
+            FAILURES
+                .iter()
+                .any(|word| memmem::find(text, word).is_some())
+        };
+        if !tells(lines) {
+            return;
+        }
+        for line in lines.split(|byte| *byte == b'\n') {
+            let has_room = self.failures.len() + line.len() < KEPT_FAILURES;
+            if has_room && line.len() < LONGEST_FAILURE && tells(line) {
+                let plain = line.iter().copied().filter(|byte| !byte.is_ascii_digit());
+                if self.known_failures.insert(plain.collect()) {
+                    self.failures.extend_from_slice(line);
+                    self.failures.push(b'\n');
+                }
+            }
+        }
     }
 }
 
 /// Where the last complete line ends. A line that is too long is divided.
 fn end_of_lines(bytes: &[u8]) -> usize {
     let after = |at: usize| at + 1;
-    if let Some(newline) = memrchr(b'\n', bytes) {
-        return after(newline);
+    if let Some(end) = memrchr2(b'\n', b'\r', bytes) {
+        return after(end);
     }
     if bytes.len() < LONGEST_LINE {
         return 0;
     }
     // Secrets contain no spaces, so dividing at a space divides no secret.
-    let space = memrchr3(b' ', b'\t', b'\r', bytes);
+    let space = memrchr2(b' ', b'\t', bytes);
     space.map_or(bytes.len(), after)
 }
 
@@ -155,27 +255,22 @@ impl Pipes {
 pub(super) fn read(
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    context: LogContext,
-    dispatch: &Dispatch,
+    log: &Arc<Log>,
     runtime: &Handle,
 ) -> (Arc<Tail>, Pipes) {
     let tail = Arc::<Tail>::default();
-    let context = Arc::new(context);
     let (sender, open) = mpsc::channel(1);
     let reader = |stream| Reader {
         stream,
         tail: Arc::clone(&tail),
-        context: Arc::clone(&context),
-        may_log: true,
+        log: Arc::clone(log),
         _open: sender.clone(),
     };
     if let Some(stdout) = stdout {
-        let task = reader(Stream::Stdout).run(stdout);
-        drop(runtime.spawn(task.with_subscriber(dispatch.clone())));
+        drop(runtime.spawn(reader(Stream::Stdout).run(stdout)));
     }
     if let Some(stderr) = stderr {
-        let task = reader(Stream::Stderr).run(stderr);
-        drop(runtime.spawn(task.with_subscriber(dispatch.clone())));
+        drop(runtime.spawn(reader(Stream::Stderr).run(stderr)));
     }
     (tail, Pipes { open })
 }
@@ -183,69 +278,27 @@ pub(super) fn read(
 struct Reader {
     stream: Stream,
     tail: Arc<Tail>,
-    context: Arc<LogContext>,
-    // Whether the subscriber has not panicked yet.
-    may_log: bool,
+    log: Arc<Log>,
     _open: mpsc::Sender<Infallible>,
 }
 
 impl Reader {
-    async fn run(mut self, mut pipe: impl AsyncRead + Unpin) {
+    async fn run(self, mut pipe: impl AsyncRead + Unpin) {
         let mut chunk = vec![0; CHUNK];
         loop {
             match pipe.read(&mut chunk).await {
                 Ok(0) => break,
                 Ok(length) => {
                     let lines = self.tail.push(self.stream, &chunk[..length]);
-                    self.log(&lines);
+                    self.log.write(self.stream.name(), lines).await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         let line = self.tail.end(self.stream);
-        self.log(&line);
+        self.log.write(self.stream.name(), line).await;
     }
-
-    fn log(&mut self, lines: &[u8]) {
-        let enabled = tracing::enabled!(target: "tower_local_service::output", Level::DEBUG);
-        if !enabled || lines.is_empty() || !self.may_log {
-            return;
-        }
-        // A panic of a subscriber must not end the reader, and with it the service.
-        let logged = panic::catch_unwind(AssertUnwindSafe(|| {
-            let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-            for line in lines.split(|byte| *byte == b'\n') {
-                self.log_line(&show(line, &self.context.secrets));
-            }
-        }));
-        self.may_log = logged.is_ok();
-    }
-
-    fn log_line(&self, line: &str) {
-        for piece in pieces(line) {
-            tracing::debug!(
-                target: "tower_local_service::output",
-                service = self.context.service,
-                stream = self.stream.name(),
-                "{piece}"
-            );
-        }
-    }
-}
-
-/// The line in pieces that are short enough; at least one piece.
-fn pieces(mut line: &str) -> Vec<&str> {
-    let mut pieces = Vec::with_capacity(1);
-    while line.len() > LONGEST_LINE {
-        let is_end = |at: &usize| line.is_char_boundary(*at);
-        let end = (1..=LONGEST_LINE).rev().find(is_end).unwrap_or(line.len());
-        let (piece, rest) = line.split_at(end);
-        pieces.push(piece);
-        line = rest;
-    }
-    pieces.push(line);
-    pieces
 }
 
 #[cfg(test)]
@@ -302,12 +355,65 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_between_characters() {
-        let line = "é".repeat(LONGEST_LINE);
-        let pieces = pieces(&line);
-        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= LONGEST_LINE));
-        assert_eq!(pieces.concat(), line);
-        assert_eq!(super::pieces(""), [""]);
+    fn of_a_progress_bar_the_last_state_is_kept_and_every_state_is_told() {
+        let tail = Tail::default();
+        drop(tail.push(Stream::Stderr, b"starting\n"));
+        let mut told = Vec::new();
+        for n in 0..100_000 {
+            told.extend(tail.push(Stream::Stderr, format!("\r{n} of 99999").as_bytes()));
+        }
+        let lines = told.split(|byte| *byte == b'\n').count();
+        assert!(lines >= 99_999, "{lines}");
+        assert_eq!(
+            tail.text(&Secrets::default()),
+            "starting\n99998 of 99999\n99999 of 99999"
+        );
+        drop(tail.push(Stream::Stderr, b"\nNo space left on device\n"));
+        assert!(
+            tail.text(&Secrets::default())
+                .ends_with("\n99999 of 99999\nNo space left on device\n")
+        );
+    }
+
+    #[test]
+    fn a_line_that_ends_with_cr_and_lf_is_one_line_however_it_is_read() {
+        for parts in [
+            &[&b"one\r\ntwo\r\n"[..]][..],
+            &[b"one\r", b"\ntwo", b"\r", b"\n"],
+        ] {
+            let tail = Tail::default();
+            let told: Vec<u8> = parts
+                .iter()
+                .flat_map(|part| tail.push(Stream::Stdout, part))
+                .collect();
+            assert_eq!(told, b"one\ntwo\n");
+            assert_eq!(tail.text(&Secrets::default()), "one\ntwo\n");
+        }
+    }
+
+    #[test]
+    fn what_told_of_a_failure_is_kept_when_it_is_long_ago() {
+        let tail = Tail::default();
+        drop(tail.push(
+            Stream::Stderr,
+            b"starting\nValueError: no such model, key sk-12345678\n",
+        ));
+        for n in 0..10_000 {
+            let line = format!("probe {n}\nBrokenPipeError: [Errno 32] {n}\n");
+            drop(tail.push(Stream::Stderr, line.as_bytes()));
+        }
+        let text = tail.text(&secret("sk-12345678"));
+        let head = "ValueError: no such model, key [redacted]\nBrokenPipeError: [Errno 32] 0\n";
+        assert!(text.starts_with(head), "{}", &text[..200]);
+        assert!(text.len() <= KEPT && text.ends_with(" 9999\n"));
+    }
+
+    #[test]
+    fn a_bar_that_ends_without_a_line_end_is_kept() {
+        let tail = Tail::default();
+        drop(tail.push(Stream::Stdout, b"10%\r20%\r"));
+        drop(tail.end(Stream::Stdout));
+        assert_eq!(tail.text(&Secrets::default()), "20%\n");
     }
 
     const SECRET: &str = "sk-0123456789";

@@ -1,12 +1,18 @@
 //! For systems that do not tell what `linux` asks: the same functions, with answers that are safe.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use rustix::process::{Pid, Signal};
 use tokio::time;
 
-use super::cookie::{Cookie, Descendant};
-use crate::{config::OomScoreAdj, launch::Listener};
+use super::{
+    cookie::Cookie,
+    family::{Descendant, Family},
+};
+use crate::{
+    config::OomScoreAdj,
+    launch::{Holder, Listener, Look},
+};
 
 pub(super) fn members(_group: u32) -> Option<Vec<u32>> {
     None
@@ -28,15 +34,21 @@ pub(super) async fn until_exit(_pid: Pid) {
     time::sleep(Duration::from_millis(20)).await;
 }
 
-pub(super) fn descendants(_cookie: &Cookie) -> Vec<Descendant> {
+pub(super) fn with_cookie(_cookie: &Cookie) -> Vec<Descendant> {
     Vec::new()
 }
+
+pub(super) fn descendant(_pid: u32) -> Option<Descendant> {
+    None
+}
+
+pub(super) fn add_descendants(_known: &mut HashMap<u32, Descendant>, _group: Option<u32>) {}
 
 pub(super) fn lives(_descendant: Descendant) -> bool {
     false
 }
 
-pub(super) fn signal(_descendant: Descendant, _cookie: &Cookie, _signals: &[Signal]) {}
+pub(super) fn signal(_descendant: Descendant, _signals: &[Signal]) {}
 
 pub(super) fn adjust_oom_score(_pid: u32, _adjust: OomScoreAdj) -> bool {
     false
@@ -44,14 +56,26 @@ pub(super) fn adjust_oom_score(_pid: u32, _adjust: OomScoreAdj) -> bool {
 
 pub(super) fn adjust_oom_scores(_group: u32, _adjust: OomScoreAdj) {}
 
-pub(super) fn listener(_port: u16, _leader: u32, _group: u32, _cookie: &Cookie) -> Listener {
+pub(super) fn listener(_port: u16, _family: &Family) -> Listener {
     Listener::Unseen
 }
 
-pub(super) fn holder(_port: u16) -> Option<u32> {
+pub(super) fn holder(_port: u16) -> Option<Holder> {
     None
 }
 
 pub(super) fn cpu_time(_pids: impl IntoIterator<Item = u32>) -> Option<Duration> {
     None
+}
+
+pub(super) fn look(_family: &Family) -> Look {
+    Look::default()
+}
+
+pub(super) fn name(_pid: u32) -> Option<String> {
+    None
+}
+
+pub(super) fn shows_descendants() -> bool {
+    false
 }

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, WaitOptions, waitpgid};
+use rustix::fs::Access;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::{
     process::{Child, Command},
     runtime::Handle,
@@ -20,17 +21,17 @@ use super::{
     Process, blocking,
     cookie::Cookie,
     detached::Sweep,
+    events::{Log, LogContext},
+    family::Family,
     group::Group,
-    os,
-    output::{self, LogContext},
-    pid,
+    os, output, pid,
     stop::Survivors,
     watchdog::Watchdog,
 };
 use crate::{
     config::{InheritEnv, Launch, OomScoreAdj, Settings, file_problems},
     error::Problem,
-    launch::{LaunchError, Launcher},
+    launch::{Guarantees, Holder, LaunchError, Launcher},
     log::warn_once,
 };
 
@@ -65,12 +66,36 @@ impl Launcher for Processes {
         spawn(SHELL, launch, context, options)
     }
 
-    fn holder(&self, port: u16) -> impl Future<Output = Option<u32>> + Send + use<> {
+    fn holder(&self, port: u16) -> impl Future<Output = Option<Holder>> + Send + use<> {
         async move { blocking::begin_or_do(move || os::holder(port)).await.ok()? }
     }
 
     fn cpu_time_of(&self, pid: u32) -> Option<Duration> {
         os::cpu_time([pid])
+    }
+}
+
+impl Holder {
+    /// The process with this number as it is now. Reads one small file.
+    pub(crate) fn of(pid: u32) -> Self {
+        Self {
+            pid,
+            program: os::name(pid),
+        }
+    }
+}
+
+impl Guarantees {
+    /// What this machine allows now. Takes less than a millisecond.
+    #[allow(dead_code, reason = "for the guarantees of a registry")]
+    pub(crate) fn now() -> Self {
+        let may_run = |path: &str| rustix::fs::access(path, Access::EXEC_OK).is_ok();
+        let watchdog = may_run(SHELL);
+        Self {
+            watchdog,
+            grace: watchdog && ["/bin/sleep", "/usr/bin/sleep"].into_iter().any(may_run),
+            descendants: os::shows_descendants(),
+        }
     }
 }
 
@@ -133,7 +158,8 @@ impl Start {
         let _alone = alone();
         // Started before the service: whatever fails from here on, dropping the watchdog kills what was
         // started.
-        let watchdog = Watchdog::start(shell).map_err(failed("watchdog"))?;
+        let watchdog =
+            Watchdog::start(shell, self.options.stop_detached).map_err(failed("watchdog"))?;
         let cookie = Cookie::new();
         let group = watchdog
             .as_ref()
@@ -143,6 +169,9 @@ impl Start {
         match spawned {
             Ok((leader, pid)) => {
                 if let Some(watchdog) = &watchdog {
+                    if let Some(leader) = os::descendant(pid::number(pid)) {
+                        watchdog.tell_leader(leader);
+                    }
                     watchdog.wait_until_armed();
                 }
                 Ok(self.process(leader, pid, watchdog, cookie))
@@ -174,10 +203,15 @@ impl Start {
             }));
         }
         warn_if_term_is_ignored();
-        let (tail, pipes) =
-            output::read(stdout, stderr, self.context, &self.dispatch, &self.runtime);
+        let (tail, pipes) = output::read(
+            stdout,
+            stderr,
+            &Arc::new(Log::new(self.context, self.dispatch)),
+            &self.runtime,
+        );
+        let family = Family::new(cookie, group.leader_pid(), group.id());
         Process {
-            sweep: Sweep::new(cookie, group.id(), self.options.stop_detached),
+            sweep: Sweep::new(family, self.options.stop_detached),
             survivors: Survivors::default(),
             group,
             tail,
@@ -229,6 +263,8 @@ fn with_pid(leader: Child) -> io::Result<(Child, Pid)> {
 /// Ends the watchdog of a service that could not be started; and the service, if it runs although
 /// starting it failed (its pipes could not be registered). Blocks for milliseconds.
 fn clean_up(mut watchdog: Watchdog) {
+    // Not reaped yet, so no other group can have its number.
+    let _ = kill_process_group(watchdog.pid(), Signal::KILL);
     watchdog.release();
     for _ in 0..100 {
         if watchdog.try_reap() {

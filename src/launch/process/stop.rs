@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{self, Instant};
 
-use super::{Process, cookie::Descendant, detached::Sweep, os};
+use super::{Process, detached::Sweep, family::Descendant, os};
 
 /// The pauses between two looks at the processes that are left.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);

@@ -1,6 +1,10 @@
 //! The shell that ends a process group when your program has ended.
+//!
+//! It first sends TERM, so that a server can remove what outlives it (files in `/dev/shm`, for one), and
+//! KILL when all have ended or two seconds are over. With the group it ends the service's process and its
+//! descendants that have left the group, as far as `/proc` shows them.
 
-use std::{io, os::fd::OwnedFd, process::Stdio, thread, time::Duration};
+use std::{io, os::fd::OwnedFd, process::Stdio, sync::LazyLock, thread, time::Duration};
 
 use rustix::{io::Errno, process::Pid};
 use tokio::{
@@ -9,14 +13,24 @@ use tokio::{
     time::Instant,
 };
 
-use super::pid;
+use super::{
+    exit::{Peek, peek},
+    family::Descendant,
+    pid,
+};
 use crate::log::warn_once;
 
-/// Only built-in commands, so it needs no PATH. Signals to the group must not end it; the `echo` tells
-/// that from now on they do not. `kill -9 0` means the shell's own group, without a number that another
-/// group could have by then.
-const SCRIPT: &str = "trap '' HUP INT QUIT TERM PIPE USR1 USR2 TSTP TTIN TTOU; echo; \
-                      while read -r _; do :; done; kill -9 0";
+/// What the shell runs, without its comments.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("watchdog.sh").lines();
+    let code: Vec<_> = lines
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect();
+    code.join("\n")
+});
+
+/// The name under which `ps` shows the shell.
+const NAME: &str = "local-service-watchdog";
 
 /// How long a shell may take until it has run the first line of its script, on a very busy machine.
 const ARM_LIMIT: Duration = Duration::from_secs(1);
@@ -34,14 +48,15 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the watchdog; `None` where this system has no shell.
+    /// Starts the watchdog; `None` where this system has no shell. `ends_detached` says whether it ends
+    /// descendants that have left the group, too.
     ///
     /// # Errors
     ///
     /// The system cannot start a process now.
-    pub(super) fn start(shell: &str) -> io::Result<Option<Self>> {
+    pub(super) fn start(shell: &str, ends_detached: bool) -> io::Result<Option<Self>> {
         let spawned = Command::new(shell)
-            .args(["-c", SCRIPT])
+            .args(["-c", &SCRIPT, NAME, if ends_detached { "tree" } else { "" }])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -97,7 +112,19 @@ impl Watchdog {
         }
     }
 
-    /// Closes the lifeline: the watchdog kills the group, itself included.
+    /// Tells the watchdog which process is the service's: it may leave the group.
+    pub(super) fn tell_leader(&self, leader: Descendant) {
+        // Only to a living shell: a pipe without a reader ends a program that does not ignore SIGPIPE.
+        if let Some(lifeline) = &self.lifeline
+            && peek(self.pid) == Peek::Running
+        {
+            // Less than a pipe holds, so it does not block. A shell that is not told ends the group alone.
+            let line = format!("{} {}\n", leader.pid, leader.started);
+            let _ = rustix::io::write(lifeline, line.as_bytes());
+        }
+    }
+
+    /// Closes the lifeline: the watchdog ends the group, itself included, within seconds.
     pub(super) fn release(&mut self) {
         self.lifeline = None;
     }
@@ -136,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn once_armed_it_survives_a_stop_of_its_group() {
         for _ in 0..20 {
-            let mut watchdog = Watchdog::start("/bin/sh").unwrap().expect("a shell");
+            let mut watchdog = Watchdog::start("/bin/sh", true).unwrap().expect("a shell");
             watchdog.wait_until_armed();
             kill_process_group(watchdog.pid(), Signal::TERM).unwrap();
             watchdog.release();

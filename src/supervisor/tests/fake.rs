@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     config::{Settings, Target},
     error::Problem,
-    launch::{Exit, LaunchError, Launcher, Listener, Running},
+    launch::{Exit, Holder, LaunchError, Launcher, Listener, Look, Running},
     probe::Answer,
     supervisor::Backend,
 };
@@ -199,8 +199,12 @@ impl Launcher for Fake {
         self.script().problems.clone()
     }
 
-    fn holder(&self, _: u16) -> impl Future<Output = Option<u32>> + Send + use<> {
-        ready(self.script().holder)
+    fn holder(&self, _: u16) -> impl Future<Output = Option<Holder>> + Send + use<> {
+        ready(
+            self.script()
+                .holder
+                .map(|pid| Holder { pid, program: None }),
+        )
     }
 
     fn cpu_time_of(&self, _: u32) -> Option<Duration> {
@@ -366,6 +370,10 @@ impl Running for FakeProcess {
     fn listener(&self, _: u16) -> impl Future<Output = Listener> + Send + use<> {
         let fake = self.fake.clone();
         async move { fake.script().listener }
+    }
+
+    fn look(&self) -> impl Future<Output = Look> + Send + use<> {
+        ready(Look::default())
     }
 
     fn output(&self, _: &Settings) -> String {

@@ -1,5 +1,6 @@
 //! P15: when your program ends in any way, the servers that it owns end, too; and only then.
 
+mod grace;
 mod instants;
 mod outlives;
 mod ways;

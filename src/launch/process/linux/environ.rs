@@ -1,23 +1,21 @@
-//! Finds processes by the cookie in their environment.
+//! Finds processes by the cookie in their environment, and signals what was found.
 
 use std::{fs, os::unix::fs::MetadataExt};
 
-use rustix::process::{PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, Signal, Uid, geteuid, pidfd_open, pidfd_send_signal};
 
 use super::{processes, stat::Stat};
-use crate::launch::process::{
-    cookie::{Cookie, Descendant},
-    pid,
-};
+use crate::launch::process::{cookie::Cookie, family::Descendant, pid};
 
-/// This user's processes that have the cookie. Blocks for milliseconds.
-pub(crate) fn descendants(cookie: &Cookie) -> Vec<Descendant> {
+/// The processes that have the cookie, of those whose environment this user may read. Blocks for milliseconds.
+pub(crate) fn with_cookie(cookie: &Cookie) -> Vec<Descendant> {
+    let user = geteuid();
     let mut found = Vec::new();
     let mut empty = Vec::new();
     for pid in processes()
         .into_iter()
         .flatten()
-        .filter(|pid| is_of_user(*pid))
+        .filter(|pid| user.is_root() || is_of(user, *pid))
     {
         match environ(pid) {
             Some(environ) if environ.is_empty() => empty.push(pid),
@@ -37,20 +35,20 @@ pub(crate) fn lives(descendant: Descendant) -> bool {
 
 /// Signals a descendant, and no other process that has its number by now. A kernel before 5.3 has no
 /// safe way to do this, and then nothing is sent.
-pub(crate) fn signal(descendant: Descendant, cookie: &Cookie, signals: &[Signal]) {
+pub(crate) fn signal(descendant: Descendant, signals: &[Signal]) {
     let held = pid::from_number(descendant.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
     let Some(Ok(held)) = held else { return };
-    // Read after the pidfd was opened, so it is the environment of the process that is signalled.
-    if has_cookie(descendant.pid, cookie) {
+    // Read after the pidfd was opened, so it is the start of the process that is signalled.
+    if lives(descendant) {
         for signal in signals {
             let _ = pidfd_send_signal(&held, *signal);
         }
     }
 }
 
-fn is_of_user(pid: u32) -> bool {
+fn is_of(user: Uid, pid: u32) -> bool {
     let process = fs::metadata(format!("/proc/{pid}"));
-    process.is_ok_and(|process| process.uid() == geteuid().as_raw())
+    process.is_ok_and(|process| process.uid() == user.as_raw())
 }
 
 fn has_cookie(pid: u32, cookie: &Cookie) -> bool {
@@ -61,7 +59,8 @@ fn environ(pid: u32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
-fn descendant(pid: u32) -> Option<Descendant> {
+/// The process as it is now, unless it has ended.
+pub(crate) fn descendant(pid: u32) -> Option<Descendant> {
     let stat = Stat::of(pid).filter(Stat::lives)?;
     Some(Descendant {
         pid,

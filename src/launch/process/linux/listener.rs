@@ -4,15 +4,15 @@
 use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 
 use super::{
-    descendants, members, processes,
+    members, processes,
     sockets::{Socket, listening_on},
 };
-use crate::launch::{Listener, process::cookie::Cookie};
+use crate::launch::{Holder, Listener, process::family::Family};
 
 /// Which process listens on a port. Blocks for milliseconds.
-pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> Listener {
+pub(crate) fn listener(port: u16, family: &Family) -> Listener {
     let sockets = listening_on(port);
-    let ours = Known::holders(&sockets, leader, group, cookie);
+    let ours = Known::holders(&sockets, family);
     if let Some(pid) = ours.rival(&sockets) {
         return Listener::Other { pid };
     }
@@ -27,7 +27,7 @@ pub(crate) fn listener(port: u16, leader: u32, group: u32, cookie: &Cookie) -> L
 }
 
 /// The process that listens on this port of the loopback, if this user may see it. Blocks for milliseconds.
-pub(crate) fn holder(port: u16) -> Option<u32> {
+pub(crate) fn holder(port: u16) -> Option<Holder> {
     let sockets = listening_on(port);
     let inodes: HashSet<_> = sockets
         .iter()
@@ -37,7 +37,8 @@ pub(crate) fn holder(port: u16) -> Option<u32> {
     if inodes.is_empty() {
         return None;
     }
-    processes()?.find(|pid| open_sockets(*pid).any(|inode| inodes.contains(&inode)))
+    let pid = processes()?.find(|pid| open_sockets(*pid).any(|inode| inodes.contains(&inode)))?;
+    Some(Holder::of(pid))
 }
 
 /// The processes of an instance that were looked at, and the sockets that they hold.
@@ -50,12 +51,12 @@ struct Known {
 impl Known {
     /// Looks for the holders of the sockets among the processes of the instance, the likely ones first,
     /// until each socket has one.
-    fn holders(sockets: &[Socket], leader: u32, group: u32, cookie: &Cookie) -> Self {
+    fn holders(sockets: &[Socket], family: &Family) -> Self {
         let mut known = Self::default();
         // The last of the three reads the environment of every process.
-        let _ = known.look_at([leader], sockets)
-            || known.look_at(members(group).into_iter().flatten(), sockets)
-            || known.look_at(descendants(cookie).into_iter().map(|it| it.pid), sockets);
+        let _ = known.look_at([family.leader()], sockets)
+            || known.look_at(members(family.group()).into_iter().flatten(), sockets)
+            || known.look_at(family.living(false).into_iter().map(|it| it.pid), sockets);
         known
     }
 
@@ -97,7 +98,7 @@ impl Known {
 }
 
 /// The inodes of the sockets that a process has open; none if this user may not see them.
-fn open_sockets(pid: u32) -> impl Iterator<Item = u64> {
+pub(super) fn open_sockets(pid: u32) -> impl Iterator<Item = u64> {
     fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
         .flatten()

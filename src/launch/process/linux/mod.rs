@@ -1,11 +1,14 @@
-//! What only Linux tells: the members of a group, the processes with a cookie, the listener of a port;
+//! What only Linux tells: the members of a group, the descendants of a process, the processes with a
+//! cookie, the listener of a port;
 //! and how to set which process the kernel ends first when memory is short.
 
 mod environ;
 mod listener;
+mod look;
 mod oom;
 mod sockets;
 mod stat;
+mod tree;
 
 use std::{fs, time::Duration};
 
@@ -17,9 +20,11 @@ use tokio::{io::unix::AsyncFd, time};
 
 use self::stat::Stat;
 pub(super) use self::{
-    environ::{descendants, lives, signal},
+    environ::{descendant, lives, signal, with_cookie},
     listener::{holder, listener},
+    look::{look, name, shows_descendants},
     oom::{adjust_oom_score, adjust_oom_scores},
+    tree::add_descendants,
 };
 
 /// The living members of a process group, without its leader; `None` if `/proc` does not tell.

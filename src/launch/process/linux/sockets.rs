@@ -41,16 +41,21 @@ impl Socket {
 
 /// The sockets that listen on this port, on any address; none where the system does not tell.
 pub(super) fn listening_on(port: u16) -> Vec<Socket> {
-    // Each family by itself: a machine may lack IPv6.
-    [AddressFamily::INET, AddressFamily::INET6]
-        .into_iter()
-        .flat_map(|family| listening(family).unwrap_or_default())
+    all_listening()
         .filter(|(local, _)| *local == port)
         .map(|(_, socket)| socket)
         .collect()
 }
 
-/// All listening sockets, with their ports.
+/// The sockets that listen on any port, with their ports; none where the system does not tell.
+pub(super) fn all_listening() -> impl Iterator<Item = (u16, Socket)> {
+    // Each family by itself: a machine may lack IPv6.
+    [AddressFamily::INET, AddressFamily::INET6]
+        .into_iter()
+        .flat_map(|family| listening(family).unwrap_or_default())
+}
+
+/// The listening sockets of a family, with their ports.
 fn listening(family: AddressFamily) -> io::Result<Vec<(u16, Socket)>> {
     let kernel = socket_with(
         AddressFamily::NETLINK,

@@ -8,12 +8,15 @@ const EXITING: u64 = 0x4;
 /// One process, as its line in `/proc` shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
+    pub(super) parent: u32,
     pub(super) group: u32,
     pub(super) exiting: bool,
     /// In clock ticks after boot.
     pub(super) started: u64,
     /// In clock ticks: of the process, and of its children that were waited for.
     pub(super) cpu: u64,
+    /// A signal has stopped it, until another one continues it.
+    pub(super) suspended: bool,
     ended: bool,
     threads: u64,
 }
@@ -30,10 +33,12 @@ impl Stat {
         let fields: Vec<_> = rest.split_ascii_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Self {
+            parent: u32::try_from(number(4)?).ok()?,
             group: u32::try_from(number(5)?).ok()?,
             exiting: number(9)? & EXITING != 0,
             started: number(22)?,
             cpu: number(14)? + number(15)? + number(16)? + number(17)?,
+            suspended: *fields.first()? == "T",
             ended: matches!(*fields.first()?, "Z" | "X" | "x"),
             threads: number(20)?,
         })

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::*;
+use crate::launch::{Launcher as _, process::Processes};
 
 const OURS: Listener = Listener::Ours { exposed: None };
 
@@ -24,7 +25,7 @@ fn server() {
     }
 }
 
-async fn port_of(process: &Process) -> u16 {
+pub(super) async fn port_of(process: &Process) -> u16 {
     said(process, ".\n").await;
     let text = text(process);
     let number = text
@@ -114,4 +115,53 @@ async fn on_a_port_without_a_listener_none_is_seen() {
     let port = connection.local_addr().unwrap().port();
     assert_eq!(process.listener(port).await, Listener::Unseen);
     finish(process).await;
+}
+
+#[tokio::test]
+async fn a_look_tells_where_an_instance_listens_and_that_it_is_suspended() {
+    let process = start(wrapped(
+        "if command -v setsid >/dev/null; then setsid \"$@\"; else \"$@\"; fi & wait",
+    ))
+    .await;
+    let port = port_of(&process).await;
+    let look = process.look().await;
+    assert_eq!(look.listens_on, [(Ipv4Addr::LOCALHOST, port).into()]);
+    assert_eq!((look.suspended, look.beyond_reach), (None, None));
+    finish(process).await;
+
+    // As the kernel does to a background process that reads the terminal.
+    let process = up("echo up; kill -TTIN 0; sleep 1000").await;
+    let suspended = async {
+        while process.look().await.suspended != Some(process.pid()) {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within_limit(suspended).await;
+    finish(process).await;
+}
+
+#[tokio::test]
+async fn the_program_that_has_a_port_is_named() {
+    let server = start(server_launch()).await;
+    let port = port_of(&server).await;
+    let holder = Processes.holder(port).await.expect("it is seen");
+    assert_eq!(holder.pid, server.pid());
+    let exe = env::current_exe().unwrap();
+    let name = exe.file_name().unwrap().to_str().unwrap();
+    // The system keeps 15 characters of a name.
+    assert_eq!(holder.program.as_deref(), name.get(..15));
+    assert!(
+        holder
+            .to_string()
+            .contains(&format!("(pid {})", holder.pid))
+    );
+    finish(server).await;
+    assert_eq!(Processes.holder(port).await, None);
+}
+
+#[test]
+fn a_machine_that_shows_processes_and_has_a_shell_guarantees_all() {
+    let guarantees = crate::launch::Guarantees::now();
+    assert_eq!(guarantees.watchdog, Path::new(SHELL).exists());
+    assert!(guarantees.descendants);
 }

@@ -1,5 +1,7 @@
 //! Real child processes in real time. `/proc` shows whether a process is gone, so most tests need Linux.
 
+#[cfg(target_os = "linux")]
+mod family;
 mod life;
 #[cfg(target_os = "linux")]
 mod listener;
@@ -21,8 +23,8 @@ use rustix::process::{Signal, kill_process};
 use tokio::time::{self, Instant};
 
 use super::{
-    cookie::Cookie,
-    output::LogContext,
+    events::LogContext,
+    family::Family,
     pid,
     spawn::{SpawnOptions, spawn},
     *,
@@ -137,7 +139,7 @@ fn send(pid: u32, signal: Signal) {
 struct Trace {
     group: u32,
     leader: u32,
-    cookie: Arc<Cookie>,
+    family: Arc<Family>,
 }
 
 impl Trace {
@@ -145,14 +147,14 @@ impl Trace {
         Self {
             group: process.group.id(),
             leader: process.pid(),
-            cookie: Arc::clone(process.sweep.cookie()),
+            family: Arc::clone(process.sweep.family()),
         }
     }
 
     /// Whether a process lives that has the cookie or is in the group.
     fn has_survivors(&self) -> bool {
         let members = os::members(self.group).unwrap_or_default();
-        !members.is_empty() || !os::descendants(&self.cookie).is_empty()
+        !members.is_empty() || !self.family.living(false).is_empty()
     }
 
     fn is_reaped(&self) -> bool {

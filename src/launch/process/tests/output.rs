@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, Write},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
@@ -45,7 +48,7 @@ async fn a_flood_without_a_line_end_is_drained_and_bounded() {
 #[tokio::test]
 async fn no_byte_ends_the_reader() {
     let text = text_of("printf 'a\\377b\\000c\\033[31md\\re\\n'; echo after").await;
-    assert_eq!(text, "a\u{fffd}b\\u{0}c\\u{1b}[31md\\re\nafter\n");
+    assert_eq!(text, "a\u{fffd}b\\u{0}c\\u{1b}[31md\ne\nafter\n");
 }
 
 #[tokio::test]
@@ -66,6 +69,9 @@ async fn secrets_are_replaced_when_the_output_is_read() {
     let text = process.tail.text(&secrets);
     assert_eq!(text, "key=[redacted] port=8080\n");
 }
+
+/// The tests of subscribers share one thread that logs: one after the other.
+static ONE_LOG: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// What a subscriber printed.
 #[derive(Clone, Default)]
@@ -99,6 +105,7 @@ impl<'a> MakeWriter<'a> for Log {
 
 #[tokio::test]
 async fn each_line_is_an_event() {
+    let _alone = ONE_LOG.lock().await;
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
@@ -122,6 +129,7 @@ async fn each_line_is_an_event() {
         .unwrap();
     within_limit(process.ended()).await;
 
+    eventually("both lines", || log.text().lines().count() >= 2).await;
     let text = log.text();
     let line = |wanted: &str| {
         let found = text.lines().find(|line| line.contains(wanted));
@@ -147,6 +155,7 @@ impl Write for Broken {
 
 #[tokio::test]
 async fn a_subscriber_that_panics_ends_nothing() {
+    let _alone = ONE_LOG.lock().await;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
         .with_writer(|| Broken)
@@ -157,5 +166,103 @@ async fn a_subscriber_that_panics_ends_nothing() {
     let script = "for n in 1 2 3 4; do head -c 100000 /dev/zero | tr '\\0' '\\n'; done && exit 7";
     let mut process = start(sh(script)).await;
     assert_eq!(within_limit(process.ended()).await.code, Some(7));
+    finish(process).await;
+}
+
+/// A writer that does not return, as of a log whose reader is suspended.
+struct Blocked(Arc<AtomicBool>);
+
+impl Write for Blocked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        while !self.0.load(Relaxed) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets the writer return when the test has ended in any way.
+#[derive(Default)]
+struct Release(Arc<AtomicBool>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_blocks_delays_nothing() {
+    let _alone = ONE_LOG.lock().await;
+    let release = Release::default();
+    let blocked = Arc::clone(&release.0);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("tower_local_service::output=debug"))
+        .with_writer(move || Blocked(Arc::clone(&blocked)))
+        .finish();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let script = "for n in 1 2 3 4; do head -c 2000000 /dev/zero | tr '\\0' '\\n'; done && exit 7";
+    let mut process = start(sh(script)).await;
+    assert_eq!(within_limit(process.ended()).await.code, Some(7));
+    assert!(text(&process).len() > 1000);
+    let mut other = up("echo up; sleep 1000").await;
+    other.terminate();
+    within_limit(other.gone()).await;
+    finish(process).await;
+}
+
+/// A writer that stands still at its first line, and then keeps the first bytes of each line.
+#[derive(Clone, Default)]
+struct Slow(Log, Arc<AtomicBool>);
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.1.swap(true, Relaxed) {
+            thread::sleep(Duration::from_millis(800));
+        }
+        let kept = &bytes[..bytes.len().min(200)];
+        self.0.write_all(kept)?;
+        self.0.write_all(b"\n")?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn lines_that_a_slow_log_does_not_take_are_counted() {
+    let _alone = ONE_LOG.lock().await;
+    let log = Log::default();
+    let slow = Slow(log.clone(), Arc::default());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("tower_local_service=debug"))
+        .with_ansi(false)
+        .with_writer(move || slow.clone())
+        .finish();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _listening = tracing::subscriber::set_default(subscriber);
+    // More than is kept for it, all within the first write; the rest is small.
+    let script = "line=$(head -c 5000 /dev/zero | tr '\\0' x); echo first; sleep 0.1; n=0
+                  while [ $n -lt 2000 ]; do echo $line; n=$((n+1)); done; sleep 1; echo last";
+    let mut process = start(sh(script)).await;
+    within_limit(process.ended()).await;
+    eventually("the last line", || log.text().contains("last")).await;
+    let text = log.text();
+    let told: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("were not logged"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("WARN") && told[0].contains("lines="),
+        "{told:?}"
+    );
     finish(process).await;
 }

@@ -108,10 +108,10 @@ fn has_setsid() -> bool {
 }
 
 /// Waits for the process that leaves the group: it has the cookie, and a group of its own.
-async fn detached_from(process: &Process) -> cookie::Descendant {
+async fn detached_from(process: &Process) -> crate::launch::process::family::Descendant {
     let group = process.group.id();
     let find = || {
-        let all = os::descendants(process.sweep.cookie());
+        let all = process.sweep.family().living(false);
         all.into_iter().find(|descendant| descendant.group != group)
     };
     eventually("a process leaves the group", || find().is_some()).await;
@@ -167,7 +167,7 @@ async fn a_detached_descendant_is_left_alone_if_so_configured() {
         process.kill();
         within_limit(process.gone()).await;
         assert!(os::lives(detached));
-        os::signal(detached, &trace.cookie, &[Signal::KILL]);
+        os::signal(detached, &[Signal::KILL]);
         trace.vanishes().await;
     }
 }

@@ -1,0 +1,210 @@
+//! Gives the lines of services to `tracing`, on a thread of its own: a subscriber that blocks or panics
+//! delays and ends nothing else. What it does not take in time is dropped, and counted.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        mpsc::{self, SyncSender},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::time::{self, Instant};
+use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
+
+use super::text::show;
+use crate::{config::Secrets, log::TARGET};
+
+/// How much may wait for subscribers: about what a program can write in a tenth of a second.
+const MOST_BYTES: usize = 4 << 20;
+const MOST_PARTS: usize = 4096;
+
+/// How long a flood waits for a subscriber that takes nothing.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A longer line is several events.
+const LONGEST_EVENT: usize = 8 * 1024;
+
+/// What an event needs besides the line itself.
+pub(super) struct LogContext {
+    /// The service's name.
+    pub(super) service: String,
+    /// What must not be shown.
+    pub(super) secrets: Arc<Secrets>,
+}
+
+/// Where the lines of one service go.
+pub(super) struct Log {
+    context: LogContext,
+    dispatch: Dispatch,
+    /// Lines that found no room and were not told of yet.
+    dropped: AtomicU64,
+    /// Whether the subscriber has panicked; it is not asked again.
+    is_broken: AtomicBool,
+}
+
+/// Some lines of one stream.
+struct Part {
+    log: Arc<Log>,
+    stream: &'static str,
+    lines: Vec<u8>,
+}
+
+impl Log {
+    pub(super) fn new(context: LogContext, dispatch: Dispatch) -> Self {
+        Self {
+            context,
+            dispatch,
+            dropped: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes whole lines. Runs no code of a subscriber, and waits for none that does not go on: a flood is
+    /// logged as fast as its log is, and a log that stands still costs a moment, once.
+    pub(super) async fn write(self: &Arc<Self>, stream: &'static str, lines: Vec<u8>) {
+        if lines.is_empty() || LevelFilter::current() < Level::DEBUG || self.is_broken.load(Relaxed)
+        {
+            return;
+        }
+        let mut part = Part {
+            log: Arc::clone(self),
+            stream,
+            lines,
+        };
+        let (mut told, mut since) = (TOLD.load(Relaxed), Instant::now());
+        while let Err(refused) = enqueue(part) {
+            part = refused;
+            let now_told = TOLD.load(Relaxed);
+            if now_told != told {
+                (told, since) = (now_told, Instant::now());
+            }
+            if STUCK_AT.load(Relaxed) == told || since.elapsed() >= PATIENCE {
+                STUCK_AT.store(told, Relaxed);
+                let lines = memchr::memchr_iter(b'\n', &part.lines).count().max(1);
+                self.dropped
+                    .fetch_add(lines.try_into().unwrap_or(0), Relaxed);
+                return;
+            }
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// How many parts were told, and how many at the last wait in vain.
+static TOLD: AtomicU64 = AtomicU64::new(0);
+static STUCK_AT: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// How many bytes wait.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Hands over the part, or gives it back if there is no room.
+fn enqueue(part: Part) -> Result<(), Part> {
+    let length = part.lines.len();
+    if WAITING.load(Relaxed) + length > MOST_BYTES {
+        return Err(part);
+    }
+    let Some(queue) = queue() else {
+        return Err(part);
+    };
+    WAITING.fetch_add(length, Relaxed);
+    queue.try_send(part).map_err(|refused| {
+        WAITING.fetch_sub(length, Relaxed);
+        match refused {
+            mpsc::TrySendError::Full(part) | mpsc::TrySendError::Disconnected(part) => part,
+        }
+    })
+}
+
+/// The queue of the thread, which is started at first need; `None` where the system has no thread left.
+fn queue() -> Option<SyncSender<Part>> {
+    static QUEUE: Mutex<Option<SyncSender<Part>>> = Mutex::new(None);
+    let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
+    if queue.is_none() {
+        let (sender, parts) = mpsc::sync_channel::<Part>(MOST_PARTS);
+        let work = move || {
+            for part in parts {
+                WAITING.fetch_sub(part.lines.len(), Relaxed);
+                part.tell();
+                TOLD.fetch_add(1, Relaxed);
+            }
+        };
+        let thread = thread::Builder::new().name("local-service-log".to_owned());
+        *queue = thread.spawn(work).ok().map(|_| sender);
+    }
+    queue.clone()
+}
+
+impl Part {
+    fn tell(&self) {
+        if self.log.is_broken.load(Relaxed) {
+            return;
+        }
+        let told = panic::catch_unwind(AssertUnwindSafe(|| {
+            dispatcher::with_default(&self.log.dispatch, || self.tell_each());
+        }));
+        if let Err(payload) = told {
+            self.log.is_broken.store(true, Relaxed);
+            // Foreign code made it, and its drop may panic, too.
+            drop(panic::catch_unwind(AssertUnwindSafe(|| drop(payload))));
+        }
+    }
+
+    fn tell_each(&self) {
+        if !tracing::enabled!(target: "tower_local_service::output", Level::DEBUG) {
+            self.log.dropped.store(0, Relaxed);
+            return;
+        }
+        let dropped = self.log.dropped.swap(0, Relaxed);
+        if dropped > 0 {
+            tracing::warn!(
+                target: TARGET,
+                service = self.log.context.service,
+                lines = dropped,
+                "lines of the service's output were not logged: the log is slower than the service writes"
+            );
+        }
+        let lines = self.lines.strip_suffix(b"\n").unwrap_or(&self.lines);
+        for line in lines.split(|byte| *byte == b'\n') {
+            for piece in pieces(&show(line, &self.log.context.secrets)) {
+                tracing::debug!(
+                    target: "tower_local_service::output",
+                    service = self.log.context.service,
+                    stream = self.stream,
+                    "{piece}"
+                );
+            }
+        }
+    }
+}
+
+/// The line in pieces that are short enough; at least one piece.
+fn pieces(mut line: &str) -> Vec<&str> {
+    let mut pieces = Vec::with_capacity(1);
+    while line.len() > LONGEST_EVENT {
+        let is_end = |at: &usize| line.is_char_boundary(*at);
+        let end = (1..=LONGEST_EVENT).rev().find(is_end).unwrap_or(line.len());
+        let (piece, rest) = line.split_at(end);
+        pieces.push(piece);
+        line = rest;
+    }
+    pieces.push(line);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let line = "é".repeat(LONGEST_EVENT);
+        let pieces = pieces(&line);
+        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= LONGEST_EVENT));
+        assert_eq!(pieces.concat(), line);
+        assert_eq!(super::pieces(""), [""]);
+    }
+}

@@ -1,0 +1,59 @@
+//! What the processes of an instance do, and what the system shows of processes.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs,
+    net::SocketAddr,
+};
+
+use rustix::{
+    io::Errno,
+    process::{PidfdFlags, getpid, pidfd_open, test_kill_process},
+};
+
+use super::{listener::open_sockets, members, sockets::all_listening, stat::Stat};
+use crate::{
+    config::Secrets,
+    launch::{
+        Look,
+        process::{family::Family, pid, text},
+    },
+};
+
+/// Looks at the processes of an instance. Blocks for milliseconds.
+pub(crate) fn look(family: &Family) -> Look {
+    let mut pids: BTreeSet<u32> = members(family.group()).into_iter().flatten().collect();
+    pids.extend(family.living(false).iter().map(|one| one.pid));
+    let inodes: HashSet<u64> = pids.iter().copied().flat_map(open_sockets).collect();
+    let mut listens_on: Vec<_> = all_listening()
+        .filter(|(_, socket)| inodes.contains(&socket.inode))
+        .map(|(port, socket)| SocketAddr::new(socket.address.to_canonical(), port))
+        .collect();
+    listens_on.sort_unstable();
+    listens_on.dedup();
+    Look {
+        suspended: pids.iter().copied().find(|pid| is_suspended(*pid)),
+        listens_on,
+        beyond_reach: pids.iter().copied().find(|pid| is_beyond_reach(*pid)),
+    }
+}
+
+fn is_suspended(pid: u32) -> bool {
+    Stat::of(pid).is_some_and(|stat| stat.suspended)
+}
+
+fn is_beyond_reach(number: u32) -> bool {
+    pid::from_number(number).is_some_and(|pid| test_kill_process(pid) == Err(Errno::PERM))
+}
+
+/// The name of a process, safe to show.
+pub(crate) fn name(pid: u32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    let name = text::show(name.trim_ascii(), &Secrets::default());
+    (!name.is_empty()).then_some(name)
+}
+
+/// Whether descendants can be found and signalled safely.
+pub(crate) fn shows_descendants() -> bool {
+    Stat::of(pid::number(getpid())).is_some() && pidfd_open(getpid(), PidfdFlags::empty()).is_ok()
+}
