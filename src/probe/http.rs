@@ -23,6 +23,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{self, AsyncRead, AsyncReadExt, AsyncWrite},
+    runtime::Handle,
     time::{Instant, timeout_at},
 };
 
@@ -162,13 +163,14 @@ async fn send(
         beginning: Vec::new(),
     };
     let at_once = deadline.min(Instant::now() + AT_ONCE);
-    let rest = timeout_at(at_once, connection.during(reading.to_end())).await;
+    let rest = timeout_at(at_once, connection.during(reading.read_to_end())).await;
     let beginning = std::mem::take(&mut reading.beginning);
     if rest.is_err() {
-        // What follows the head slowly changes nothing, and does not delay the answer.
-        drop(tokio::spawn(async move {
+        // What follows the head slowly changes nothing, and does not delay the answer. It is read on the
+        // crate's own runtime, where probes run.
+        drop(Handle::current().spawn(async move {
             let _open = sender;
-            drop(timeout_at(deadline, connection.during(reading.to_end())).await);
+            drop(timeout_at(deadline, connection.during(reading.read_to_end())).await);
         }));
     }
     Some(Ok((head, beginning)))
@@ -201,7 +203,7 @@ struct Reading {
 
 impl Reading {
     /// Cancel safe.
-    async fn to_end(&mut self) {
+    async fn read_to_end(&mut self) {
         while self.read < BODY_LIMIT {
             let body = &mut self.body;
             let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;

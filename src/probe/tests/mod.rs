@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
     time::{Duration, Instant, sleep, timeout},
 };
 
@@ -529,7 +530,7 @@ async fn probes_of_a_free_even_port_never_reach_themselves() {
 async fn a_body_is_read_to_its_end_before_the_connection_is_closed() {
     let listener = TcpListener::bind((V4, 0)).await.unwrap();
     let target = target(listener.local_addr().unwrap().port(), LONG);
-    let server = tokio::spawn(async move {
+    let server = Handle::current().spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         read_head(&mut stream).await;
         stream
@@ -598,7 +599,7 @@ async fn a_server_is_ready_once_the_port_for_requests_accepts_connections_too() 
     let (held, port) = closed_port(V4, 0).unwrap();
     let mut target = target(health.local_addr().unwrap().port(), LONG);
     target.base = Some((UrlHost::Address(V4), port));
-    let ready = tokio::spawn(async move {
+    let ready = Handle::current().spawn(async move {
         loop {
             let (mut stream, _) = health.accept().await.unwrap();
             read_head(&mut stream).await;

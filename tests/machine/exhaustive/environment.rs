@@ -307,10 +307,7 @@ impl World {
                 foreign,
                 evil,
             } => return self.probed(sight, foreign, evil),
-            Step::Knocked { refused } => {
-                self.knocking = false;
-                return self.feed(Event::Knocked { refused });
-            }
+            Step::Knocked { refused } => return self.knocked(refused),
             Step::TellUnanswered { later } => return self.tell_unanswered(later),
             Step::Wake => {
                 self.woken = false;
@@ -319,10 +316,7 @@ impl World {
             }
             Step::Stop => return self.stop(),
             Step::Retire { limited } => return self.retire(limited),
-            Step::HandlesGone => {
-                self.handles_gone = true;
-                return self.feed(Event::HandlesGone);
-            }
+            Step::HandlesGone => return self.lose_handles(),
             Step::Tick => return self.tick(),
             Step::TickAndCall(index) => return self.tick_and(Some(index), false),
             Step::TickAndLend => return self.tick_and(None, true),
@@ -340,6 +334,16 @@ impl World {
             _ => return self.peer_does(step),
         }
         Ok(())
+    }
+
+    fn knocked(&mut self, refused: bool) -> Result<(), Violation> {
+        self.knocking = false;
+        self.feed(Event::Knocked { refused })
+    }
+
+    fn lose_handles(&mut self) -> Result<(), Violation> {
+        self.handles_gone = true;
+        self.feed(Event::HandlesGone)
     }
 
     fn pause(&mut self) {

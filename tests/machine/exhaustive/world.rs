@@ -151,6 +151,22 @@ pub(super) struct World {
     pub(super) silences: u8,
 }
 
+impl Client {
+    fn as_number(self) -> u64 {
+        let (stands, instance) = match self.stands {
+            Stands::Idle => (0, 0),
+            Stands::Asking => (1, 0),
+            Stands::AskingAndLeaving => (2, 0),
+            Stands::Waiting => (3, 0),
+            Stands::Leaving => (4, 0),
+            Stands::LeavingAnswered => (5, 0),
+            Stands::Holding(instance) => (6, instance),
+            Stands::Confirming(instance) => (7, instance),
+        };
+        instance << 16 | stands << 8 | u64::from(self.rounds)
+    }
+}
+
 impl Hash for World {
     /// Of all that differs between the steps: what is always the same would take a third of the time.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -161,18 +177,7 @@ impl Hash for World {
         (common.backoff.failures, common.backoff.not_before).hash(hasher);
         self.word.hash(hasher);
         for client in self.clients {
-            let Client { rounds, stands } = client;
-            let (stands, instance) = match stands {
-                Stands::Idle => (0, 0),
-                Stands::Asking => (1, 0),
-                Stands::AskingAndLeaving => (2, 0),
-                Stands::Waiting => (3, 0),
-                Stands::Leaving => (4, 0),
-                Stands::LeavingAnswered => (5, 0),
-                Stands::Holding(instance) => (6, instance),
-                Stands::Confirming(instance) => (7, instance),
-            };
-            hasher.write_u64(instance << 16 | stands << 8 | u64::from(rounds));
+            hasher.write_u64(client.as_number());
         }
         self.process.hash(hasher);
         self.address.hash(hasher);
