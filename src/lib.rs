@@ -446,6 +446,7 @@ pub use self::middleware::retry;
 pub use self::{
     config::{InheritEnv, LocalServiceConfig},
     error::{BoxError, Error, ErrorKind, Problem},
+    launch::Guarantees,
     machine::{Ownership, Phase, Record},
     middleware::{
         ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, EveryRequest, HoldLease,

@@ -90,10 +90,6 @@ pub(crate) trait Running: Send + 'static {
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
-    #[allow(
-        dead_code,
-        reason = "for an instance that does not become ready, or does not end"
-    )]
     fn look(&self) -> impl Future<Output = Look> + Send + use<Self>;
 
     /// The last 64 KiB of what the service wrote, without its secrets. Lines before those that told of a
@@ -151,10 +147,6 @@ impl fmt::Display for Holder {
 }
 
 /// What the processes of an instance do, as far as the system tells.
-#[allow(
-    dead_code,
-    reason = "for an instance that does not become ready, or does not end"
-)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Look {
     /// A process that is suspended, most often because it asks for something on a terminal that it may not
@@ -166,18 +158,22 @@ pub(crate) struct Look {
     pub(crate) beyond_reach: Option<u32>,
 }
 
-/// What this machine allows, for processes that are started now.
-#[allow(dead_code, reason = "for the guarantees of a registry")]
+/// What this machine allows, for servers that are started now: see [`Registry::guarantees`].
+///
+/// A server is started also where one of them is missing.
+///
+/// [`Registry::guarantees`]: crate::Registry::guarantees
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Guarantees {
-    /// What a service started ends when your program is killed or aborts: there is a shell for a watchdog.
-    pub(crate) watchdog: bool,
-    /// It has up to two seconds to end by itself before it is killed: the watchdog can wait.
-    pub(crate) grace: bool,
-    /// Descendants that have left the process group are found and ended with the service: the system shows
-    /// parents and environments. When your program is killed, those end that a living parent ties to the
-    /// service.
-    pub(crate) descendants: bool,
+#[non_exhaustive]
+pub struct Guarantees {
+    /// A server ends when your program ends, also by SIGKILL: there is `/bin/sh` for the watchdog.
+    pub dies_with_program: bool,
+    /// It then has up to two seconds to end by itself, before it is killed: there is `sleep` for the watchdog.
+    pub has_grace: bool,
+    /// Descendants that have left the process group of the server are found and end with it: the system
+    /// shows parents and environments (Linux). If your program is killed, those end that a living parent ties
+    /// to the server.
+    pub finds_descendants: bool,
 }
 
 /// Why an instance was not started.

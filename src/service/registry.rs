@@ -14,7 +14,7 @@ use super::LocalService;
 use crate::{
     config::{Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
-    launch::process::Processes,
+    launch::{Guarantees, process::Processes},
     resources::{Claims, peers},
     supervisor::Client,
 };
@@ -185,6 +185,22 @@ impl Registry {
         // Dropped outside of the lock: the former handle may be the last one of its process.
         let _former = self.entries().insert(&service)?;
         Ok(service)
+    }
+
+    /// What this machine allows, for servers that are started now. Does not block.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::Registry;
+    ///
+    /// if !Registry::global().guarantees().dies_with_program {
+    ///     eprintln!("without /bin/sh, a server outlives this program if that is killed");
+    /// }
+    /// ```
+    #[must_use]
+    pub fn guarantees(&self) -> Guarantees {
+        Guarantees::now()
     }
 
     /// The services of this registry, in the order in which they were created.

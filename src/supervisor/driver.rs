@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    launch::{Holder, Listener, Running},
+    launch::{Holder, Listener, Look, Running},
     leases::{Grant, Instances, word::Word},
     machine::{
-        Action, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
+        Action, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase, Sight,
         StopReason, Unanswered, Want,
     },
     probe::Answer,
@@ -173,7 +173,8 @@ impl<B: Backend> Driver<B> {
         let target = self.attached(handle).settings.target.clone();
         self.report.probing(&target);
         let process = self.work.process.as_ref().filter(|_| own);
-        let listener = process.map(|process| process.listener(target.port));
+        let port = target.port;
+        let listener = process.map(|process| process.listener(port));
         let backend = self.backend.clone();
         self.work.probe = Some(Box::pin(async move {
             if !after.is_zero() {
@@ -187,7 +188,15 @@ impl<B: Backend> Driver<B> {
                 },
                 _ => None,
             };
-            Probe { answer, stranger }
+            let occupant = match answer.sight() {
+                Sight::Denied | Sight::Other if !own => backend.holder(port).await,
+                _ => None,
+            };
+            Probe {
+                answer,
+                stranger,
+                occupant,
+            }
         }));
     }
 
@@ -226,6 +235,7 @@ impl<B: Backend> Driver<B> {
     fn terminate(&mut self, reason: StopReason) {
         self.report.stopping(reason);
         if let Some(process) = &mut self.work.process {
+            self.work.look = Some(Box::pin(process.look()));
             process.terminate();
         }
     }
@@ -247,6 +257,22 @@ impl<B: Backend> Driver<B> {
         self.work.holder = None;
         self.report.found_holder(holder.map(|it| it.pid));
         self.publish(machine);
+    }
+
+    /// Looks now and then at what the processes do, for the error if they never get ready.
+    pub(super) fn look_for_a_reason(&mut self) {
+        let now = self.instances.now();
+        if let Some(process) = &self.work.process
+            && self.work.look.is_none()
+            && self.report.is_look_due(now)
+        {
+            self.work.look = Some(Box::pin(process.look()));
+        }
+    }
+
+    pub(super) fn looked(&mut self, look: Look) {
+        self.work.look = None;
+        self.report.looked(look, self.instances.now());
     }
 
     /// No request waits for it: it is reported beside the requests that are now served.

@@ -95,6 +95,7 @@ impl<B: Backend> Supervisor<B> {
             Woken::Exited(exit) => self.exited(exit),
             Woken::Gone => {
                 self.driver.work.process = None;
+                self.driver.work.look = None;
                 let unread = self.driver.instances.awaits_answers();
                 self.take(Event::Gone { unread });
             }
@@ -102,6 +103,7 @@ impl<B: Backend> Supervisor<B> {
             Woken::Probed(probe) => self.probed(probe),
             Woken::Spawned(spawned) => self.spawned(spawned),
             Woken::FoundHolder(holder) => self.driver.found_holder(holder.as_ref(), &self.machine),
+            Woken::Looked(look) => self.driver.looked(look),
             Woken::Knocked(refused) => {
                 self.driver.work.knock = None;
                 self.take(Event::Knocked { refused });
@@ -178,12 +180,14 @@ impl<B: Backend> Supervisor<B> {
 
     fn probed(&mut self, probe: Probe) {
         self.driver.work.probe = None;
-        self.driver.report.probed(probe);
-        self.take(Event::Probed {
+        let seen = Event::Probed {
             sight: probe.sight(),
             foreign: probe.stranger.is_some(),
             detail: probe.to_string(),
-        });
+        };
+        self.driver.report.probed(probe);
+        self.driver.look_for_a_reason();
+        self.take(seen);
     }
 
     /// Leases, here and in peers, keep a ready server from being stopped.

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, pin::Pin};
 
 use super::callers::Command;
 use crate::{
-    launch::{Exit, Holder, LaunchError},
+    launch::{Exit, Holder, LaunchError, Look},
     machine::{Claim, Sight},
     probe::Answer,
 };
@@ -23,21 +23,24 @@ pub(super) enum Woken<R> {
     Spawned(Result<R, LaunchError>),
     /// The process of an external server, where the system tells.
     FoundHolder(Option<Holder>),
+    Looked(Look),
     /// The last lease has ended, here or in a peer, or a request without an answer has.
     LeasesEnded,
     Deadline,
 }
 
 /// What came of a probe.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Probe {
     pub(super) answer: Answer,
     /// The program that gave the answer, where that should have been our process.
     pub(super) stranger: Option<u32>,
+    /// The program that gave an answer which the expected server does not give.
+    pub(super) occupant: Option<Holder>,
 }
 
 impl Probe {
-    pub(super) fn sight(self) -> Sight {
+    pub(super) fn sight(&self) -> Sight {
         match self.stranger {
             Some(_) => Sight::Other,
             None => self.answer.sight(),

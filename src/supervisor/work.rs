@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tracing::instrument::WithSubscriber as _;
 
 use super::waits::{Pending, Probe, Woken, pending};
-use crate::launch::{Holder, LaunchError, Running};
+use crate::launch::{Holder, LaunchError, Look, Running};
 
 pub(super) struct Work<R> {
     pub(super) process: Option<R>,
@@ -18,6 +18,8 @@ pub(super) struct Work<R> {
     pub(super) knock: Option<Pending<bool>>,
     /// A look for the process of an external server.
     pub(super) holder: Option<Pending<Option<Holder>>>,
+    /// A look at the processes of an instance that does not become ready or does not end.
+    pub(super) look: Option<Pending<Look>>,
     /// Continues beside the events, and answers callers itself.
     background: JoinSet<()>,
 }
@@ -31,6 +33,7 @@ impl<R: Running> Work<R> {
             probe: None,
             knock: None,
             holder: None,
+            look: None,
             background: JoinSet::new(),
         }
     }
@@ -44,6 +47,7 @@ impl<R: Running> Work<R> {
             probe,
             knock,
             holder,
+            look,
             ..
         } = self;
         tokio::select! {
@@ -53,6 +57,7 @@ impl<R: Running> Work<R> {
             probed = pending(probe.as_mut()) => Woken::Probed(probed),
             refused = pending(knock.as_mut()) => Woken::Knocked(refused),
             found = pending(holder.as_mut()) => Woken::FoundHolder(found),
+            look = pending(look.as_mut()) => Woken::Looked(look),
         }
     }
 

@@ -89,7 +89,12 @@ async fn an_unexpected_answer_is_an_error_at_once_and_nothing_is_started() {
         let begun = now();
         let error = within(by, case.service.acquire()).await.unwrap_err();
         assert_occupied(&error, by);
-        assert!(error.to_string().contains("healthUrl"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("healthUrl"), "{text}");
+        if cfg!(target_os = "linux") {
+            let program = format!("(pid {})", case.outside.pid());
+            assert!(text.contains(&program), "{program}: {text}");
+        }
         assert!(
             since(begun) < ms(1000),
             "it does not wait for another answer"

@@ -189,3 +189,38 @@ async fn a_probe_does_not_take_the_port_of_the_server() {
     drop(waits.await.unwrap());
     assert_eq!(fixture.starts().len(), 1);
 }
+
+/// The error of a start that never gets ready, of a service with that command.
+async fn never_ready(fixture: &Fixture, config: LocalServiceConfig) -> String {
+    let config = config.ready_timeout(ms(2500));
+    let service = fixture.configured("never", config);
+    let error = within("the error", service.acquire()).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::ReadyTimeout { .. }),
+        "{error}"
+    );
+    error.to_string()
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn the_error_of_a_server_on_another_port_names_the_port() {
+    let (fixture, other) = (Fixture::new(), Fixture::new());
+    let config = other.config().health_url(fixture.url("/v1/models"));
+    let text = never_ready(&fixture, config).await;
+    let port = format!(":{} instead of port {}", other.port(), fixture.port());
+    assert!(text.contains(&port), "{port}: {text}");
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn the_error_of_a_suspended_server_says_that_it_may_wait_for_a_terminal() {
+    let fixture = Fixture::new();
+    let config = LocalServiceConfig::new("/bin/sh")
+        .args(["-c", "kill -STOP $$"])
+        .health_url(fixture.url("/v1/models"))
+        .stop_timeout(ms(500));
+    let text = never_ready(&fixture, config).await;
+    assert!(text.contains("is suspended"), "{text}");
+    assert!(text.contains("terminal"), "{text}");
+}

@@ -87,14 +87,13 @@ impl Holder {
 
 impl Guarantees {
     /// What this machine allows now. Takes less than a millisecond.
-    #[allow(dead_code, reason = "for the guarantees of a registry")]
     pub(crate) fn now() -> Self {
         let may_run = |path: &str| rustix::fs::access(path, Access::EXEC_OK).is_ok();
         let watchdog = may_run(SHELL);
         Self {
-            watchdog,
-            grace: watchdog && ["/bin/sleep", "/usr/bin/sleep"].into_iter().any(may_run),
-            descendants: os::shows_descendants(),
+            dies_with_program: watchdog,
+            has_grace: watchdog && ["/bin/sleep", "/usr/bin/sleep"].into_iter().any(may_run),
+            finds_descendants: os::shows_descendants(),
         }
     }
 }

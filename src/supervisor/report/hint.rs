@@ -1,7 +1,9 @@
 //! What to do next, where more is known of the case than the kind of the error.
 
+use std::borrow::Cow;
+
 use super::Probe;
-use crate::probe::Answer;
+use crate::{launch::Look, probe::Answer};
 
 pub(super) const PORT_TAKEN: &str = "another program has the port that it wants: end that, or \
                                      write another port into `args` and the URLs";
@@ -18,9 +20,44 @@ const IS_THERE_ALREADY: &str = "nothing was started, since a server is running t
 const RAISE_OR_CORRECT: &str = "raise `readyTimeoutMs` if the start needs longer, or make `healthUrl` name the port \
                                 on which the server speaks HTTP/1 without TLS";
 
-/// After a start that took too long, by what the last probe saw of it.
-pub(super) fn of_timeout(last: Option<Probe>, started: bool) -> &'static str {
-    let Some(Probe { answer, stranger }) = last.filter(|_| started) else {
+pub(super) const SUSPENDED: &str = "it most often waits for an answer on a terminal, which a service does not have: \
+                                    give it what it asks for in `args`, `env` or a file, or have it not ask";
+
+/// After a start that took too long, by what the last look at its processes and the last probe saw.
+pub(super) fn of_timeout(
+    last: Option<&Probe>,
+    started: bool,
+    look: &Look,
+    port: u16,
+) -> Cow<'static, str> {
+    if let Some(pid) = look.suspended {
+        return format!("the process with pid {pid} is suspended; {SUSPENDED}").into();
+    }
+    let is_refused = last.is_some_and(|probe| probe.answer == Answer::Refused);
+    let elsewhere = look.listens_on.iter().all(|address| address.port() != port);
+    match look.listens_on.first() {
+        Some(address) if is_refused && elsewhere => format!(
+            "the server listens on {address} instead of port {port}: make `args` and the URLs name the \
+             same port"
+        )
+        .into(),
+        _ => of_probe(last, started).into(),
+    }
+}
+
+/// After a stop that left a process which this user may not signal.
+pub(super) fn of_another_user(pid: u32) -> String {
+    format!(
+        "the process with pid {pid} belongs to another user, so it gets no signal: end it as that user, and \
+         start the service as the user of your program"
+    )
+}
+
+fn of_probe(last: Option<&Probe>, started: bool) -> &'static str {
+    let Some(Probe {
+        answer, stranger, ..
+    }) = last.filter(|_| started)
+    else {
         return IS_THERE_ALREADY;
     };
     if stranger.is_some() {

@@ -16,11 +16,13 @@ use super::{
 use crate::{
     config::{Launch, Target},
     error::{Error, ErrorKind},
-    launch::{Exit, LaunchError},
+    launch::{Exit, LaunchError, Look},
     leases::PastInstance,
     machine::{Exited, Failure, InstanceEnd, Ownership, StopReason, Time},
     probe::Answer,
 };
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// What the supervisor remembers for its reports.
 #[derive(Debug)]
@@ -42,6 +44,9 @@ struct Facts {
     holder: Option<u32>,
     /// What the last probe came to.
     probe: Option<Probe>,
+    /// What the processes did at the last look, and when that was.
+    look: Look,
+    looked: Option<Time>,
     exit: Option<Exited>,
     /// The last output of the process that has ended.
     output: Option<String>,
@@ -70,6 +75,23 @@ impl Report {
 
     pub(super) fn probed(&mut self, probe: Probe) {
         self.facts.probe = Some(probe);
+    }
+
+    /// A look takes milliseconds, so that there is one a second, and none in a quick start.
+    pub(super) fn is_look_due(&self, now: Time) -> bool {
+        now.saturating_sub(self.facts.looked.unwrap_or(self.facts.begun)) >= BETWEEN_LOOKS
+    }
+
+    pub(super) fn looked(&mut self, look: Look, now: Time) {
+        if let Some(pid) = look
+            .suspended
+            .filter(|_| self.facts.look.suspended.is_none())
+            && !self.facts.is_stopping
+        {
+            self.trace.suspended(pid);
+        }
+        self.facts.look = look;
+        self.facts.looked = Some(now);
     }
 
     pub(super) fn spawning(&mut self, now: Time) {
@@ -243,18 +265,9 @@ impl Facts {
                 }),
             },
             Failure::Exited(exited) => self.exited(asked, *exited, now),
-            Failure::ReadyTimeout { limit } => {
-                let last_probe = match &self.probe {
-                    Some(probe) => probe.to_string(),
-                    None => "nothing: another program is starting this server".to_owned(),
-                };
-                probed(ErrorKind::ReadyTimeout { last_probe })
-                    .after(*limit)
-                    .output(output())
-                    .with_hint(hint::of_timeout(self.probe, self.pid.is_some()))
-            }
+            Failure::ReadyTimeout { limit } => self.timed_out(asked, *limit).output(output()),
             Failure::Denied => {
-                let status = match self.probe.map(|probe| probe.answer) {
+                let status = match self.answer() {
                     Some(Answer::Status(status)) => status,
                     _ => 401,
                 };
@@ -272,11 +285,9 @@ impl Facts {
                 error(ErrorKind::AddressInUse { by }).with_hint(hint::HELD)
             }
             Failure::AddressInUse => {
-                let answer = self.probe.map(|probe| probe.answer);
-                probed(ErrorKind::AddressInUse {
-                    by: occupant(answer),
-                })
-                .with_hint(hint::of_occupied(answer, asked.settings.target.sends_key))
+                let by = occupant(self.probe.as_ref());
+                let hint = hint::of_occupied(self.answer(), asked.settings.target.sends_key);
+                probed(ErrorKind::AddressInUse { by }).with_hint(hint)
             }
             Failure::CrashLoop {
                 failures,
@@ -285,9 +296,33 @@ impl Facts {
             Failure::Overloaded { waiters } => {
                 error(ErrorKind::Overloaded { waiters: *waiters }).retry_in(Duration::from_secs(1))
             }
-            Failure::Unkillable => error(ErrorKind::Unkillable { pid: self.pid }),
+            Failure::Unkillable => {
+                let error = error(ErrorKind::Unkillable { pid: self.pid });
+                match self.look.beyond_reach {
+                    Some(pid) => error.with_hint(hint::of_another_user(pid)),
+                    None => error,
+                }
+            }
             Failure::ShutDown => error(ErrorKind::ShutDown {}),
         }
+    }
+
+    fn answer(&self) -> Option<Answer> {
+        self.probe.as_ref().map(|probe| probe.answer)
+    }
+
+    fn timed_out(&self, asked: &Attached, limit: Duration) -> Error {
+        let last_probe = match &self.probe {
+            Some(probe) => probe.to_string(),
+            None => "nothing: another program is starting this server".to_owned(),
+        };
+        let target = &asked.settings.target;
+        let started = self.pid.is_some();
+        let hint = hint::of_timeout(self.probe.as_ref(), started, &self.look, target.port);
+        Error::new(&asked.name, ErrorKind::ReadyTimeout { last_probe })
+            .health_url(target.shown())
+            .after(limit)
+            .with_hint(hint)
     }
 
     fn exited(&self, asked: &Attached, exited: Exited, now: Time) -> Error {
@@ -316,12 +351,18 @@ impl Facts {
 }
 
 /// The program at the address, for a service that expected another one there.
-fn occupant(answer: Option<Answer>) -> String {
-    match answer {
-        Some(Answer::Status(status)) => {
-            format!("a server that answers the health URL with status {status}")
+fn occupant(probe: Option<&Probe>) -> String {
+    let Some(Probe {
+        answer, occupant, ..
+    }) = probe
+    else {
+        return "another program".to_owned();
+    };
+    match (occupant, answer) {
+        (Some(program), _) => format!("{program}, which answers the health URL with {answer}"),
+        (None, Answer::Status(_)) => {
+            format!("a server that answers the health URL with {answer}")
         }
-        Some(other) => format!("a program that answers the health URL with {other}"),
-        None => "another program".to_owned(),
+        (None, _) => format!("a program that answers the health URL with {answer}"),
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     config::{Credentials, LocalServiceConfig},
+    launch::Holder,
     machine::Exited,
 };
 
@@ -10,8 +11,11 @@ const MS: Duration = Duration::from_millis(1);
 
 /// What the last probe saw.
 fn saw(answer: Answer) -> Probe {
-    let stranger = None;
-    Probe { answer, stranger }
+    Probe {
+        answer,
+        stranger: None,
+        occupant: None,
+    }
 }
 
 /// The text of a failure: after the claim, and after the spawn if there was one.
@@ -99,8 +103,8 @@ fn a_key_that_was_sent_and_refused_is_what_has_to_be_corrected() {
 #[test]
 fn a_start_that_took_too_long_says_what_was_probed_and_seen_and_what_to_do() {
     let stranger = Probe {
-        answer: Answer::Ready,
         stranger: Some(5),
+        ..saw(Answer::Ready)
     };
     for (last, fact, hint) in [
         (
@@ -122,7 +126,7 @@ fn a_start_that_took_too_long_says_what_was_probed_and_seen_and_what_to_do() {
         let limit = 3000 * MS;
         let failure = Failure::ReadyTimeout { limit };
         let asked = "within 3 s, its last probe of http://localhost:8080/health saw: ";
-        assert_told(&failure, last, true, asked, hint);
+        assert_told(&failure, last.clone(), true, asked, hint);
         assert_told(&failure, last, true, fact, hint);
     }
 }
@@ -157,6 +161,22 @@ fn the_program_that_has_the_port_decides_what_to_do() {
             format!("taken by a server that answers the health URL with status {status} {url}");
         assert_told(&Failure::AddressInUse, probe, false, &fact, hint);
     }
+    let program = Probe {
+        occupant: Some(Holder {
+            pid: 5,
+            program: Some("nginx".to_owned()),
+        }),
+        ..saw(Answer::Status(404))
+    };
+    let fact =
+        format!("taken by `nginx` (pid 5), which answers the health URL with status 404 {url}");
+    assert_told(
+        &Failure::AddressInUse,
+        program,
+        false,
+        &fact,
+        "`healthStatus`",
+    );
     let text = told(&Failure::AddressInUse, saw(Answer::NotHttp), false);
     assert!(text.contains("an answer that is not HTTP (http"), "{text}");
     assert!(!text.contains("swapTimeoutMs"), "{text}");

@@ -8,6 +8,7 @@ use tracing::{
     info, info_span, warn,
 };
 
+use super::hint;
 use crate::{
     config::{Launch, Target},
     error::Error,
@@ -96,6 +97,11 @@ impl Trace {
         if self.is_idle && !was_idle {
             debug!(target: TARGET, parent: &self.span, "idle");
         }
+    }
+
+    pub(super) fn suspended(&self, pid: u32) {
+        let hint = hint::SUSPENDED;
+        warn!(target: TARGET, parent: &self.span, pid, hint, "suspended");
     }
 
     pub(super) fn unresponsive(&self) {

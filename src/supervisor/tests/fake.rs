@@ -57,6 +57,8 @@ pub(super) struct Script {
     pub(super) cpu: Option<Duration>,
     /// The process of a server that another program started.
     pub(super) holder: Option<u32>,
+    /// What the processes of the service do.
+    pub(super) look: Look,
     /// The process that runs, or whose group is not gone.
     process: Option<FakeState>,
     log: Vec<(Instant, What)>,
@@ -105,6 +107,7 @@ impl Fake {
             output: String::new(),
             cpu: Some(Duration::ZERO),
             holder: None,
+            look: Look::default(),
             process: None,
             log: Vec::new(),
             next_pid: 1000,
@@ -373,7 +376,7 @@ impl Running for FakeProcess {
     }
 
     fn look(&self) -> impl Future<Output = Look> + Send + use<> {
-        ready(Look::default())
+        ready(self.fake.script().look.clone())
     }
 
     fn output(&self, _: &Settings) -> String {
