@@ -278,7 +278,9 @@
 //! | `ready` | info | `took_ms`, `external` | requests are served; by an external server if `external` |
 //! | `exposed` | warn | `address`, `hint` | other machines can reach the server that was started: it listens beyond the loopback (Linux) |
 //! | `idle` | debug | | the last lease has ended; reported again only after the service has been used again |
-//! | `stopping` | info | `reason` | SIGTERM is sent: `abandoned`, `asked`, `idle`, `not ready`, `rejected`, `retired`, `swap`, `unhealthy` |
+//! | `suspended` | warn | `pid`, `hint` | a process of a server that is not ready yet was stopped by a signal, most often since it waits for a terminal (Linux) |
+//! | `unresponsive` | warn | `hint` | requests end without an answer while the server does nothing, so that it is restarted |
+//! | `stopping` | info | `reason` | SIGTERM is sent: `abandoned`, `asked`, `idle`, `not ready`, `rejected`, `refuses`, `retired`, `swap`, `unresponsive` |
 //! | `exited` | info, warn if it was not stopped | `code`, `signal`, `after_ms` | the process, or its watchdog, has ended |
 //! | `stopped` | debug | | nothing of the process is left |
 //! | `replaced` | warn | | another program has taken the port; its server, which answers there, is used |
@@ -297,6 +299,7 @@
 //! Without a subscriber they cost nothing.
 //!
 //! Events go to the global subscriber, or to that of the thread whose request started the supervisor.
+//! A subscriber that panics ends and fails nothing; the event is lost.
 //! For a bug report there is [`LocalService::journal`], which needs no subscriber.
 //!
 //! # How fast, and why

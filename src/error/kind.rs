@@ -20,6 +20,7 @@ use std::fmt;
 /// | [`Stopped`](Self::Stopped) | 503 | the instance was stopped while it was in use | send the request again: that starts the service again |
 /// | [`Unkillable`](Self::Unkillable) | 503 | the process survived SIGKILL | find out what it waits for (a device, a network file system), and end it by hand |
 /// | [`ShutDown`](Self::ShutDown) | 503 | the service is retired, or its registry shut down | create the service again, in a registry that is in use |
+/// | [`Internal`](Self::Internal) | 500 | the task that supervises the service panicked | send the request again, and report the panic that was written to stderr |
 ///
 /// The status is what a gateway would answer: [`status_code`](crate::Error::status_code).
 ///
@@ -101,6 +102,10 @@ pub enum ErrorKind {
     /// The service was retired, or its registry shut down.
     #[non_exhaustive]
     ShutDown {},
+    /// The task that supervises the service has panicked, which is a bug of this crate. Nothing of the service is left
+    /// running, and nothing is counted: the next request starts it again.
+    #[non_exhaustive]
+    Internal {},
 }
 
 /// One field of a configuration that cannot work.

@@ -106,6 +106,9 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
             write!(f, "has a process (pid {pid}) that survived SIGKILL")
         }
         ErrorKind::Unkillable { pid: None } => f.write_str("has a process that survived SIGKILL"),
+        ErrorKind::Internal {} => {
+            f.write_str("failed by a bug: the task that supervises it panicked")
+        }
         ErrorKind::ShutDown {} => f.write_str("is retired, or its registry is shut down"),
     }
 }
@@ -170,6 +173,9 @@ pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
         ErrorKind::Unkillable { .. } => {
             "find out what it waits for (often a device or a network file system) and end it by \
              hand: until then nothing is started in its place"
+        }
+        ErrorKind::Internal {} => {
+            "send the request again, which starts it again, and report the panic that was written to stderr"
         }
         ErrorKind::ShutDown {} => "create the service again, in a registry that is in use",
     }

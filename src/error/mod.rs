@@ -207,12 +207,14 @@ impl Error {
 
     /// The status with which a gateway would answer its own client.
     ///
-    /// 500 for a configuration that cannot work, 502 for a process that cannot be started, ends
+    /// 500 for a configuration that cannot work and for a bug of this crate, 502 for a process that cannot be started, ends
     /// by itself or rejects its probe, 504 for one that is not ready in time, 503 for the rest.
     #[must_use]
     pub fn status_code(&self) -> StatusCode {
         match self.inner.kind {
-            ErrorKind::InvalidConfig { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorKind::InvalidConfig { .. } | ErrorKind::Internal {} => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             ErrorKind::Spawn { .. }
             | ErrorKind::Exited { .. }
             | ErrorKind::HealthRejected { .. } => StatusCode::BAD_GATEWAY,

@@ -122,6 +122,12 @@ fn kinds_after_the_start() -> Vec<(Error, u16, &'static str, &'static str)> {
             "registry is shut down",
             "create the service again",
         ),
+        (
+            error(ErrorKind::Internal {}),
+            500,
+            "failed by a bug",
+            "report the panic",
+        ),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use tokio::sync::watch;
@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct Board {
     pub(crate) snapshot: watch::Sender<Snapshot>,
     pub(crate) journal: Journal,
+    /// How many tasks of the service have ended by a panic.
+    pub(crate) panics: AtomicU64,
     handles: Mutex<BTreeMap<u64, Attached>>,
 }
 
@@ -53,6 +55,7 @@ impl Board {
         Self {
             snapshot: watch::Sender::new(snapshot),
             journal: Journal::default(),
+            panics: AtomicU64::new(0),
             handles: Mutex::default(),
         }
     }

@@ -99,7 +99,8 @@ impl Client {
         want: Want,
     ) -> Result<Option<Grant>, Error> {
         let settings = &from.settings;
-        // The task may have ended with its runtime, or by a panic: the next one runs on the crate's own thread.
+        let panics = self.board.panics.load(Relaxed);
+        // The task may have ended with its runtime: the next one runs on the crate's own thread.
         for _ in 0..2 {
             let ask = Ask {
                 handle,
@@ -118,6 +119,9 @@ impl Client {
             if let Ok(answer) = answer.await {
                 waiting.waiter = None;
                 return answer;
+            }
+            if self.board.panics.load(Relaxed) != panics {
+                return Err(Error::new(&from.name, ErrorKind::Internal {}));
             }
         }
         Err(Error::new(&from.name, ErrorKind::ShutDown {}))

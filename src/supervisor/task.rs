@@ -1,6 +1,9 @@
 //! The task of one service: it waits for what happens, and drives the machine with it.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+};
 
 use tokio::{
     sync::oneshot,
@@ -257,6 +260,9 @@ impl<B: Backend> Drop for Supervisor<B> {
             finished,
             ..
         } = &mut self.driver;
+        if thread::panicking() {
+            board.panics.fetch_add(1, Relaxed);
+        }
         if !*finished {
             // The process ends with the task, which could have given its last answers their time.
             instances.end(PastInstance {

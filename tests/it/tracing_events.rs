@@ -3,14 +3,17 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::time::timeout;
 use tower_local_service::{ErrorKind, LocalServiceConfig, Phase, Registry};
 use tracing::{
-    Dispatch, Event, Instrument, Level, Subscriber,
+    Dispatch, Event, Instrument, Level, Metadata, Subscriber,
     dispatcher::DefaultGuard,
     field::{Field, Visit},
     info_span,
@@ -296,4 +299,57 @@ async fn the_status_shows_the_death_of_an_idle_server() {
             .output_tail()
             .is_some_and(|it| it.contains("out of memory"))
     );
+}
+
+/// A log with a bug, such as one that may not write any more. It counts its panics.
+#[derive(Clone)]
+struct Broken {
+    panics: Arc<AtomicUsize>,
+    takes_spans: bool,
+}
+
+impl Broken {
+    fn panic_for(&self, metadata: &Metadata<'_>) {
+        if metadata.target().starts_with("tower_local_service") {
+            self.panics.fetch_add(1, Relaxed);
+            panic!("the log is full");
+        }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Broken {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        if !self.takes_spans {
+            self.panic_for(attributes.metadata());
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.panic_for(event.metadata());
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_panics_fails_no_request_and_ends_no_server() {
+    for takes_spans in [true, false] {
+        let panics = Arc::new(AtomicUsize::new(0));
+        let broken = Broken {
+            panics: Arc::clone(&panics),
+            takes_spans,
+        };
+        let _second = Dispatch::new(tracing_subscriber::registry());
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(broken));
+        let _listening = tracing::dispatcher::set_default(&dispatch);
+        let fixture = Fixture::new();
+        let config = fixture.config().idle_stop(Duration::from_millis(50));
+        let service = fixture.configured("traced", config);
+        for n in 1..=2 {
+            let lease = within("a lease", service.acquire()).await;
+            drop(lease.expect("a server"));
+            eventually("it is stopped", || service.status().phase == Phase::Stopped).await;
+            assert_eq!(fixture.starts().len(), n);
+        }
+        // Each of the two times at least a span or its events, and the event of the request.
+        assert!(panics.load(Relaxed) >= 4, "{panics:?}");
+    }
 }

@@ -2,7 +2,6 @@
 //! delays and ends nothing else. What it does not take in time is dropped, and counted.
 
 use std::{
-    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -16,7 +15,10 @@ use tokio::time::{self, Instant};
 use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
 
 use super::text::show;
-use crate::{config::Secrets, log::TARGET};
+use crate::{
+    config::Secrets,
+    log::{TARGET, isolated},
+};
 
 /// How much may wait for subscribers: about what a program can write in a tenth of a second.
 const MOST_BYTES: usize = 4 << 20;
@@ -143,13 +145,11 @@ impl Part {
         if self.log.is_broken.load(Relaxed) {
             return;
         }
-        let told = panic::catch_unwind(AssertUnwindSafe(|| {
+        let told = isolated(|| {
             dispatcher::with_default(&self.log.dispatch, || self.tell_each());
-        }));
-        if let Err(payload) = told {
+        });
+        if told.is_none() {
             self.log.is_broken.store(true, Relaxed);
-            // Foreign code made it, and its drop may panic, too.
-            drop(panic::catch_unwind(AssertUnwindSafe(|| drop(payload))));
         }
     }
 

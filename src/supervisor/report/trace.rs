@@ -13,14 +13,46 @@ use crate::{
     config::{Launch, Target},
     error::Error,
     launch::Exit,
-    log::TARGET,
+    log::{TARGET, isolated},
     machine::Ownership,
 };
+
+/// An event in the span of an instance.
+macro_rules! event {
+    ($level:ident, $span:expr, $($event:tt)+) => {
+        if let Some(span) = &$span.0 {
+            isolated(|| $level!(target: TARGET, parent: span, $($event)+));
+        }
+    };
+}
+
+/// A span whose subscriber may panic; none between two instances.
+#[derive(Debug)]
+struct InstanceSpan(Option<Span>);
+
+impl InstanceSpan {
+    fn record(&self, pid: u32) {
+        isolated(|| self.0.as_ref().map(|span| span.record("pid", pid).id()));
+    }
+}
+
+impl Clone for InstanceSpan {
+    fn clone(&self) -> Self {
+        Self(isolated(|| self.0.clone()).flatten())
+    }
+}
+
+impl Drop for InstanceSpan {
+    fn drop(&mut self) {
+        let span = self.0.take();
+        isolated(|| drop(span));
+    }
+}
 
 /// The span of an instance, from the claim on its address to when nothing of it is left.
 #[derive(Debug)]
 pub(super) struct Trace {
-    span: Span,
+    span: InstanceSpan,
     /// Who started the server, once that is known.
     ownership: Option<Ownership>,
     is_idle: bool,
@@ -31,7 +63,7 @@ impl Trace {
     /// Between two instances.
     pub(super) fn none() -> Self {
         Self {
-            span: Span::none(),
+            span: InstanceSpan(None),
             ownership: None,
             is_idle: false,
             is_probed: false,
@@ -40,9 +72,11 @@ impl Trace {
 
     /// A span without parent: the instance does not belong to the request that asked first.
     pub(super) fn begin(service: &str, instance: u64) -> Self {
-        let span = info_span!(target: TARGET, parent: None, "local_service", service, instance, pid = Empty);
+        let span = isolated(
+            || info_span!(target: TARGET, parent: None, "local_service", service, instance, pid = Empty),
+        );
         Self {
-            span,
+            span: InstanceSpan(span),
             ownership: None,
             is_idle: false,
             is_probed: false,
@@ -55,24 +89,24 @@ impl Trace {
             return;
         }
         let path = target.path_and_query.split('?').next();
-        debug!(target: TARGET, parent: &self.span, host = target.authority, path, "probing");
+        event!(debug, &self.span, host = target.authority, path, "probing");
     }
 
     pub(super) fn starting(&self, launch: &Launch) {
         let command = launch.command.display();
-        info!(target: TARGET, parent: &self.span, %command, "starting");
+        event!(info, &self.span, %command, "starting");
     }
 
     pub(super) fn started(&mut self, pid: u32) {
         self.ownership = Some(Ownership::Owned);
-        self.span.record("pid", pid);
-        debug!(target: TARGET, parent: &self.span, pid, "started");
+        self.span.record(pid);
+        event!(debug, &self.span, pid, "started");
     }
 
     pub(super) fn ready(&mut self, ownership: Ownership, took: Duration) {
         self.ownership = Some(ownership);
         let (external, took_ms) = (ownership != Ownership::Owned, millis(took));
-        info!(target: TARGET, parent: &self.span, external, took_ms, "ready");
+        event!(info, &self.span, external, took_ms, "ready");
     }
 
     /// To be called, if it comes to that, where the server can be reached from other machines.
@@ -81,57 +115,57 @@ impl Trace {
         move |address| {
             let hint = "other machines can reach the server: have it listen on the loopback only, \
                           as most servers do with `--host 127.0.0.1`";
-            warn!(target: TARGET, parent: &span, %address, hint, "exposed");
+            event!(warn, &span, %address, hint, "exposed");
         }
     }
 
     /// The process died of a taken port, and who took it answers well.
     pub(super) fn replaced(&mut self) {
         self.ownership = Some(Ownership::External { pid: None });
-        warn!(target: TARGET, parent: &self.span, "replaced");
+        event!(warn, &self.span, "replaced");
     }
 
     /// What a look at the leases has shown; `idle` is an event once, until the service is used again.
     pub(super) fn counted(&mut self, leases: usize) {
         let was_idle = mem::replace(&mut self.is_idle, leases == 0);
         if self.is_idle && !was_idle {
-            debug!(target: TARGET, parent: &self.span, "idle");
+            event!(debug, &self.span, "idle");
         }
     }
 
     pub(super) fn suspended(&self, pid: u32) {
         let hint = hint::SUSPENDED;
-        warn!(target: TARGET, parent: &self.span, pid, hint, "suspended");
+        event!(warn, &self.span, pid, hint, "suspended");
     }
 
     pub(super) fn unresponsive(&self) {
         let hint = "requests end without an answer while the server does nothing: it is started again; raise \
                     `unresponsiveMs` if it needs longer";
-        warn!(target: TARGET, parent: &self.span, hint, "unresponsive");
+        event!(warn, &self.span, hint, "unresponsive");
     }
 
     pub(super) fn stopping(&self, reason: &str) {
-        info!(target: TARGET, parent: &self.span, reason, "stopping");
+        event!(info, &self.span, reason, "stopping");
     }
 
     pub(super) fn exited(&self, exit: Exit, after: Duration, is_expected: bool) {
         let (code, signal, after_ms) = (exit.code, exit.signal, millis(after));
         if is_expected {
-            info!(target: TARGET, parent: &self.span, code, signal, after_ms, "exited");
+            event!(info, &self.span, code, signal, after_ms, "exited");
         } else {
-            warn!(target: TARGET, parent: &self.span, code, signal, after_ms, "exited");
+            event!(warn, &self.span, code, signal, after_ms, "exited");
         }
     }
 
     pub(super) fn failed(&self, error: &Error) {
-        warn!(target: TARGET, parent: &self.span, %error, "failed");
+        event!(warn, &self.span, %error, "failed");
     }
 
     /// The instance is over: nothing is left of its process, or an external server is not used any more.
     pub(super) fn over(&mut self) {
         match self.ownership {
-            Some(Ownership::Owned) => debug!(target: TARGET, parent: &self.span, "stopped"),
-            Some(_) => debug!(target: TARGET, parent: &self.span, "released"),
+            Some(Ownership::Owned) => event!(debug, &self.span, "stopped"),
+            Some(_) => event!(debug, &self.span, "released"),
             None => {}
         }
         *self = Self::none();
@@ -141,7 +175,7 @@ impl Trace {
 /// A request had to wait; an event in the span of the request, and not in that of the instance.
 pub(crate) fn waited(service: &str, waited: Duration, error: Option<&Error>) {
     let (waited_ms, error) = (millis(waited), error.map(display));
-    debug!(target: TARGET, service, waited_ms, error, "waited");
+    isolated(|| debug!(target: TARGET, service, waited_ms, error, "waited"));
 }
 
 fn millis(duration: Duration) -> u64 {

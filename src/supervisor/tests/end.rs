@@ -165,3 +165,19 @@ async fn the_last_handle_ends_a_service_that_failed() {
     drop(service);
     all_is_over(&fake).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_panic_of_the_supervisor_nothing_runs_and_the_next_request_starts_it_again() {
+    let fake = Fake::new();
+    let service = service(&fake, config());
+    fake.script().panics = true;
+    let waiters = [asks(&service), asks(&service)];
+    for waiter in waiters {
+        let error = waiter.await.unwrap().unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Internal {});
+    }
+    assert!(!fake.is_running());
+    fake.script().panics = false;
+    service.acquire().await.unwrap();
+    assert_eq!(service.status().phase, Phase::Ready);
+}

@@ -57,6 +57,8 @@ pub(super) struct Script {
     pub(super) cpu: Option<Duration>,
     /// The process of a server that another program started.
     pub(super) holder: Option<u32>,
+    /// Whether the next start panics.
+    pub(super) panics: bool,
     /// What the processes of the service do.
     pub(super) look: Look,
     /// The process that runs, or whose group is not gone.
@@ -107,6 +109,7 @@ impl Fake {
             output: String::new(),
             cpu: Some(Duration::ZERO),
             holder: None,
+            panics: false,
             look: Look::default(),
             process: None,
             log: Vec::new(),
@@ -199,6 +202,8 @@ impl Launcher for Fake {
     type Running = FakeProcess;
 
     fn problems(&self, _: &Settings, _: &str) -> Vec<Problem> {
+        let panics = self.script().panics;
+        assert!(!panics, "on purpose");
         self.script().problems.clone()
     }
 
