@@ -15,7 +15,7 @@ use tower::{
     service_fn,
 };
 use tower_local_service::{
-    BoxError, EnsureLocalService, EnsureLocalServiceLayer, LocalService, Ownership,
+    BoxError, EnsureLocalService, EnsureLocalServiceLayer, LocalService, Ownership, Phase,
     retry::ServerGone,
 };
 
@@ -150,6 +150,10 @@ async fn a_post_that_was_sent_is_sent_again_only_with_an_idempotency_key() {
     let mut with_key = post();
     let key = HeaderValue::from_static("7");
     with_key.headers_mut().insert("idempotency-key", key);
+    eventually("its end is known", || {
+        it.service.status().phase != Phase::Ready
+    })
+    .await;
     it.service.start().await.unwrap();
     send(&client, with_key).await.unwrap_err();
     assert_eq!(count(&it.fixture, "POST /die"), 3);
