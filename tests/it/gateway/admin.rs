@@ -88,3 +88,17 @@ async fn only_providers_with_a_server_here_are_started_and_shown() {
     let status = gateway.get("/admin/status").await.json();
     assert_eq!(status, json!({ "providers": {} }));
 }
+
+#[tokio::test]
+async fn a_server_that_another_program_started_is_not_called_stopped() {
+    let fixture = Fixture::new();
+    let outside = fixture.run_outside();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    assert_eq!(gateway.post("/admin/one/start", "").await.status, 200);
+    gateway
+        .until("one", |it| it["ownership"] != json!(null))
+        .await;
+    let reply = gateway.post("/admin/one/stop", "").await;
+    assert_eq!(reply.failure(), (409, "not_started_here".into()));
+    assert!(outside.is_alive());
+}
