@@ -25,7 +25,7 @@ use tokio::{
 /// How often a client is looked at that has sent more than was asked for, or has ended its half.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long a client may go on with an upload that was refused. If the connection were closed before, the
+/// How long a client may continue an upload that was refused. If the connection were closed before, the
 /// refusal would be lost with it.
 const REFUSED_UPLOAD: Duration = Duration::from_secs(5);
 

@@ -118,19 +118,19 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Writes what comes. What cannot be written is counted, and told once it can be.
+/// Writes what comes. What cannot be written is counted, and reported once something can be written.
 fn write(messages: &Receiver<Message>, state: &State, mut to: impl Write) {
     for message in messages {
         match message {
             Message::Line(line) => {
                 let lost = state.lost.swap(0, Relaxed);
-                let told = if lost == 0 {
+                let report = if lost == 0 {
                     Ok(())
                 } else {
                     // The line before may have been written in part.
                     writeln!(to, "\ngateway: {lost} lines of this log were lost")
                 };
-                let Err(error) = told.and_then(|()| to.write_all(&line)) else {
+                let Err(error) = report.and_then(|()| to.write_all(&line)) else {
                     continue;
                 };
                 state.lost.fetch_add(lost + 1, Relaxed);

@@ -87,7 +87,7 @@ async fn run(server: &Server) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 Registry::global().shutdown().await;
-                fail(&told(&error))
+                fail(&describe(&error))
             }
         },
     }
@@ -156,7 +156,7 @@ fn refusal(status: StatusCode, body: &str) -> String {
 }
 
 /// What went wrong, and what to do next.
-fn told(error: &BoxError) -> String {
+fn describe(error: &BoxError) -> String {
     if let Some(error) = Error::of(error) {
         return format!("{error:#}");
     }

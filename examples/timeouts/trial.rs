@@ -54,9 +54,9 @@ pub(crate) async fn run(
 
     marker.map(fs::remove_file).transpose()?;
     Ok(Trial {
-        at_once: told(&[a, b, c]),
-        other: told(&[other]),
-        later: told(&[later]),
+        at_once: describe(&[a, b, c]),
+        other: describe(&[other]),
+        later: describe(&[later]),
         starts: services.iter().map(|it| it.status().starts).sum(),
     })
 }
@@ -105,7 +105,7 @@ fn named(error: &BoxError) -> String {
 }
 
 /// The same outcomes together, with the time of the last of them.
-fn told(outcomes: &[Outcome]) -> String {
+fn describe(outcomes: &[Outcome]) -> String {
     let mut kinds = BTreeMap::<_, (usize, Duration)>::new();
     for (outcome, took) in outcomes {
         let (count, last) = kinds.entry(outcome).or_default();

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_working_directory_is_told_apart_from_a_missing_command() {
+    fn a_missing_working_directory_is_not_taken_for_a_missing_command() {
         let folder = Folder::new();
         let program = folder.file("server", 0o755);
         for (cwd, fact) in [

@@ -237,10 +237,10 @@ impl Error {
     }
 
     /// The last lines that the process wrote to its standard output and error; above them earlier ones that
-    /// told of a failure.
+    /// name a failure.
     ///
-    /// `Display` shows the lines that matter and the last ones, at most 2 000 characters. Secrets that the configuration knows are replaced.
-    /// In a crash loop it is the output of the start that failed last.
+    /// `Display` shows the lines that matter and the last ones, at most 2 000 characters. Secrets that the
+    /// configuration knows are replaced. In a crash loop it is the output of the start that failed last.
     #[must_use]
     pub fn output_tail(&self) -> Option<&str> {
         self.inner.output()

@@ -92,7 +92,7 @@ pub(crate) trait Running: Send + 'static {
     /// Dropping the future has no effect.
     fn look(&self) -> impl Future<Output = Look> + Send + use<Self>;
 
-    /// The last 64 KiB of what the service wrote, without its secrets. Lines before those that told of a
+    /// The last 64 KiB of what the service wrote, without its secrets. Earlier lines that name a
     /// failure are among them.
     fn output(&self, settings: &Settings) -> String;
 }

@@ -25,7 +25,7 @@ pub(crate) struct Ticket {
     /// A peer that has the address for the same server is to make way, too.
     evict: bool,
     /// The last answer.
-    told: Option<Claim>,
+    last: Option<Claim>,
     /// Since when peers are waited for.
     waits_since: Option<Instant>,
     holder: Option<String>,
@@ -53,7 +53,7 @@ impl Claims {
             peers: peers.clone(),
             place: self.queues.join(name, peers.addresses()),
             evict,
-            told: None,
+            last: None,
             waits_since: None,
             holder: None,
             ring: Ring::default(),
@@ -86,9 +86,9 @@ impl Ticket {
     /// Nothing is lost.
     pub(crate) async fn next(&mut self) -> Claim {
         loop {
-            let news = self.negotiate().await.filter(|it| self.told != Some(*it));
+            let news = self.negotiate().await.filter(|it| self.last != Some(*it));
             if let Some(claim) = news {
-                self.told = Some(claim);
+                self.last = Some(claim);
                 return claim;
             }
             self.changed().await;
@@ -131,7 +131,7 @@ impl Ticket {
             self.bell = Some(self.peers.hang_bell());
         }
         let is_rung = self.bell.as_ref().is_some_and(Bell::is_rung);
-        match self.told {
+        match self.last {
             Some(Claim::Owner | Claim::Uncontested) if is_rung || self.place.is_contested() => {
                 Claim::Contested
             }

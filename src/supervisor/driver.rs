@@ -203,7 +203,7 @@ impl<B: Backend> Driver<B> {
     fn spawn(&mut self) -> Option<Event> {
         let Attached { name, settings } = self.last.clone();
         self.report.spawning(self.instances.now());
-        self.work.exit_told = false;
+        self.work.exit_known = false;
         let problems = self.backend.problems(&settings, &name);
         if !problems.is_empty() {
             let error = Error::new(&name, ErrorKind::InvalidConfig { problems });

@@ -229,7 +229,7 @@ impl<B: Backend> Supervisor<B> {
             report,
             ..
         } = &mut self.driver;
-        work.exit_told = true;
+        work.exit_known = true;
         let exited = Exited {
             code: exit.code,
             signal: exit.signal,

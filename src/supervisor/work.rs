@@ -11,7 +11,7 @@ use crate::launch::{Holder, LaunchError, Look, Running};
 pub(super) struct Work<R> {
     pub(super) process: Option<R>,
     /// The machine knows how the process has ended.
-    pub(super) exit_told: bool,
+    pub(super) exit_known: bool,
     pub(super) spawn: Option<Pending<Result<R, LaunchError>>>,
     pub(super) probe: Option<Pending<Probe>>,
     /// A connection to the address, to see whether it refuses.
@@ -28,7 +28,7 @@ impl<R: Running> Work<R> {
     pub(super) fn new() -> Self {
         Self {
             process: None,
-            exit_told: false,
+            exit_known: false,
             spawn: None,
             probe: None,
             knock: None,
@@ -42,7 +42,7 @@ impl<R: Running> Work<R> {
     pub(super) async fn next(&mut self) -> Woken<R> {
         let Self {
             process,
-            exit_told,
+            exit_known,
             spawn,
             probe,
             knock,
@@ -52,7 +52,7 @@ impl<R: Running> Work<R> {
         } = self;
         tokio::select! {
             biased;
-            woken = of_process(process.as_mut(), *exit_told) => woken,
+            woken = of_process(process.as_mut(), *exit_known) => woken,
             spawned = pending(spawn.as_mut()) => Woken::Spawned(spawned),
             probed = pending(probe.as_mut()) => Woken::Probed(probed),
             refused = pending(knock.as_mut()) => Woken::Knocked(refused),
@@ -63,7 +63,7 @@ impl<R: Running> Work<R> {
 
     /// Whether the process has ended, and how is not known yet.
     pub(super) fn has_ended(&mut self) -> bool {
-        !self.exit_told && self.process.as_mut().is_some_and(|it| !it.is_alive())
+        !self.exit_known && self.process.as_mut().is_some_and(|it| !it.is_alive())
     }
 
     pub(super) fn in_background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -73,9 +73,9 @@ impl<R: Running> Work<R> {
     }
 }
 
-async fn of_process<R: Running>(process: Option<&mut R>, exit_told: bool) -> Woken<R> {
+async fn of_process<R: Running>(process: Option<&mut R>, exit_known: bool) -> Woken<R> {
     match process {
-        Some(process) if exit_told => {
+        Some(process) if exit_known => {
             process.gone().await;
             Woken::Gone
         }

@@ -293,10 +293,10 @@ async fn another_program_that_shares_the_port_is_named() {
         ErrorKind::ReadyTimeout { last_probe, .. } if last_probe.contains(&outside.pid().to_string())
     );
     assert!(named, "{error}");
-    let told = error.output_tail().unwrap();
+    let output = error.output_tail().unwrap();
     assert!(
-        told.contains("listening on"),
-        "ours had the port, too: {told}"
+        output.contains("listening on"),
+        "ours had the port, too: {output}"
     );
 }
 

@@ -49,7 +49,7 @@ fn answer(output: &Output) -> String {
 }
 
 /// It fails with a message that says all of this.
-fn assert_told(mut command: Command, says: &[&str]) {
+fn assert_says(mut command: Command, says: &[&str]) {
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
@@ -159,7 +159,7 @@ impl Drop for Ended {
 fn what_goes_wrong_is_reported_with_what_to_do() {
     let fixture = Fixture::new();
     let told = |file: &Value, words: &[&str], says: &[&str]| {
-        assert_told(command(&fixture, file, words), says);
+        assert_says(command(&fixture, file, words), says);
     };
     let local = json!({ "llama": provider(&fixture) });
     let whole = file(&local, "llama/gemma");
@@ -201,13 +201,13 @@ fn what_goes_wrong_is_reported_with_what_to_do() {
         &["llama answered with status 404", "not found"],
     );
 
-    assert_told(
+    assert_says(
         with_text(&fixture, "{ models: {\n providers: [] } }", &["Who?"]),
         &["models.providers", "line 2 column 13"],
     );
     let mut missing = Command::new(example("openclaw"));
     missing.args(["/nowhere/openclaw.json", "Who?"]);
-    assert_told(missing, &["/nowhere/openclaw.json", "No such file"]);
+    assert_says(missing, &["/nowhere/openclaw.json", "No such file"]);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_server_that_ends_at_once_is_reported_with_its_code_and_output() {
     broken["localService"] =
         json!({ "command": "/bin/sh", "args": ["-c", "echo no such gpu >&2; exit 3"] });
     let file = file(&json!({ "llama": broken }), "llama/gemma");
-    assert_told(
+    assert_says(
         command(&fixture, &file, &["Who?"]),
         &["`llama` exited with code 3", "no such gpu"],
     );

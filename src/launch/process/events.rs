@@ -42,7 +42,7 @@ pub(super) struct LogContext {
 pub(super) struct Log {
     context: LogContext,
     dispatch: Dispatch,
-    /// Lines that found no room and were not told of yet.
+    /// Lines that found no room and were not reported yet.
     dropped: AtomicU64,
     /// Whether the subscriber has panicked; it is not asked again.
     is_broken: AtomicBool,
@@ -65,7 +65,7 @@ impl Log {
         }
     }
 
-    /// Takes whole lines. Runs no code of a subscriber, and waits for none that does not go on: a flood is
+    /// Takes whole lines. Runs no code of a subscriber, and waits for none that takes nothing: a flood is
     /// logged as fast as its log is, and a log that stands still costs a moment, once.
     pub(super) async fn write(self: &Arc<Self>, stream: &'static str, lines: Vec<u8>) {
         if lines.is_empty() || LevelFilter::current() < Level::DEBUG || self.is_broken.load(Relaxed)
@@ -77,15 +77,15 @@ impl Log {
             stream,
             lines,
         };
-        let (mut told, mut since) = (TOLD.load(Relaxed), Instant::now());
+        let (mut taken, mut since) = (TAKEN.load(Relaxed), Instant::now());
         while let Err(refused) = enqueue(part) {
             part = refused;
-            let now_told = TOLD.load(Relaxed);
-            if now_told != told {
-                (told, since) = (now_told, Instant::now());
+            let now_taken = TAKEN.load(Relaxed);
+            if now_taken != taken {
+                (taken, since) = (now_taken, Instant::now());
             }
-            if STUCK_AT.load(Relaxed) == told || since.elapsed() >= PATIENCE {
-                STUCK_AT.store(told, Relaxed);
+            if STUCK_AT.load(Relaxed) == taken || since.elapsed() >= PATIENCE {
+                STUCK_AT.store(taken, Relaxed);
                 let lines = memchr::memchr_iter(b'\n', &part.lines).count().max(1);
                 self.dropped
                     .fetch_add(lines.try_into().unwrap_or(0), Relaxed);
@@ -96,8 +96,8 @@ impl Log {
     }
 }
 
-/// How many parts were told, and how many at the last wait in vain.
-static TOLD: AtomicU64 = AtomicU64::new(0);
+/// How many parts subscribers have taken, and how many at the last wait in vain.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
 static STUCK_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// How many bytes wait.
@@ -130,8 +130,8 @@ fn queue() -> Option<SyncSender<Part>> {
         let work = move || {
             for part in parts {
                 WAITING.fetch_sub(part.lines.len(), Relaxed);
-                part.tell();
-                TOLD.fetch_add(1, Relaxed);
+                part.emit();
+                TAKEN.fetch_add(1, Relaxed);
             }
         };
         let thread = thread::Builder::new().name("local-service-log".to_owned());
@@ -141,19 +141,19 @@ fn queue() -> Option<SyncSender<Part>> {
 }
 
 impl Part {
-    fn tell(&self) {
+    fn emit(&self) {
         if self.log.is_broken.load(Relaxed) {
             return;
         }
-        let told = isolated(|| {
-            dispatcher::with_default(&self.log.dispatch, || self.tell_each());
+        let emitted = isolated(|| {
+            dispatcher::with_default(&self.log.dispatch, || self.emit_each());
         });
-        if told.is_none() {
+        if emitted.is_none() {
             self.log.is_broken.store(true, Relaxed);
         }
     }
 
-    fn tell_each(&self) {
+    fn emit_each(&self) {
         if !tracing::enabled!(target: "tower_local_service::output", Level::DEBUG) {
             self.log.dropped.store(0, Relaxed);
             return;

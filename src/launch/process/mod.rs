@@ -16,7 +16,7 @@
 //!
 //! **The lifeline.** The watchdog reads a pipe whose only write end is in your program. However your
 //! program ends (SIGKILL included), the kernel closes the pipe, and the watchdog ends its own group: with
-//! TERM, and with KILL when nothing is left in it, at the latest after two seconds. It was told the number
+//! TERM, and with KILL when nothing is left in it, at the latest after two seconds. It knows the number
 //! of the service's process, and also ends that and its descendants where they have left the group. No
 //! code of this crate has to run for that. Dropping a [`Process`] closes the pipe, too ([`watchdog`]).
 //!

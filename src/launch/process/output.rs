@@ -131,14 +131,14 @@ impl Tail {
 }
 
 impl Kept {
-    /// Keeps whole lines, and returns them as they are told: each with an LF at its end.
+    /// Keeps whole lines, and returns them as they are logged: each with an LF at its end.
     fn add(&mut self, stream: Stream, lines: Vec<u8>) -> Vec<u8> {
         let has_cr = memchr(b'\r', &lines).is_some();
         if !has_cr && self.replaceable[stream as usize].is_empty() {
             self.keep(&lines);
             return lines;
         }
-        let mut told = Vec::with_capacity(lines.len());
+        let mut logged = Vec::with_capacity(lines.len());
         let mut rest = &lines[..];
         while let Some(end) = memchr2(b'\n', b'\r', rest) {
             let (line, ended_by) = (&rest[..end], rest[end]);
@@ -147,8 +147,8 @@ impl Kept {
             if ended_by == b'\r' {
                 if !line.is_empty() {
                     line.clone_into(replaceable);
-                    told.extend_from_slice(line);
-                    told.push(b'\n');
+                    logged.extend_from_slice(line);
+                    logged.push(b'\n');
                 }
                 continue;
             }
@@ -158,17 +158,17 @@ impl Kept {
             if !is_ended_already {
                 self.keep(line);
                 self.keep(b"\n");
-                told.extend_from_slice(line);
-                told.push(b'\n');
+                logged.extend_from_slice(line);
+                logged.push(b'\n');
             }
         }
         // A line that is too long, or the last one of the stream.
         if !rest.is_empty() {
             self.keep_replaceable(stream);
             self.keep(rest);
-            told.extend_from_slice(rest);
+            logged.extend_from_slice(rest);
         }
-        told
+        logged
     }
 
     fn keep_replaceable(&mut self, stream: Stream) {
@@ -355,14 +355,14 @@ mod tests {
     }
 
     #[test]
-    fn of_a_progress_bar_the_last_state_is_kept_and_every_state_is_told() {
+    fn of_a_progress_bar_the_last_state_is_kept_and_every_state_is_logged() {
         let tail = Tail::default();
         drop(tail.push(Stream::Stderr, b"starting\n"));
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         for n in 0..100_000 {
-            told.extend(tail.push(Stream::Stderr, format!("\r{n} of 99999").as_bytes()));
+            logged.extend(tail.push(Stream::Stderr, format!("\r{n} of 99999").as_bytes()));
         }
-        let lines = told.split(|byte| *byte == b'\n').count();
+        let lines = logged.split(|byte| *byte == b'\n').count();
         assert!(lines >= 99_999, "{lines}");
         assert_eq!(
             tail.text(&Secrets::default()),
@@ -382,17 +382,17 @@ mod tests {
             &[b"one\r", b"\ntwo", b"\r", b"\n"],
         ] {
             let tail = Tail::default();
-            let told: Vec<u8> = parts
+            let logged: Vec<u8> = parts
                 .iter()
                 .flat_map(|part| tail.push(Stream::Stdout, part))
                 .collect();
-            assert_eq!(told, b"one\ntwo\n");
+            assert_eq!(logged, b"one\ntwo\n");
             assert_eq!(tail.text(&Secrets::default()), "one\ntwo\n");
         }
     }
 
     #[test]
-    fn what_told_of_a_failure_is_kept_when_it_is_long_ago() {
+    fn a_line_that_names_a_failure_is_kept_when_it_is_long_ago() {
         let tail = Tail::default();
         drop(tail.push(
             Stream::Stderr,

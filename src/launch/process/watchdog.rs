@@ -118,7 +118,7 @@ impl Watchdog {
         if let Some(lifeline) = &self.lifeline
             && peek(self.pid) == Peek::Running
         {
-            // Less than a pipe holds, so it does not block. A shell that is not told ends the group alone.
+            // Less than a pipe holds, so it does not block. A shell that gets no line ends the group alone.
             let line = format!("{} {}\n", leader.pid, leader.started);
             let _ = rustix::io::write(lifeline, line.as_bytes());
         }

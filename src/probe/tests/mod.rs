@@ -123,7 +123,7 @@ async fn a_closed_port_is_refused() {
 }
 
 #[tokio::test]
-async fn statuses_are_told_apart() {
+async fn statuses_are_distinguished() {
     for (line, expected) in [
         ("200 OK", Answer::Ready),
         ("204 No Content", Answer::Ready),

@@ -124,7 +124,7 @@ fn what_is_no_json5_is_reported_with_line_and_column() {
 
 /// Path, and the end of the message, which is the place.
 #[track_caller]
-fn assert_told_at(lines: &str, path: &str, place: &str) {
+fn assert_reported_at(lines: &str, path: &str, place: &str) {
     let (service, field, message) = problem(&file_with(lines));
     assert_eq!(service, "llama", "{message}");
     assert_eq!(field, format!("models.providers.llama.{path}"), "{message}");
@@ -147,7 +147,7 @@ fn what_is_of_a_wrong_type_is_reported_with_its_path_too() {
         ("localService: true", "localService", "line 5 column 15"),
         ("localService: {}", "localService", "line 5 column 15"),
     ] {
-        assert_told_at(lines, path, place);
+        assert_reported_at(lines, path, place);
     }
 }
 
@@ -168,7 +168,7 @@ fn what_is_wrong_in_a_local_service_is_reported_by_its_key() {
         ("'command': '/x', 'cmd': 1", "cmd", "line 6 column 18"),
     ] {
         let lines = format!("localService: {{\n{lines} }}");
-        assert_told_at(&lines, &format!("localService.{key}"), place);
+        assert_reported_at(&lines, &format!("localService.{key}"), place);
     }
 }
 

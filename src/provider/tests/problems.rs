@@ -58,8 +58,8 @@ fn each_problem_names_its_field_and_what_to_do() {
             "quotes",
         ),
     ] {
-        let (told, text) = only(provider);
-        assert_eq!(told, field);
+        let (field_named, text) = only(provider);
+        assert_eq!(field_named, field);
         assert!(text.contains(says), "{field}: {text}");
     }
 }
@@ -71,8 +71,8 @@ fn what_an_auth_lacks_is_named() {
         (json!({ "mode": "header", "headerName": "a" }), "`value`"),
         (json!({ "mode": "authorization-bearer" }), "`token`"),
     ] {
-        let (told, text) = only(with("request", json!({ "auth": auth })));
-        assert_eq!(told, "request.auth");
+        let (field_named, text) = only(with("request", json!({ "auth": auth })));
+        assert_eq!(field_named, "request.auth");
         assert!(text.contains(says), "{text}");
     }
 }

@@ -99,10 +99,10 @@ fn what_cannot_be_found_out_makes_one_provider_unavailable_and_no_other() {
     for (odd, field, says) in odd_providers() {
         let providers = registered(json!({ "odd": odd, "well": local(9361) }));
         assert_eq!(providers.ids(), ["odd", "well"]);
-        let told = warnings(&providers);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!((&*told[0].0, &*told[0].1), ("odd", field));
-        assert!(told[0].2.contains(says), "{told:?}");
+        let warned = warnings(&providers);
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        assert_eq!((&*warned[0].0, &*warned[0].1), ("odd", field));
+        assert!(warned[0].2.contains(says), "{warned:?}");
 
         let well = providers.get("well").unwrap();
         assert!(well.unavailable.is_none() && well.service.is_some());
@@ -252,9 +252,9 @@ fn a_program_may_look_variables_up_itself_and_its_panic_is_one_that_is_unset() {
     panic::set_hook(quiet);
     assert_eq!(changes.kept, ["a", "b"]);
     assert_eq!(launched(&handle, "a"), ["--arg", "own"]);
-    let told = warnings(&handle);
-    assert_eq!((told.len(), &*told[0].0), (1, "b"));
-    assert!(told[0].2.contains("panicked"), "{told:?}");
+    let warned = warnings(&handle);
+    assert_eq!((warned.len(), &*warned[0].0), (1, "b"));
+    assert!(warned[0].2.contains("panicked"), "{warned:?}");
 
     handle
         .reload(config().with_variables(|name| Some(name.to_lowercase())))
@@ -483,7 +483,7 @@ mod text {
     }
 
     #[test]
-    fn what_is_no_utf_8_is_told_with_what_to_do() {
+    fn what_is_no_utf_8_is_refused_with_what_to_do() {
         for text in [
             utf_16("\u{feff}{}", u16::to_le_bytes),
             utf_16("\u{feff}{}", u16::to_be_bytes),
@@ -502,7 +502,7 @@ mod text {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_file_line_column_and_key() {
+    fn a_mistake_is_reported_with_its_file_line_column_and_key() {
         let said = error("syntax", b"{\n  models: [ }");
         assert!(said.starts_with("cannot be read: "), "{said}");
         assert!(said.contains("line 2 column"), "{said}");
@@ -535,8 +535,8 @@ mod text {
             b: { baseURL: 'http://127.0.0.1:9381/v1', timeout: 5, models: [{ id: 'x', cost: {} }] },
         } } }";
         let providers = ProvidersConfig::from_json5(text).unwrap();
-        let told = warnings(&providers.register(&Registry::new()).unwrap());
-        let places: Vec<_> = told.iter().map(|it| (&*it.0, &*it.1)).collect();
+        let warned = warnings(&providers.register(&Registry::new()).unwrap());
+        let places: Vec<_> = warned.iter().map(|it| (&*it.0, &*it.1)).collect();
         assert_eq!(
             places,
             [
@@ -548,9 +548,9 @@ mod text {
             ]
         );
         assert!(
-            told[2].2.contains("did you mean `localService`?"),
-            "{told:?}"
+            warned[2].2.contains("did you mean `localService`?"),
+            "{warned:?}"
         );
-        assert!(told[3].2.contains("`baseUrl`"), "{told:?}");
+        assert!(warned[3].2.contains("`baseUrl`"), "{warned:?}");
     }
 }

@@ -19,13 +19,13 @@ fn saw(answer: Answer) -> Probe {
 }
 
 /// The text of a failure: after the claim, and after the spawn if there was one.
-fn told(failure: &Failure, probe: impl Into<Option<Probe>>, started: bool) -> String {
+fn text_of(failure: &Failure, probe: impl Into<Option<Probe>>, started: bool) -> String {
     let config = LocalServiceConfig::new("/bin/server")
         .health_url("http://localhost:8080/health?key=sk-very-secret");
-    told_of(&config, failure, probe, started)
+    text_with(&config, failure, probe, started)
 }
 
-fn told_of(
+fn text_with(
     config: &LocalServiceConfig,
     failure: &Failure,
     probe: impl Into<Option<Probe>>,
@@ -55,14 +55,14 @@ fn told_of(
     text
 }
 
-fn assert_told(
+fn assert_says(
     failure: &Failure,
     probe: impl Into<Option<Probe>>,
     started: bool,
     fact: &str,
     hint: &str,
 ) {
-    let text = told(failure, probe, started);
+    let text = text_of(failure, probe, started);
     let rest = text.split_once(fact).map(|(_, rest)| rest);
     assert!(
         rest.is_some_and(|rest| rest.contains(hint)),
@@ -81,17 +81,17 @@ fn a_key_that_was_sent_and_refused_is_what_has_to_be_corrected() {
     for failure in [&Failure::Denied, &Failure::AddressInUse] {
         for status in [401, 403] {
             let probe = || saw(Answer::Status(status));
-            let text = told_of(&sent, failure, probe(), true);
+            let text = text_with(&sent, failure, probe(), true);
             assert!(
                 text.contains("`apiKey`") && text.contains("refused"),
                 "{text}"
             );
             assert!(!text.contains("needs no credentials"), "{text}");
-            let text = told_of(&another, failure, probe(), true);
+            let text = text_with(&another, failure, probe(), true);
             assert!(!text.contains("`apiKey`"), "{text}");
         }
     }
-    let text = told_of(
+    let text = text_with(
         &sent,
         &Failure::AddressInUse,
         saw(Answer::Status(404)),
@@ -126,8 +126,8 @@ fn a_start_that_took_too_long_says_what_was_probed_and_seen_and_what_to_do() {
         let limit = 3000 * MS;
         let failure = Failure::ReadyTimeout { limit };
         let asked = "within 3 s, its last probe of http://localhost:8080/health saw: ";
-        assert_told(&failure, last.clone(), true, asked, hint);
-        assert_told(&failure, last, true, fact, hint);
+        assert_says(&failure, last.clone(), true, asked, hint);
+        assert_says(&failure, last, true, fact, hint);
     }
 }
 
@@ -137,13 +137,13 @@ fn a_server_that_was_there_before_is_not_called_a_slow_start() {
         let limit = 3000 * MS;
         let failure = Failure::ReadyTimeout { limit };
         let fact = last.to_string();
-        assert_told(&failure, saw(last), false, &fact, "nothing was started");
+        assert_says(&failure, saw(last), false, &fact, "nothing was started");
     }
 }
 
 #[test]
 fn the_error_of_a_wrong_key_names_the_url_that_needs_another() {
-    assert_told(
+    assert_says(
         &Failure::Denied,
         saw(Answer::Status(401)),
         true,
@@ -159,7 +159,7 @@ fn the_program_that_has_the_port_decides_what_to_do() {
         let probe = saw(Answer::Status(status));
         let fact =
             format!("taken by a server that answers the health URL with status {status} {url}");
-        assert_told(&Failure::AddressInUse, probe, false, &fact, hint);
+        assert_says(&Failure::AddressInUse, probe, false, &fact, hint);
     }
     let program = Probe {
         occupant: Some(Holder {
@@ -170,17 +170,17 @@ fn the_program_that_has_the_port_decides_what_to_do() {
     };
     let fact =
         format!("taken by `nginx` (pid 5), which answers the health URL with status 404 {url}");
-    assert_told(
+    assert_says(
         &Failure::AddressInUse,
         program,
         false,
         &fact,
         "`healthStatus`",
     );
-    let text = told(&Failure::AddressInUse, saw(Answer::NotHttp), false);
+    let text = text_of(&Failure::AddressInUse, saw(Answer::NotHttp), false);
     assert!(text.contains("an answer that is not HTTP (http"), "{text}");
     assert!(!text.contains("swapTimeoutMs"), "{text}");
-    assert_told(
+    assert_says(
         &Failure::Held,
         None,
         false,
@@ -199,14 +199,14 @@ fn the_error_of_a_child_that_found_its_port_taken_says_so() {
             port_taken,
         })
     };
-    assert_told(
+    assert_says(
         &exited(true),
         None,
         true,
         "code 1, 12 ms after",
         "write another port",
     );
-    assert_told(
+    assert_says(
         &exited(false),
         None,
         true,

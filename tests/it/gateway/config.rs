@@ -110,7 +110,7 @@ async fn where_to_listen_can_be_a_name_or_a_port() {
 }
 
 #[test]
-fn the_version_is_told() {
+fn the_version_is_printed() {
     let output = Command::new(program()).arg("--version").output().unwrap();
     let version = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");

@@ -49,7 +49,7 @@ async fn the_api_says_whether_the_base_url_has_a_version() {
 }
 
 #[tokio::test]
-async fn an_api_that_clients_do_not_speak_here_is_told_of_at_the_start() {
+async fn an_api_that_clients_do_not_speak_here_is_a_warning_at_the_start() {
     let gateway = Gateway::start(&json!({
         "far": { "baseUrl": "http://127.0.0.1:9/v1", "api": "google-generative-ai" },
     }));

@@ -255,14 +255,14 @@ async fn lines_that_a_slow_log_does_not_take_are_counted() {
     within_limit(process.ended()).await;
     eventually("the last line", || log.text().contains("last")).await;
     let text = log.text();
-    let told: Vec<_> = text
+    let reported: Vec<_> = text
         .lines()
         .filter(|line| line.contains("were not logged"))
         .collect();
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(reported.len(), 1, "{reported:?}");
     assert!(
-        told[0].contains("WARN") && told[0].contains("lines="),
-        "{told:?}"
+        reported[0].contains("WARN") && reported[0].contains("lines="),
+        "{reported:?}"
     );
     finish(process).await;
 }
