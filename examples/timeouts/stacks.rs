@@ -34,39 +34,39 @@ pub(crate) type Build = fn(&[LocalService; 2]) -> Stack;
 
 #[rustfmt::skip]
 pub(crate) const ALL: &[(&str, Build)] = &[
-    ("nothing else", |[one, _]| stack(&new().layer(ours(one)))),
-    ("Timeout(300 ms) outside", |[one, _]| stack(&new().timeout(LIMIT).layer(ours(one)))),
-    ("Timeout(300 ms) inside", |[one, _]| stack(&new().layer(ours(one)).timeout(LIMIT))),
-    ("Retry, then Timeout(300 ms) outside", |[one, _]| stack(&new().layer(retry()).timeout(LIMIT).layer(ours(one)))),
-    ("ConcurrencyLimit(1) outside", |[one, _]| stack(&new().concurrency_limit(1).layer(ours(one)))),
-    ("ConcurrencyLimit(1) inside", |[one, _]| stack(&new().layer(ours(one)).concurrency_limit(1))),
-    ("LoadShed outside", |[one, _]| stack(&new().load_shed().layer(ours(one)))),
+    ("nothing else", |[one, _]| stack(&new().layer(ensure(one)))),
+    ("Timeout(300 ms) outside", |[one, _]| stack(&new().timeout(LIMIT).layer(ensure(one)))),
+    ("Timeout(300 ms) inside", |[one, _]| stack(&new().layer(ensure(one)).timeout(LIMIT))),
+    ("Retry, then Timeout(300 ms) outside", |[one, _]| stack(&new().layer(retry()).timeout(LIMIT).layer(ensure(one)))),
+    ("ConcurrencyLimit(1) outside", |[one, _]| stack(&new().concurrency_limit(1).layer(ensure(one)))),
+    ("ConcurrencyLimit(1) inside", |[one, _]| stack(&new().layer(ensure(one)).concurrency_limit(1))),
+    ("LoadShed outside", |[one, _]| stack(&new().load_shed().layer(ensure(one)))),
     ("LoadShed outside, PollReady", |[one, _]| stack(&new().load_shed().layer(preload(one)))),
-    ("LoadShed, ConcurrencyLimit(1) inside", |[one, _]| stack(&new().layer(ours(one)).load_shed().concurrency_limit(1))),
-    ("Buffer outside", |[one, _]| stack(&new().buffer(8).layer(ours(one)))),
+    ("LoadShed, ConcurrencyLimit(1) inside", |[one, _]| stack(&new().layer(ensure(one)).load_shed().concurrency_limit(1))),
+    ("Buffer outside", |[one, _]| stack(&new().buffer(8).layer(ensure(one)))),
     ("Buffer outside, PollReady", |[one, _]| stack(&new().buffer(8).layer(preload(one)))),
-    ("Buffer inside", |[one, _]| stack(&new().layer(ours(one)).buffer(8))),
-    ("Balance outside", |[one, two]| balance(stack(&new().layer(ours(one))), stack(&new().layer(ours(two))))),
+    ("Buffer inside", |[one, _]| stack(&new().layer(ensure(one)).buffer(8))),
+    ("Balance outside", |[one, two]| balance(stack(&new().layer(ensure(one))), stack(&new().layer(ensure(two))))),
     ("Balance outside, PollReady", |[one, two]| balance(stack(&new().layer(preload(one))), stack(&new().layer(preload(two))))),
 ];
 
 /// For a server whose first start fails.
 #[rustfmt::skip]
 pub(crate) const FRAIL: &[(&str, Build)] = &[
-    ("Retry outside", |[one, _]| stack(&new().layer(retry()).layer(ours(one)))),
-    ("Retry inside", |[one, _]| stack(&new().layer(ours(one)).layer(retry()))),
+    ("Retry outside", |[one, _]| stack(&new().layer(retry()).layer(ensure(one)))),
+    ("Retry inside", |[one, _]| stack(&new().layer(ensure(one)).layer(retry()))),
 ];
 
 fn new() -> ServiceBuilder<tower::layer::util::Identity> {
     ServiceBuilder::new()
 }
 
-fn ours(service: &LocalService) -> EnsureLocalServiceLayer {
+fn ensure(service: &LocalService) -> EnsureLocalServiceLayer {
     EnsureLocalServiceLayer::new(service.clone())
 }
 
 fn preload(service: &LocalService) -> EnsureLocalServiceLayer {
-    ours(service).ensure_on(EnsureOn::PollReady)
+    ensure(service).ensure_on(EnsureOn::PollReady)
 }
 
 fn stack<L, B>(layers: &ServiceBuilder<L>) -> Stack

@@ -116,7 +116,7 @@ pub(crate) struct Exit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listener {
     /// A process of this instance.
-    Ours {
+    Own {
         /// An address on which it listens for other machines, too.
         exposed: Option<SocketAddr>,
     },

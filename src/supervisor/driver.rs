@@ -184,7 +184,7 @@ impl<B: Backend> Driver<B> {
             let stranger = match listener {
                 Some(listener) if answer == Answer::Ready => match listener.await {
                     Listener::Other { pid } => Some(pid),
-                    Listener::Ours { .. } | Listener::Unseen => None,
+                    Listener::Own { .. } | Listener::Unseen => None,
                 },
                 _ => None,
             };
@@ -283,7 +283,7 @@ impl<B: Backend> Driver<B> {
         let found = process.listener(self.last.settings.target.port);
         let report = self.report.exposed();
         self.work.in_background(async move {
-            if let Listener::Ours {
+            if let Listener::Own {
                 exposed: Some(address),
             } = found.await
             {

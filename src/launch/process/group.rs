@@ -183,8 +183,8 @@ impl Group {
     /// number.
     pub(super) fn is_pinned(&self) -> bool {
         // Your program may have reaped it, if it ignores SIGCHLD or waits for any child.
-        let ours = self.watchdog.is_some() || (self.id == self.leader_pid && self.leader.is_some());
-        ours && peek(self.id) != Peek::Lost
+        let own = self.watchdog.is_some() || (self.id == self.leader_pid && self.leader.is_some());
+        own && peek(self.id) != Peek::Lost
     }
 }
 

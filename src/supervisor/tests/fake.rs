@@ -105,7 +105,7 @@ impl Fake {
             heeds_term: Some((1, Duration::ZERO)),
             heeds_kill: true,
             leaves_others: false,
-            listener: Listener::Ours { exposed: None },
+            listener: Listener::Own { exposed: None },
             output: String::new(),
             cpu: Some(Duration::ZERO),
             holder: None,

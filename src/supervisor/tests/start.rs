@@ -165,7 +165,7 @@ async fn a_wanted_answer_of_another_program_is_not_ready() {
     let waiter = asks(&service);
     sleep(60 * SEC).await;
     assert!(!waiter.is_finished());
-    fake.script().listener = Listener::Ours { exposed: None };
+    fake.script().listener = Listener::Own { exposed: None };
     waiter.await.unwrap().unwrap();
 }
 

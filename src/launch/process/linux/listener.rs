@@ -12,16 +12,16 @@ use crate::launch::{Holder, Listener, process::family::Family};
 /// Which process listens on a port. Blocks for milliseconds.
 pub(crate) fn listener(port: u16, family: &Family) -> Listener {
     let sockets = listening_on(port);
-    let ours = Known::holders(&sockets, family);
-    if let Some(pid) = ours.rival(&sockets) {
+    let own = Known::holders(&sockets, family);
+    if let Some(pid) = own.rival(&sockets) {
         return Listener::Other { pid };
     }
-    if !sockets.iter().any(|socket| ours.has(socket)) {
+    if !sockets.iter().any(|socket| own.has(socket)) {
         return Listener::Unseen;
     }
-    let exposed = |socket: &&Socket| socket.is_far() && ours.has(socket);
+    let exposed = |socket: &&Socket| socket.is_far() && own.has(socket);
     let exposed = sockets.iter().find(exposed);
-    Listener::Ours {
+    Listener::Own {
         exposed: exposed.map(|socket| SocketAddr::new(socket.address.to_canonical(), port)),
     }
 }
@@ -76,11 +76,11 @@ impl Known {
 
     /// Another program that receives connections which are meant for the instance.
     fn rival(&self, sockets: &[Socket]) -> Option<u32> {
-        let (ours, others): (Vec<_>, Vec<_>) = sockets
+        let (own, others): (Vec<_>, Vec<_>) = sockets
             .iter()
             .filter(|socket| socket.is_near())
             .partition(|socket| self.has(socket));
-        let addresses: HashSet<_> = ours.iter().map(|socket| socket.address).collect();
+        let addresses: HashSet<_> = own.iter().map(|socket| socket.address).collect();
         // If the instance listens too, another program takes its connections only where both share an
         // address.
         let rivals: HashSet<u64> = others

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpStream};
 
 use super::{listener::port_of, *};
 
-const OURS: Listener = Listener::Ours { exposed: None };
+const OWN: Listener = Listener::Own { exposed: None };
 
 fn has(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -64,7 +64,7 @@ async fn behind_each_launcher_the_server_is_the_listener_and_ends_with_a_stop() 
         let mut process = start(sh(&script)).await;
         let trace = Trace::of(&process);
         let port = port_of(&process).await;
-        assert_eq!(process.listener(port).await, OURS, "{script}");
+        assert_eq!(process.listener(port).await, OWN, "{script}");
         process.terminate();
         within_limit(process.gone()).await;
         assert!(!connects(port), "{script}");
@@ -95,10 +95,10 @@ async fn a_server_that_was_seen_is_found_after_its_launcher_has_ended() {
     let mut process = start(sh(&script)).await;
     let trace = Trace::of(&process);
     let port = port_of(&process).await;
-    assert_eq!(process.listener(port).await, OURS);
+    assert_eq!(process.listener(port).await, OWN);
     send(process.pid(), Signal::KILL);
     within_limit(process.ended()).await;
-    assert_eq!(process.listener(port).await, OURS);
+    assert_eq!(process.listener(port).await, OWN);
     time::timeout(Duration::from_millis(200), process.gone())
         .await
         .expect_err("it is gone only when its server has ended");

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 use crate::launch::{Launcher as _, process::Processes};
 
-const OURS: Listener = Listener::Ours { exposed: None };
+const OWN: Listener = Listener::Own { exposed: None };
 
 /// A program that listens, and writes its port.
 #[test]
@@ -57,7 +57,7 @@ fn wrapped(script: &str) -> Launch {
 async fn the_service_itself_is_the_listener() {
     let process = start(server_launch()).await;
     let port = port_of(&process).await;
-    assert_eq!(process.listener(port).await, OURS);
+    assert_eq!(process.listener(port).await, OWN);
     finish(process).await;
 }
 
@@ -68,7 +68,7 @@ async fn a_listener_that_other_machines_can_reach_is_exposed() {
     let process = start(launch).await;
     let port = port_of(&process).await;
     let exposed = Some((Ipv4Addr::UNSPECIFIED, port).into());
-    assert_eq!(process.listener(port).await, Listener::Ours { exposed });
+    assert_eq!(process.listener(port).await, Listener::Own { exposed });
     finish(process).await;
 }
 
@@ -76,7 +76,7 @@ async fn a_listener_that_other_machines_can_reach_is_exposed() {
 async fn a_server_behind_a_wrapper_is_the_listener() {
     let process = start(wrapped("\"$@\" & wait")).await;
     let port = port_of(&process).await;
-    assert_eq!(process.listener(port).await, OURS);
+    assert_eq!(process.listener(port).await, OWN);
     finish(process).await;
 }
 
@@ -87,7 +87,7 @@ async fn a_server_that_left_the_group_is_the_listener() {
     ))
     .await;
     let port = port_of(&process).await;
-    assert_eq!(process.listener(port).await, OURS);
+    assert_eq!(process.listener(port).await, OWN);
     finish(process).await;
 }
 
