@@ -24,21 +24,15 @@ pub(super) const SUSPENDED: &str = "it most often waits for an answer on a termi
                                     give it what it asks for in `args`, `env` or a file, or have it not ask";
 
 /// After a start that took too long, by what the last look at its processes and the last probe saw.
-pub(super) fn of_timeout(
-    last: Option<&Probe>,
-    started: bool,
-    look: &Look,
-    port: u16,
-) -> Cow<'static, str> {
+pub(super) fn of_timeout(last: Option<&Probe>, started: bool, look: &Look) -> Cow<'static, str> {
     if let Some(pid) = look.suspended {
         return format!("the process with pid {pid} is suspended; {SUSPENDED}").into();
     }
     let is_refused = last.is_some_and(|probe| probe.answer == Answer::Refused);
-    let elsewhere = look.listens_on.iter().all(|address| address.port() != port);
+    // The same port of an address that the URLs do not name counts as well.
     match look.listens_on.first() {
-        Some(address) if is_refused && elsewhere => format!(
-            "the server listens on {address} instead of port {port}: make `args` and the URLs name the \
-             same port"
+        Some(address) if is_refused => format!(
+            "the server listens on {address} instead: make `args` and the URLs name the same host and port"
         )
         .into(),
         _ => of_probe(last, started).into(),

@@ -318,7 +318,7 @@ impl Facts {
         };
         let target = &asked.settings.target;
         let started = self.pid.is_some();
-        let hint = hint::of_timeout(self.probe.as_ref(), started, &self.look, target.port);
+        let hint = hint::of_timeout(self.probe.as_ref(), started, &self.look);
         Error::new(&asked.name, ErrorKind::ReadyTimeout { last_probe })
             .health_url(target.shown())
             .after(limit)
