@@ -213,6 +213,18 @@ impl LocalServiceConfig {
         self
     }
 
+    /// The health URL of a provider whose base URL does not say where models are listed.
+    pub(crate) fn health_url_or(mut self, url: String) -> Self {
+        if self
+            .health_url
+            .as_deref()
+            .is_none_or(|it| it.trim().is_empty())
+        {
+            self.health_url = Some(url);
+        }
+        self
+    }
+
     /// Adds headers to each probe, for a health URL that needs credentials.
     ///
     /// Probes send these, and no header of a request. None by default.

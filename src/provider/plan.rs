@@ -234,6 +234,10 @@ impl<'a> Reader<'a> {
         let local = written.local_service.map(|local| {
             let local = local.change_strings(|field, text| self.local_text(field, &text));
             let local = self.inherit(local);
+            let local = match models_url(base_url.trim(), api.as_deref()) {
+                Some(url) => local.health_url_or(url),
+                None => local,
+            };
             local.credentials(credentials.clone())
         });
         Meant {
@@ -490,4 +494,11 @@ impl<'a> Reader<'a> {
 fn absolute(text: &str) -> Option<Uri> {
     let url = text.parse::<Uri>().ok();
     url.filter(|url| url.scheme().is_some() && url.authority().is_some())
+}
+
+/// Where a server lists its models, for the APIs whose base URLs are written without a version.
+fn models_url(base_url: &str, api: Option<&str>) -> Option<String> {
+    let base = base_url.trim_end_matches('/');
+    let is_without = matches!(api, Some("anthropic-messages" | "ollama")) && !base.ends_with("/v1");
+    is_without.then(|| format!("{base}/v1/models"))
 }

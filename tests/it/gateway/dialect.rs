@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::support::gateway::{Gateway, answer, server};
+use crate::support::{
+    Fixture,
+    gateway::{Gateway, answer, provider, server},
+};
 
 #[tokio::test]
 async fn the_api_says_whether_the_base_url_has_a_version() {
@@ -56,4 +59,27 @@ async fn an_api_that_clients_do_not_speak_here_is_a_warning_at_the_start() {
     let log = gateway.log();
     assert!(log.contains("google-generative-ai"), "{log}");
     assert!(log.contains("far"), "{log}");
+}
+
+#[tokio::test]
+async fn a_server_whose_base_url_has_no_version_is_probed_where_it_lists_its_models() {
+    let (local, deep) = (Fixture::new(), Fixture::new());
+    let of = |fixture: &Fixture, api: &str| {
+        let mut it = provider(fixture);
+        it["baseUrl"] = json!(fixture.url(""));
+        it["api"] = json!(api);
+        it["localService"]
+            .as_object_mut()
+            .expect("an object")
+            .remove("healthUrl");
+        it
+    };
+    let gateway = Gateway::start(&json!({
+        "ollama": of(&local, "ollama"),
+        "anthropic": of(&deep, "anthropic-messages"),
+    }));
+    for provider in ["ollama", "anthropic"] {
+        let path = format!("/admin/{provider}/start");
+        assert_eq!(gateway.post(&path, "").await.status, 200, "{provider}");
+    }
 }
