@@ -41,7 +41,7 @@ impl Guard {
         let is_ours = |host: Option<Authority>| host.is_some_and(|it| self.is_ours(it.host()));
         if !is_named || !hosts.all(is_ours) {
             return Err(Failure::forbidden(
-                "the Host of this request is no name of this gateway: use its address, or start it with \
+                "the Host of this request does not name this gateway: use its address, or start it with \
                  --allow-host NAME",
             ));
         }

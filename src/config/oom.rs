@@ -1,6 +1,6 @@
 //! Which process the kernel ends first when memory runs out.
 
-/// The `/proc/<pid>/oom_score_adj` of the process. It is no part of the identity.
+/// The `/proc/<pid>/oom_score_adj` of the process. It is not part of the identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OomScoreAdj {
     /// 500, or the score of your program if that is higher: a container or a systemd unit may have a

@@ -23,6 +23,6 @@ pub(crate) struct Settings {
     pub(crate) stop_detached: bool,
     pub(crate) oom_score_adj: OomScoreAdj,
     pub(crate) secrets: Arc<Secrets>,
-    /// Whoever asks for the service gets this error, and nothing is ever started.
+    /// Each request for the service fails with this error, and nothing is ever started.
     pub(crate) unavailable: Option<Error>,
 }

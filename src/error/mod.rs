@@ -194,7 +194,7 @@ impl Error {
     /// assert_eq!(error.hint(), "correct the configuration");
     /// if let ErrorKind::InvalidConfig { problems, .. } = error.kind() {
     ///     assert_eq!(problems[0].field, "command");
-    ///     assert!(problems[0].message.starts_with("is no absolute path: write it in full"));
+    ///     assert!(problems[0].message.starts_with("is not an absolute path: write it in full"));
     /// }
     /// ```
     #[must_use]

@@ -149,7 +149,7 @@ where
 }
 
 impl End {
-    /// The body or its connection has ended: an error if that is no end of the response.
+    /// The body or its connection has ended: an error if that does not end the response.
     fn poll_confirmed(
         &mut self,
         lease: &Lease,

@@ -484,7 +484,7 @@ impl<'a> Reader<'a> {
         if url.is_none() {
             self.refusals.add(
                 field,
-                "is no URL: write one such as https://api.example.com/v1",
+                "is not a URL: write one such as https://api.example.com/v1",
             );
         }
         url

@@ -77,7 +77,7 @@ impl Table {
         })
     }
 
-    /// The events of its warnings, but for those of files: whoever checks a service tells of them.
+    /// The events of its warnings, but for those of files: a service that is created reports those itself.
     pub(super) fn warn(&self) {
         for Problem {
             service,

@@ -23,7 +23,7 @@ pub(crate) fn base(text: &str) -> Result<Uri, &'static str> {
 pub(crate) fn health(text: &str, allow_remote: bool) -> Result<Uri, &'static str> {
     let url = parse(text)?;
     if url.scheme_str() != Some("http") {
-        return Err("is no http URL: write http://, since probes speak plain HTTP");
+        return Err("is not an http URL: write http://, since probes speak plain HTTP");
     }
     check_parts(&url)?;
     if !allow_remote && !is_loopback(&url) {
@@ -54,7 +54,7 @@ pub(crate) fn default_health(base: &Uri, allow_remote: bool) -> Result<Uri, &'st
 }
 
 fn parse(text: &str) -> Result<Uri, &'static str> {
-    const NO_URL: &str = "is no URL: write one such as http://127.0.0.1:8080/v1";
+    const NO_URL: &str = "is not a URL: write one such as http://127.0.0.1:8080/v1";
     if text.contains('#') {
         return Err("has a fragment, which is never sent: leave out the `#` and all after it");
     }

@@ -199,13 +199,13 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
     } else if launch.command.starts_with("~") {
         refusals.add(
             "command",
-            "is no absolute path: write it in full, beginning with `/`, since no shell is there to \
+            "is not an absolute path: write it in full, beginning with `/`, since no shell is there to \
              expand `~`",
         );
     } else if !launch.command.is_absolute() {
         refusals.add(
             "command",
-            "is no absolute path: write it in full, beginning with `/` (`command -v` shows it), \
+            "is not an absolute path: write it in full, beginning with `/` (`command -v` shows it), \
              since neither a shell nor PATH is used",
         );
     }

@@ -111,14 +111,14 @@ fn nul_is_refused_everywhere() {
     assert_refused(
         &config().health_url("http://localhost/\0"),
         "healthUrl",
-        "no URL",
+        "not a URL",
     );
     assert_refused(
         &config().health_headers([("x", nul())]),
         "healthHeaders",
         "value",
     );
-    assert_refused_at(&config(), "http://localhost/\0", "baseUrl", "no URL");
+    assert_refused_at(&config(), "http://localhost/\0", "baseUrl", "not a URL");
 }
 
 #[test]
@@ -176,12 +176,12 @@ fn what_is_no_http_url_is_refused() {
     let user_info = format!("http://u:{SECRET}@localhost:1/");
     let fragment = format!("http://localhost:1/#{SECRET}");
     for (text, says) in [
-        ("", "no URL"),
-        ("not a url", "no URL"),
-        ("localhost:8080", "no URL"),
-        ("/v1", "no URL"),
-        ("http://", "no URL"),
-        ("http://[::1", "no URL"),
+        ("", "not a URL"),
+        ("not a url", "not a URL"),
+        ("localhost:8080", "not a URL"),
+        ("/v1", "not a URL"),
+        ("http://", "not a URL"),
+        ("http://[::1", "not a URL"),
         ("ftp://localhost/", "scheme"),
         (&user_info, "user info"),
         (&fragment, "fragment"),

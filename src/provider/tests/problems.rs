@@ -22,14 +22,14 @@ fn each_problem_names_its_field_and_what_to_do() {
         (relative, "localService.command", "in full"),
         (with("baseUrl", json!(null)), "baseUrl", "is missing"),
         (with("baseUrl", json!(" ")), "baseUrl", "is missing"),
-        (json!({ "baseUrl": "v1" }), "baseUrl", "no URL"),
+        (json!({ "baseUrl": "v1" }), "baseUrl", "not a URL"),
         (with("baseUrl", json!("ftp://h/")), "baseUrl", "http://"),
         (with("apiKey", json!({ "id": "x" })), "apiKey", "quotes"),
         (with("apiKey", json!("a\nb")), "apiKey", "key"),
         (
             with("models", json!([{ "id": "a", "baseUrl": "b" }])),
             "models[].baseUrl",
-            "no URL",
+            "not a URL",
         ),
         (
             with("timeoutSeconds", json!(0)),

@@ -286,7 +286,7 @@ fn of_another_users_home_folder_nobody_knows() {
     let mut value = local(9371);
     value["localService"]["command"] = json!("~other/bin/server");
     let (_, text) = refused(json!({ "a": value }));
-    assert!(text.contains("no absolute path"), "{text}");
+    assert!(text.contains("not an absolute path"), "{text}");
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_model_may_have_a_url_and_an_api_of_its_own() {
         resolved("a/path"),
         (url, "anthropic-messages".into(), named("a"))
     );
-    // Whoever serves that URL serves the model.
+    // The server at that URL serves the model.
     let url = "http://127.0.0.1:9376/v1".to_owned();
     assert_eq!(resolved("a/other"), (url, chat(), named("b")));
     let url = "https://api.example.com/9300".to_owned();
