@@ -311,7 +311,7 @@
 //! 1. clones the handle: one addition to a reference count;
 //! 2. looks whether the handle was shut down: a load;
 //! 3. takes the lease: a load and an exchange of one word, which has the number of the instance, whether
-//!    it is open or under suspicion, and the number of leases;
+//!    it is open or suspect (a request got no answer), and the number of leases;
 //! 4. reads that word before each frame of the body, to see whether the instance was stopped: a load;
 //! 5. gives the lease back: a load and an exchange of that word. The last lease also reads the clock,
 //!    once, and stores when it ended;

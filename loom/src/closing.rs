@@ -83,7 +83,7 @@ fn no_lease_is_taken_between_the_close_and_what_follows() {
 }
 
 #[test]
-fn a_call_after_a_suspicion_asks_the_supervisor() {
+fn a_call_after_a_missing_answer_asks_the_supervisor() {
     model(|| {
         let server = Server::new();
         let instance = server.leases.take().unwrap();

@@ -62,7 +62,7 @@ fn a_clone_counts_on_the_instance_of_its_lease_or_not_at_all() {
 }
 
 #[test]
-fn what_a_former_instance_did_casts_no_suspicion_on_the_next() {
+fn what_a_former_instance_did_makes_the_next_not_suspect() {
     model(|| {
         let server = Server::new();
         let instance = server.leases.take().unwrap();

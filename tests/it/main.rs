@@ -59,12 +59,12 @@ mod runtimes;
 mod secrets;
 mod several_programs;
 mod shutdown;
+mod silence;
 mod stop;
 mod stopped_streams;
 mod support;
 #[cfg(target_os = "linux")]
 mod suspended;
-mod suspicion;
 mod swap;
 mod tracing_events;
 mod unanswered;

@@ -112,7 +112,7 @@ impl Word {
         (self.0 & (OPEN | SUSPECT) == OPEN).then(|| Self(self.0 + 1).with(TOUCHED))
     }
 
-    /// The supervisor hands one out, even under suspicion.
+    /// The supervisor hands one out, even while the server is suspect.
     pub(crate) fn grant(self) -> Self {
         Self(self.0 + 1).with(TOUCHED)
     }
@@ -215,7 +215,7 @@ impl LeaseCount {
         Duration::from_nanos(self.alive_since.load(SeqCst))
     }
 
-    /// Takes a lease if the server is ready and not under suspicion; returns the number of its instance.
+    /// Takes a lease if the server is ready and not suspect; returns the number of its instance.
     #[inline]
     pub(crate) fn take(&self) -> Option<u64> {
         self.change(Word::take).map(Word::instance)

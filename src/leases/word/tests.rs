@@ -24,7 +24,7 @@ fn back(word: Word) -> Word {
 }
 
 #[test]
-fn a_lease_is_taken_of_an_open_word_beyond_suspicion_only() {
+fn a_lease_is_taken_of_an_open_word_that_is_not_suspect_only() {
     assert_eq!(Word::NEW.take(), None);
     assert_eq!(OPENED.suspect().take(), None);
     assert_eq!(OPENED.close().take(), None);
