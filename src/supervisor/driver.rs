@@ -69,6 +69,8 @@ impl<B: Backend> Effects for Driver<B> {
             Action::Terminate(reason) => self.terminate(reason),
             Action::Kill => {
                 if let Some(process) = &mut self.work.process {
+                    // For the error if it survives.
+                    self.work.look = Some(Box::pin(process.look()));
                     process.kill();
                 }
             }
@@ -235,7 +237,6 @@ impl<B: Backend> Driver<B> {
     fn terminate(&mut self, reason: StopReason) {
         self.report.stopping(reason);
         if let Some(process) = &mut self.work.process {
-            self.work.look = Some(Box::pin(process.look()));
             process.terminate();
         }
     }
