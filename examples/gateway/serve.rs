@@ -7,7 +7,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    time::{self, Instant},
+    time,
 };
 use tower_local_service::Registry;
 use tracing::info;
@@ -75,7 +75,6 @@ pub(crate) async fn run(
     reload: impl Fn(),
 ) {
     let connections = GracefulShutdown::new();
-    let mut hung_up = None;
     loop {
         tokio::select! {
             // It does not fail: what cannot be accepted is tried again.
@@ -86,10 +85,8 @@ pub(crate) async fn run(
                 if signals.terminal.is_closed().await {
                     break;
                 }
-                hung_up = Some(Instant::now());
                 reload();
             }
-            () = signals.terminal.closes(hung_up) => break,
             () = log.terminal_gone() => {
                 if signals.terminal.is_closed().await {
                     break;

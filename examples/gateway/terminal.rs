@@ -3,15 +3,12 @@
 //! SIGHUP has two meanings: read the file again, and: the terminal is closed. The second can be known by
 //! whether the terminal still exists.
 
-use std::{fs, future, time::Duration};
+use std::{fs, time::Duration};
 
-use tokio::time::{self, Instant};
+use tokio::time;
 
 /// The system sends the signal shortly before it takes the terminal away.
-const SOON: Duration = Duration::from_millis(200);
-
-/// On a busy machine it takes longer. Until then the signal has had its other meaning.
-const LATE: Duration = Duration::from_secs(10);
+const TAKES: Duration = Duration::from_millis(200);
 
 /// Whether the end of the terminal is to end this program.
 #[derive(Clone, Copy, Debug)]
@@ -33,22 +30,9 @@ impl Terminal {
             return false;
         }
         if exists() {
-            time::sleep(SOON).await;
+            time::sleep(TAKES).await;
         }
         !exists()
-    }
-
-    /// Comes if the terminal is closed a while after SIGHUP came. Cancel safe.
-    pub(crate) async fn closes(self, hung_up: Option<Instant>) {
-        if let Some(since) = hung_up.filter(|_| self.matters) {
-            while since.elapsed() < LATE {
-                time::sleep(SOON).await;
-                if !exists() {
-                    return;
-                }
-            }
-        }
-        future::pending::<()>().await;
     }
 }
 
