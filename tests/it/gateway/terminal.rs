@@ -1,7 +1,7 @@
 //! The terminal in which the gateway runs, and which is closed.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::fd::OwnedFd,
     process::{Command, Stdio},
 };
@@ -28,12 +28,23 @@ fn terminal() -> (OwnedFd, File) {
     (window, inside)
 }
 
+/// Whether `nohup` runs the tests: what they start ignores SIGHUP, too.
+fn ignores_hang_ups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap() & 1 == 1
+}
+
 /// A gateway in a terminal, with a server that runs.
 async fn run(fixture: &Fixture, shell: &str, log: Option<Stdio>) -> (Gateway, OwnedFd) {
     let (window, inside) = terminal();
     // The terminal becomes that of the session.
     let mut command = Command::new("setsid");
-    command.args(["--ctty", "sh", "-c", shell]).arg(program());
+    command.arg("--ctty");
+    if ignores_hang_ups() {
+        command.args(["env", "--default-signal=HUP"]);
+    }
+    command.args(["sh", "-c", shell]).arg(program());
     command
         .stdin(inside.try_clone().unwrap())
         .env("RUST_LOG", "info");
