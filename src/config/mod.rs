@@ -292,7 +292,7 @@ impl LocalServiceConfig {
     /// without an answer, none was answered, and its processes used less than 1 % of a core meanwhile
     /// (Linux; elsewhere the requests alone count). 120 s by default; `None`: never.
     ///
-    /// A request that takes long is no sign of that, and neither is a silent server without requests. While
+    /// A request that takes long does not mean that, and neither does a silent server without requests. While
     /// a lease is out, nothing is stopped. Zero is refused.
     ///
     /// # Example

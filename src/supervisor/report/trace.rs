@@ -32,7 +32,11 @@ struct InstanceSpan(Option<Span>);
 
 impl InstanceSpan {
     fn record(&self, pid: u32) {
-        isolated(|| self.0.as_ref().map(|span| span.record("pid", pid).id()));
+        if let Some(span) = &self.0 {
+            isolated(|| {
+                span.record("pid", pid);
+            });
+        }
     }
 }
 
@@ -77,9 +81,7 @@ impl Trace {
         );
         Self {
             span: InstanceSpan(span),
-            ownership: None,
-            is_idle: false,
-            is_probed: false,
+            ..Self::none()
         }
     }
 

@@ -1,7 +1,7 @@
 //! The terminal in which the gateway runs, and which is closed.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     os::fd::OwnedFd,
     process::{Command, Stdio},
 };
@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::support::{
     Fixture,
     gateway::{ConfigFile, Gateway, file, program, provider},
+    ignores,
 };
 
 /// The side of the window, and the side of the programs in it.
@@ -28,20 +29,14 @@ fn terminal() -> (OwnedFd, File) {
     (window, inside)
 }
 
-/// Whether `nohup` runs the tests: what they start ignores SIGHUP, too.
-fn ignores_hang_ups() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let ignored = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
-    u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap() & 1 == 1
-}
-
 /// A gateway in a terminal, with a server that runs.
 async fn run(fixture: &Fixture, shell: &str, log: Option<Stdio>) -> (Gateway, OwnedFd) {
     let (window, inside) = terminal();
     // The terminal becomes that of the session.
     let mut command = Command::new("setsid");
     command.arg("--ctty");
-    if ignores_hang_ups() {
+    // As under `nohup`.
+    if ignores(Signal::HUP) {
         command.args(["env", "--default-signal=HUP"]);
     }
     command.args(["sh", "-c", shell]).arg(program());

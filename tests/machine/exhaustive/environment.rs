@@ -114,7 +114,7 @@ impl World {
             steps.push(Step::TellUnanswered { later: true });
         }
         if self.knocking {
-            // Without a process of ours, another program may listen there, or none.
+            // Without an owned process, another program may listen there, or none.
             let dead = self.process.is_none_or(|process| process.dead);
             if dead {
                 steps.push(Step::Knocked { refused: true });
