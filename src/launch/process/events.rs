@@ -20,9 +20,11 @@ use crate::{
     log::{TARGET, isolated},
 };
 
-/// How much may wait for subscribers: about what a program can write in a tenth of a second.
+/// How much may wait for subscribers: about what a program can write in a tenth of a second, and few enough lines
+/// that a subscriber has them soon after it could take none.
 const MOST_BYTES: usize = 4 << 20;
 const MOST_PARTS: usize = 4096;
+const LEAST_BYTES_OF_A_LINE: usize = 64;
 
 /// How long a flood waits for a subscriber that takes nothing.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -53,6 +55,8 @@ struct Part {
     log: Arc<Log>,
     stream: &'static str,
     lines: Vec<u8>,
+    /// What it takes of `MOST_BYTES`.
+    weight: usize,
 }
 
 impl Log {
@@ -72,9 +76,11 @@ impl Log {
         {
             return;
         }
+        let count = memchr::memchr_iter(b'\n', &lines).count().max(1);
         let mut part = Part {
             log: Arc::clone(self),
             stream,
+            weight: lines.len().max(count * LEAST_BYTES_OF_A_LINE),
             lines,
         };
         let (mut taken, mut since) = (TAKEN.load(Relaxed), Instant::now());
@@ -86,9 +92,8 @@ impl Log {
             }
             if STUCK_AT.load(Relaxed) == taken || since.elapsed() >= PATIENCE {
                 STUCK_AT.store(taken, Relaxed);
-                let lines = memchr::memchr_iter(b'\n', &part.lines).count().max(1);
                 self.dropped
-                    .fetch_add(lines.try_into().unwrap_or(0), Relaxed);
+                    .fetch_add(count.try_into().unwrap_or(0), Relaxed);
                 return;
             }
             time::sleep(Duration::from_millis(1)).await;
@@ -105,16 +110,16 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// Hands over the part, or gives it back if there is no room.
 fn enqueue(part: Part) -> Result<(), Part> {
-    let length = part.lines.len();
-    if WAITING.load(Relaxed) + length > MOST_BYTES {
+    let weight = part.weight;
+    if WAITING.load(Relaxed) + weight > MOST_BYTES {
         return Err(part);
     }
     let Some(queue) = queue() else {
         return Err(part);
     };
-    WAITING.fetch_add(length, Relaxed);
+    WAITING.fetch_add(weight, Relaxed);
     queue.try_send(part).map_err(|refused| {
-        WAITING.fetch_sub(length, Relaxed);
+        WAITING.fetch_sub(weight, Relaxed);
         match refused {
             mpsc::TrySendError::Full(part) | mpsc::TrySendError::Disconnected(part) => part,
         }
@@ -129,7 +134,7 @@ fn queue() -> Option<SyncSender<Part>> {
         let (sender, parts) = mpsc::sync_channel::<Part>(MOST_PARTS);
         let work = move || {
             for part in parts {
-                WAITING.fetch_sub(part.lines.len(), Relaxed);
+                WAITING.fetch_sub(part.weight, Relaxed);
                 part.emit();
                 TAKEN.fetch_add(1, Relaxed);
             }
