@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-        mpsc::{self, SyncSender},
+        mpsc::{self, SendError, Sender},
     },
     thread,
     time::Duration,
@@ -20,11 +20,11 @@ use crate::{
     log::{TARGET, isolated},
 };
 
-/// How much may wait for subscribers: about what a program can write in a tenth of a second, and few enough lines
-/// that a subscriber has them soon after it could take none.
+/// How much of a service may wait for subscribers: about what a program can write in a tenth of a second, and few
+/// enough lines that a subscriber has them soon after it could take none.
 const MOST_BYTES: usize = 4 << 20;
-const MOST_PARTS: usize = 4096;
 const LEAST_BYTES_OF_A_LINE: usize = 64;
+const LEAST_BYTES_OF_A_PART: usize = 1024;
 
 /// How long a flood waits for a subscriber that takes nothing.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -44,6 +44,10 @@ pub(super) struct LogContext {
 pub(super) struct Log {
     context: LogContext,
     dispatch: Dispatch,
+    /// How many bytes wait. A service that floods the log takes no room from the others.
+    waiting: AtomicUsize,
+    /// How much subscribers had taken at the last wait in vain.
+    stuck_at: AtomicU64,
     /// Lines that found no room and were not reported yet.
     dropped: AtomicU64,
     /// Whether the subscriber has panicked; it is not asked again.
@@ -64,6 +68,8 @@ impl Log {
         Self {
             context,
             dispatch,
+            waiting: AtomicUsize::new(0),
+            stuck_at: AtomicU64::new(u64::MAX),
             dropped: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
         }
@@ -80,7 +86,10 @@ impl Log {
         let mut part = Part {
             log: Arc::clone(self),
             stream,
-            weight: lines.len().max(count * LEAST_BYTES_OF_A_LINE),
+            weight: lines
+                .len()
+                .max(count * LEAST_BYTES_OF_A_LINE)
+                .max(LEAST_BYTES_OF_A_PART),
             lines,
         };
         let (mut taken, mut since) = (TAKEN.load(Relaxed), Instant::now());
@@ -90,8 +99,8 @@ impl Log {
             if now_taken != taken {
                 (taken, since) = (now_taken, Instant::now());
             }
-            if STUCK_AT.load(Relaxed) == taken || since.elapsed() >= PATIENCE {
-                STUCK_AT.store(taken, Relaxed);
+            if self.stuck_at.load(Relaxed) == taken || since.elapsed() >= PATIENCE {
+                self.stuck_at.store(taken, Relaxed);
                 self.dropped
                     .fetch_add(count.try_into().unwrap_or(0), Relaxed);
                 return;
@@ -101,40 +110,35 @@ impl Log {
     }
 }
 
-/// How many parts subscribers have taken, and how many at the last wait in vain.
+/// How many lines and parts subscribers have taken. A part of many lines takes long enough to look like a subscriber
+/// that stands still.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
-static STUCK_AT: AtomicU64 = AtomicU64::new(u64::MAX);
-
-/// How many bytes wait.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// Hands over the part, or gives it back if there is no room.
 fn enqueue(part: Part) -> Result<(), Part> {
-    let weight = part.weight;
-    if WAITING.load(Relaxed) + weight > MOST_BYTES {
+    let (log, weight) = (Arc::clone(&part.log), part.weight);
+    if log.waiting.load(Relaxed) + weight > MOST_BYTES {
         return Err(part);
     }
     let Some(queue) = queue() else {
         return Err(part);
     };
-    WAITING.fetch_add(weight, Relaxed);
-    queue.try_send(part).map_err(|refused| {
-        WAITING.fetch_sub(weight, Relaxed);
-        match refused {
-            mpsc::TrySendError::Full(part) | mpsc::TrySendError::Disconnected(part) => part,
-        }
+    log.waiting.fetch_add(weight, Relaxed);
+    queue.send(part).map_err(|SendError(part)| {
+        log.waiting.fetch_sub(weight, Relaxed);
+        part
     })
 }
 
 /// The queue of the thread, which is started at first need; `None` where the system has no thread left.
-fn queue() -> Option<SyncSender<Part>> {
-    static QUEUE: Mutex<Option<SyncSender<Part>>> = Mutex::new(None);
+fn queue() -> Option<Sender<Part>> {
+    static QUEUE: Mutex<Option<Sender<Part>>> = Mutex::new(None);
     let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
     if queue.is_none() {
-        let (sender, parts) = mpsc::sync_channel::<Part>(MOST_PARTS);
+        let (sender, parts) = mpsc::channel::<Part>();
         let work = move || {
             for part in parts {
-                WAITING.fetch_sub(part.weight, Relaxed);
+                part.log.waiting.fetch_sub(part.weight, Relaxed);
                 part.emit();
                 TAKEN.fetch_add(1, Relaxed);
             }
@@ -182,6 +186,7 @@ impl Part {
                     "{piece}"
                 );
             }
+            TAKEN.fetch_add(1, Relaxed);
         }
     }
 }
