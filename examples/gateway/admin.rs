@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::Serialize;
-use tower_local_service::{LocalService, Ownership, Status};
+use tower_local_service::{LocalService, Status};
 
 use crate::{app::Gateway, failure::Failure};
 
@@ -47,21 +47,9 @@ pub(crate) async fn stop(
     Path(id): Path<String>,
 ) -> Result<Json<Status>, Failure> {
     let service = service(&gateway, &id)?;
-    if let Some(Ownership::External { pid, .. }) = service.status().ownership {
-        return Err(not_started_here(pid));
-    }
     let stopped = service.stop().await;
     stopped.map_err(|error| Failure::from(&error))?;
     Ok(Json(service.status()))
-}
-
-fn not_started_here(pid: Option<u32>) -> Failure {
-    let process = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    Failure::new(
-        StatusCode::CONFLICT,
-        "not_started_here",
-        format!("another program started this server{process}: stop it there"),
-    )
 }
 
 fn service(gateway: &Gateway, id: &str) -> Result<LocalService, Failure> {

@@ -174,6 +174,7 @@ impl From<&Error> for Failure {
             ErrorKind::CrashLoop { .. } => "crash_loop",
             ErrorKind::Overloaded { .. } => "overloaded",
             ErrorKind::Stopped { .. } => "stopped",
+            ErrorKind::External { .. } => "not_started_here",
             ErrorKind::ShutDown { .. } => "shut_down",
             _ => "unavailable",
         };

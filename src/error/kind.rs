@@ -19,6 +19,7 @@ use std::fmt;
 /// | [`Overloaded`](Self::Overloaded) | 503 | more requests wait than `maxWaiters` | send it again later, or raise `maxWaiters` |
 /// | [`Stopped`](Self::Stopped) | 503 | the instance was stopped while it was in use | send the request again: that starts the service again |
 /// | [`Unkillable`](Self::Unkillable) | 503 | the process survived SIGKILL | find out what it waits for (a device, a network file system), and end it by hand |
+/// | [`External`](Self::External) | 409 | [`stop`](crate::LocalService::stop) was asked for a server that your program did not start | stop it in the program that started it |
 /// | [`ShutDown`](Self::ShutDown) | 503 | the service is retired, or its registry shut down | create the service again, in a registry that is in use |
 /// | [`Internal`](Self::Internal) | 500 | the task that supervises the service panicked | send the request again, and report the panic that was written to stderr |
 ///
@@ -90,13 +91,21 @@ pub enum ErrorKind {
         waiters: usize,
     },
     /// The instance was stopped by [`stop`](crate::LocalService::stop), by a shutdown, or at the end of
-    /// a drain, before the response had ended.
+    /// a drain, before the response had ended. Or a start was given up while the request waited for it: the
+    /// configuration was replaced by one with another base URL.
     #[non_exhaustive]
     Stopped {},
     /// The process survived SIGKILL. Nothing is started in its place.
     #[non_exhaustive]
     Unkillable {
         /// The process that survived.
+        pid: Option<u32>,
+    },
+    /// [`stop`](crate::LocalService::stop) was asked for an external server, which is never stopped: another program, or
+    /// a person, started it.
+    #[non_exhaustive]
+    External {
+        /// The process that listens, where the system tells.
         pid: Option<u32>,
     },
     /// The service was retired, or its registry shut down.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use rustix::{io::Errno, process::Signal};
 
-use super::{Error, ErrorKind, Inner, Problem, Subject, excerpt::excerpt};
+use super::{CutOff, Error, ErrorKind, Inner, Problem, Subject, excerpt::excerpt};
 
 /// After a failed start, whatever made it fail.
 pub(super) const START_RETRIES: &str = "`start()` tries again without the wait";
@@ -74,8 +74,10 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         ErrorKind::Spawn { reason } => write!(f, "could not be started: {reason}"),
         ErrorKind::Exited { code, signal } => {
             write_exit(f, *code, *signal)?;
-            if inner.is_cut_off {
-                f.write_str(" while a request waited for its answer")?;
+            match inner.cut_off {
+                Some(CutOff::Answer) => f.write_str(" while a request waited for its answer")?,
+                Some(CutOff::Body) => f.write_str(" before its answer had ended")?,
+                None => {}
             }
             after.map_or(Ok(()), |after| write!(f, ", {after} after its start"))
         }
@@ -106,6 +108,10 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
             write!(f, "has a process (pid {pid}) that survived SIGKILL")
         }
         ErrorKind::Unkillable { pid: None } => f.write_str("has a process that survived SIGKILL"),
+        ErrorKind::External { pid } => {
+            f.write_str("uses a server that this program did not start")?;
+            pid.map_or(Ok(()), |pid| write!(f, " (pid {pid})"))
+        }
         ErrorKind::Internal {} => {
             f.write_str("failed by a bug: the task that supervises it panicked")
         }
@@ -174,6 +180,7 @@ pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
             "find out what it waits for (often a device or a network file system) and end it by \
              hand: until then nothing is started in its place"
         }
+        ErrorKind::External { .. } => "stop it in the program that started it, or by hand",
         ErrorKind::Internal {} => {
             "send the request again, which starts it again, and report the panic that was written to stderr"
         }

@@ -50,12 +50,23 @@ struct Inner {
     errno: Option<i32>,
     // What was probed.
     health_url: Option<String>,
-    // The server was ready, and a request was waiting for its answer.
-    is_cut_off: bool,
+    // What the server had to do still when it ended, if it had been ready.
+    cut_off: Option<CutOff>,
     // Where more is known of the case than its kind.
     hint: Option<Cow<'static, str>>,
     // The failure that led to this one: that of the last start, in a crash loop.
     cause: Option<Error>,
+    // What the client said of the same case.
+    client: Option<Arc<BoxError>>,
+}
+
+/// What the end of a server has cut off.
+#[derive(Clone, Copy)]
+pub(crate) enum CutOff {
+    /// A request waited for its answer.
+    Answer,
+    /// The answer was not read to its end.
+    Body,
 }
 
 /// What an error is about.
@@ -81,9 +92,10 @@ impl Error {
                 retry_after: None,
                 errno: None,
                 health_url: None,
-                is_cut_off: false,
+                cut_off: None,
                 hint: None,
                 cause: None,
+                client: None,
             }),
         }
     }
@@ -125,14 +137,30 @@ impl Error {
         self.with(|inner| inner.health_url = Some(url))
     }
 
-    /// The server ended while a request waited for its answer, and not while it started.
-    pub(crate) fn cut_off(self) -> Self {
-        self.with(|inner| inner.is_cut_off = true)
+    /// The server ended under a request, and not while it started.
+    pub(crate) fn cut_off(self, what: CutOff) -> Self {
+        self.with(|inner| inner.cut_off = Some(what))
+    }
+
+    /// The client's own error, which it gave because of this one.
+    pub(crate) fn seen_as(self, error: BoxError) -> Self {
+        self.with(|inner| inner.client = Some(Arc::new(error)))
+    }
+
+    /// The client's own error instead of this one.
+    ///
+    /// # Errors
+    ///
+    /// This error, if there is none or clones of it have it, too.
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn into_client(mut self) -> Result<BoxError, Self> {
+        let client = Arc::get_mut(&mut self.inner).and_then(|inner| inner.client.take());
+        client.and_then(Arc::into_inner).ok_or(self)
     }
 
     #[cfg(feature = "retry")]
     pub(crate) fn is_cut_off(&self) -> bool {
-        self.inner.is_cut_off
+        self.inner.cut_off.is_some()
     }
 
     /// What to do next, where more is known of the case than its kind.
@@ -208,7 +236,8 @@ impl Error {
     /// The status with which a gateway would answer its own client.
     ///
     /// 500 for a configuration that cannot work and for a bug of this crate, 502 for a process that cannot be started, ends
-    /// by itself or rejects its probe, 504 for one that is not ready in time, 503 for the rest.
+    /// by itself or rejects its probe, 504 for one that is not ready in time, 409 for a stop of an external server, 503
+    /// for the rest.
     #[must_use]
     pub fn status_code(&self) -> StatusCode {
         match self.inner.kind {
@@ -219,6 +248,7 @@ impl Error {
             | ErrorKind::Exited { .. }
             | ErrorKind::HealthRejected { .. } => StatusCode::BAD_GATEWAY,
             ErrorKind::ReadyTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            ErrorKind::External { .. } => StatusCode::CONFLICT,
             ErrorKind::AddressInUse { .. }
             | ErrorKind::CrashLoop { .. }
             | ErrorKind::Overloaded { .. }
@@ -344,7 +374,10 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        let cause = self.inner.cause.as_ref()?;
-        Some(cause)
+        if let Some(cause) = &self.inner.cause {
+            return Some(cause);
+        }
+        let client = self.inner.client.as_ref()?;
+        Some(&***client)
     }
 }

@@ -123,6 +123,12 @@ fn kinds_after_the_start() -> Vec<(Error, u16, &'static str, &'static str)> {
             "create the service again",
         ),
         (
+            error(ErrorKind::External { pid: Some(77) }),
+            409,
+            "did not start (pid 77)",
+            "stop it in the program that started it",
+        ),
+        (
             error(ErrorKind::Internal {}),
             500,
             "failed by a bug",

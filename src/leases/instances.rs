@@ -16,7 +16,10 @@ use super::{
     wakers::Wakers,
     word::{LeaseCount, Outcome, Word},
 };
-use crate::machine::{InstanceEnd, Time};
+use crate::{
+    error::Error,
+    machine::{InstanceEnd, Time},
+};
 
 /// How many past instances are remembered.
 const KEPT: usize = 8;
@@ -36,9 +39,11 @@ pub(crate) struct Instances {
 }
 
 /// How an instance ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PastInstance {
     pub(crate) end: InstanceEnd,
+    /// What it died of, with its last output.
+    pub(crate) death: Option<Error>,
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
     /// Nothing is left that could answer, and the last answers have had their time to arrive.
@@ -121,11 +126,12 @@ impl Instances {
         recorded.map_or(
             PastInstance {
                 end: InstanceEnd::Died,
+                death: None,
                 code: None,
                 signal: None,
                 answers_over: true,
             },
-            |(_, past)| *past,
+            |(_, past)| past.clone(),
         )
     }
 
@@ -207,6 +213,7 @@ mod tests {
     fn died() -> PastInstance {
         PastInstance {
             end: InstanceEnd::Died,
+            death: None,
             code: Some(1),
             signal: None,
             answers_over: false,

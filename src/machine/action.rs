@@ -62,10 +62,21 @@ pub(crate) enum Action {
     },
     /// Requests no longer wait for an answer of the oldest past instance, whose process is gone.
     EndAnswers,
-    /// The callers that asked for a stop learn that nothing runs, or that the process cannot be killed.
-    StopsDone { killed: bool },
+    /// The callers that asked for a stop learn what became of it.
+    StopsDone(Stopped),
     /// Nothing will ever happen again.
     Finish,
+}
+
+/// What became of a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stopped {
+    /// Nothing of the process is left.
+    Gone,
+    /// The process cannot be killed.
+    Survived,
+    /// The server is an external one, which is not stopped.
+    External,
 }
 
 /// Why a process is stopped.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Ask, Claim, Event, Failure, InstanceEnd, Policy, Stage, StopReason, Time, Want,
-    backoff::Backoff, last_answers::LastAnswers, waiters::Waiters,
+    Action, Ask, Claim, Event, Failure, InstanceEnd, Policy, Stage, StopReason, Stopped, Time,
+    Want, backoff::Backoff, last_answers::LastAnswers, waiters::Waiters,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,7 +115,7 @@ impl Common {
         self.contested = false;
         self.act(Action::Release);
         self.act(Action::EndUse);
-        self.act(Action::StopsDone { killed: true });
+        self.act(Action::StopsDone(Stopped::Gone));
         if let Some(failure) = self.backoff.refusal(self.now) {
             self.fail_all(failure);
         }
@@ -130,7 +130,7 @@ impl Common {
 
     /// What survived KILL cannot be stopped.
     pub(super) fn cannot_stop(&mut self) -> Stage {
-        self.act(Action::StopsDone { killed: false });
+        self.act(Action::StopsDone(Stopped::Survived));
         Stage::Unkillable
     }
 

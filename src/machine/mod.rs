@@ -65,7 +65,7 @@ mod stopping;
 mod waiters;
 
 pub(crate) use self::{
-    action::{Action, Failure, InstanceEnd, StopReason},
+    action::{Action, Failure, InstanceEnd, StopReason, Stopped},
     awaiting_port::{AfterGone, AwaitingPort},
     borrowing::Borrowing,
     claiming::Claiming,
@@ -349,13 +349,16 @@ impl Stage {
             Self::Spawning(it) => Self::Spawning(it.cancel(StopReason::Asked)),
             Self::Loading(it) => it.stop(StopReason::Asked, cx),
             Self::Serving(it) => it.cut(StopReason::Asked, cx),
-            Self::Borrowing(_) => Borrowing::forget(cx),
+            Self::Borrowing(it) => {
+                cx.act(Action::StopsDone(Stopped::External));
+                Self::Borrowing(it)
+            }
             Self::Stopping(it) => Self::Stopping(it.call_off(cx)),
             Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
             Self::Unkillable => cx.cannot_stop(),
             // No process of this service runs.
             Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) => {
-                cx.act(Action::StopsDone { killed: true });
+                cx.act(Action::StopsDone(Stopped::Gone));
                 self
             }
         }
@@ -371,7 +374,7 @@ impl Stage {
             Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
             Self::Unkillable => cx.cannot_stop(),
             stage if is_waited_for => {
-                cx.act(Action::StopsDone { killed: true });
+                cx.act(Action::StopsDone(Stopped::Gone));
                 stage
             }
             Self::Spawning(it) => Self::Spawning(it.cancel(StopReason::Retired)),

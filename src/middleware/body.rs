@@ -11,14 +11,19 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 
-use crate::{error::BoxError, leases::Outcome, service::Lease};
+use crate::{
+    error::{BoxError, CutOff},
+    leases::Outcome,
+    service::{BrokenOff, Lease},
+};
 
 pin_project! {
     /// A response body that keeps the local server running until it ends, fails, or is dropped.
     ///
     /// Frames, trailers, size hint and end come through unchanged, errors as [`BoxError`]. It ends with
-    /// an [`Error`](crate::Error) of this crate if the server is stopped under it, or dies under a
-    /// body that only the end of its connection delimits (HTTP/1.0 style).
+    /// an [`Error`](crate::Error) of this crate if the server is stopped or dies under it. If it breaks, it
+    /// waits up to 100 ms to know whether the server has died; the client's error is then the
+    /// [source](std::error::Error::source).
     ///
     /// The lease ends with the last frame, an error, or the body itself, whichever comes first: read it
     /// to its end or drop it. A body that is kept and not read keeps the server running.
@@ -43,6 +48,8 @@ enum End {
     Connection,
     /// We have asked.
     Confirming { confirmed: oneshot::Receiver<bool> },
+    /// It broke, and perhaps because the server died.
+    Broken { reason: Box<BrokenOff> },
     /// It has failed, and nothing comes after that.
     Failed,
 }
@@ -102,6 +109,7 @@ where
         let Some(lease) = this.lease else {
             return match this.end {
                 End::Failed => Poll::Ready(None),
+                End::Broken { .. } => this.end.poll_reason(cx).map(|error| Some(Err(error))),
                 _ => this.inner.poll_frame(cx).map_err(Into::into),
             };
         };
@@ -123,18 +131,22 @@ where
                 Poll::Pending => Err(ready!(lease.poll_stopped(cx)).into()),
             }
         };
-        Poll::Ready(match ended {
+        match ended {
             Ok(()) => {
                 complete(this.lease);
-                None
+                Poll::Ready(None)
             }
-            Err(error) => Some(Err(this.end.fail(this.lease, error))),
-        })
+            Err(error) => {
+                this.end.fail(this.lease, error);
+                this.end.poll_reason(cx).map(|error| Some(Err(error)))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
         match self.end {
             End::Failed => true,
+            End::Broken { .. } => false,
             End::Body => self.inner.is_end_stream(),
             // Until it is confirmed, there is no end.
             End::Connection | End::Confirming { .. } => {
@@ -166,20 +178,26 @@ impl End {
         Poll::Ready(if runs {
             Ok(())
         } else {
-            Err(lease.death().into())
+            Err(lease.death().cut_off(CutOff::Body).into())
         })
     }
 
     #[cold]
-    fn fail(&mut self, lease: &mut Option<Lease>, error: BoxError) -> BoxError {
-        *self = Self::Failed;
-        let Some(lease) = lease.take() else {
-            return error;
+    fn fail(&mut self, lease: &mut Option<Lease>, error: BoxError) {
+        if let Some(lease) = lease.take() {
+            let reason = Box::new(BrokenOff::new(lease, error, CutOff::Body));
+            *self = Self::Broken { reason };
+        }
+    }
+
+    /// Why it broke.
+    fn poll_reason(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+        let Self::Broken { reason } = self else {
+            return Poll::Pending;
         };
-        // Most likely the server has died, and the next request should look before it goes there.
-        lease.suspect();
-        // The connection of a server that was stopped breaks; that it was stopped is the better news.
-        lease.stopped().map_or(error, Into::into)
+        let error = ready!(Pin::new(&mut **reason).poll(cx));
+        *self = Self::Failed;
+        Poll::Ready(error)
     }
 }
 

@@ -12,9 +12,9 @@ use tower_service::Service;
 
 use super::response::HoldLease;
 use crate::{
-    error::{BoxError, Error},
+    error::{BoxError, CutOff, Error},
     leases::Outcome,
-    service::{Lease, LocalService},
+    service::{BrokenOff, Lease, LocalService},
 };
 
 pin_project! {
@@ -26,9 +26,11 @@ pin_project! {
     /// # Errors
     ///
     /// What kept the server from being ready, as an [`Error`] of this crate; that the server was
-    /// stopped under the request ([`Stopped`](crate::ErrorKind::Stopped)), or that its process has ended
-    /// and the wrapped client still waits for it 2 s later ([`Exited`](crate::ErrorKind::Exited)); or
-    /// the wrapped client's own error.
+    /// stopped under the request ([`Stopped`](crate::ErrorKind::Stopped)) or died
+    /// ([`Exited`](crate::ErrorKind::Exited), with the client's error as its
+    /// [source](std::error::Error::source)); or the wrapped client's own error. After an error of the client it
+    /// waits up to 100 ms to know whether the server has died. It also fails if the process has ended and the
+    /// wrapped client still waits for it 2 s later.
     ///
     /// # Cancel safety
     ///
@@ -62,6 +64,8 @@ pin_project! {
         Readying { call: Call<S, Req> },
         // The request is sent.
         Responding { #[pin] response: F },
+        // The request broke, and perhaps because the server died.
+        Broken { reason: Box<BrokenOff> },
         Failed { error: Error },
         Done,
     }
@@ -113,9 +117,18 @@ where
             if let StateProj::Responding { response } = state.as_mut().project() {
                 return match response.poll(cx) {
                     Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.hold(lease.take()))),
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(blame(lease.take(), error))),
+                    Poll::Ready(Err(error)) => match broken(lease.take(), error) {
+                        Ok(reason) => {
+                            state.set(State::Broken { reason });
+                            continue;
+                        }
+                        Err(error) => Poll::Ready(Err(error)),
+                    },
                     Poll::Pending => poll_unanswerable(lease, cx).map(Err),
                 };
+            }
+            if let StateProj::Broken { reason } = state.as_mut().project() {
+                return Pin::new(&mut **reason).poll(cx).map(Err);
             }
             let mut call = match state.as_mut().project_replace(State::Done) {
                 StateOwn::Asking { service, call } => match service.try_into_lease() {
@@ -141,7 +154,7 @@ where
                 },
                 StateOwn::Readying { call } => call,
                 StateOwn::Failed { error } => return Poll::Ready(Err(error.into())),
-                StateOwn::Responding { .. } | StateOwn::Done => {
+                StateOwn::Responding { .. } | StateOwn::Broken { .. } | StateOwn::Done => {
                     panic!("`ResponseFuture` polled after completion")
                 }
             };
@@ -168,15 +181,17 @@ fn poll_unanswerable(lease: &mut Option<Lease>, cx: &Context<'_>) -> Poll<BoxErr
     }
 }
 
-/// An error before a response head: if the server was stopped under the request, that is why; otherwise the
-/// next request looks first whether the server still lives.
-fn blame<E: Into<BoxError>>(lease: Option<Lease>, error: E) -> BoxError {
-    let stopped = lease.and_then(|mut lease| {
-        lease.reached(Outcome::Unanswered);
-        lease.suspect();
-        lease.stopped()
-    });
-    stopped.map_or_else(|| error.into(), Into::into)
+/// An error before a response head: of a request that passed through, or perhaps because the server died.
+#[cold]
+fn broken<E: Into<BoxError>>(lease: Option<Lease>, error: E) -> Result<Box<BrokenOff>, BoxError> {
+    let error = error.into();
+    match lease {
+        Some(mut lease) => {
+            lease.reached(Outcome::Unanswered);
+            Ok(Box::new(BrokenOff::new(lease, error, CutOff::Answer)))
+        }
+        None => Err(error),
+    }
 }
 
 impl<S, Req> fmt::Debug for ResponseFuture<S, Req>
@@ -189,6 +204,7 @@ where
             State::Readying { .. } => "Readying",
             State::Acquiring { .. } => "Acquiring",
             State::Responding { .. } => "Responding",
+            State::Broken { .. } => "Broken",
             State::Failed { .. } => "Failed",
             State::Done => "Done",
         };

@@ -102,6 +102,11 @@ impl<'a> Service<Request> for Rest<'a> {
 
 /// The error of the chain, or that of this crate as an error of a middleware.
 fn in_chain(error: BoxError) -> reqwest_middleware::Error {
+    let error = match error.downcast::<Error>() {
+        // A retry decides by the type of the client's error, so it comes through without what the server died of.
+        Ok(ours) => ours.into_client().unwrap_or_else(Into::into),
+        Err(other) => other,
+    };
     match error.downcast() {
         Ok(of_the_chain) => *of_the_chain,
         Err(other) => reqwest_middleware::Error::middleware(NotServed(other)),

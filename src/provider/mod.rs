@@ -207,6 +207,9 @@ impl Providers {
     /// - A service that has changed or is gone retires in the background: its process is stopped when
     ///   the last response has ended. A request that was on its way to it is still served, if need be
     ///   by another start. A [`Provider`] or service that you have kept still works, too.
+    /// - A start under way of a service that has changed ends when a request asks for the successor. The
+    ///   requests that wait for it are served by the successor, or fail with
+    ///   [`Stopped`](crate::ErrorKind::Stopped) if that has another origin.
     ///
     /// No request is lost by it. Variables are looked up as at the last reading, unless the configuration
     /// has a [look-up](ProvidersConfig::with_variables) of its own.
@@ -288,7 +291,13 @@ impl Providers {
         let former = std::mem::replace(&mut *table, next.clone());
         drop(table);
         // After the new services are in place, so that no new request finds an old one.
-        registry.let_go(&former.services_without(&next));
+        let left = former.services_without(&next);
+        registry.let_go(&left);
+        for service in left {
+            if let Some(next) = next.service_of(service.name()) {
+                service.replaced_by(next);
+            }
+        }
         next.warn();
         Ok(changes)
     }

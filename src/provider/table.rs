@@ -160,11 +160,15 @@ impl Table {
         available.filter_map(|it| it.service.as_ref())
     }
 
+    /// The service of the provider with exactly that id.
+    pub(super) fn service_of(&self, id: &str) -> Option<&LocalService> {
+        self.providers.get(id)?.provider.service.as_ref()
+    }
+
     /// The services that the next reading does not have.
     pub(super) fn services_without(&self, next: &Self) -> Vec<LocalService> {
         let is_in_next = |service: &LocalService| {
-            let same = next.providers.get(service.name());
-            let same = same.and_then(|entry| entry.provider.service.as_ref());
+            let same = next.service_of(service.name());
             same.is_some_and(|it| it.is(service))
         };
         let left = self.services().filter(|it| !is_in_next(it));

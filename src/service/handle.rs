@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
+use super::succession::Succession;
 use crate::{
     error::{Error, ErrorKind},
     leases::Instances,
@@ -18,6 +19,7 @@ pub(super) struct Handle {
     pub(super) client: Arc<Client>,
     // Those of the client: a request needs one step less to them.
     pub(super) instances: Arc<Instances>,
+    pub(super) succession: Succession,
     is_shut_down: AtomicBool,
 }
 
@@ -28,6 +30,7 @@ impl Handle {
             attached,
             instances: client.instances.clone(),
             client,
+            succession: Succession::default(),
             is_shut_down: AtomicBool::new(false),
         }
     }
@@ -55,6 +58,12 @@ impl Handle {
         self.is_shut_down.store(true, SeqCst);
         self.client.detach(self.id);
         self.client.dismiss(self.id);
+    }
+
+    /// Dismisses the requests that wait through this handle, and ends a start that no other handle asked for.
+    pub(super) fn give_up(&self) {
+        self.client.dismiss(self.id);
+        self.client.retire_unless_needed(|handle| handle == self.id);
     }
 
     pub(super) fn error(&self, kind: ErrorKind) -> Error {

@@ -7,7 +7,10 @@
 use std::task::{Context, Poll};
 
 use super::lease::Lease;
-use crate::{error::Error, machine::InstanceEnd};
+use crate::{
+    error::{CutOff, Error},
+    machine::InstanceEnd,
+};
 
 impl Lease {
     /// For a request without an answer: the error of this crate, if none can come any more; otherwise wakes the task
@@ -17,7 +20,7 @@ impl Lease {
         self.wait(cx);
         match self.end() {
             Some(ended) if ended.end == InstanceEnd::Died && ended.answers_over => {
-                Poll::Ready(self.death().cut_off())
+                Poll::Ready(self.death().cut_off(CutOff::Answer))
             }
             _ => self.stopped().map_or(Poll::Pending, Poll::Ready),
         }

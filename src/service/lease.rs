@@ -144,6 +144,11 @@ impl Lease {
         self.handle.client.confirm(self.instance)
     }
 
+    /// Asks to hear when the instance would be known to have died by now.
+    pub(super) fn broken_off(&self) -> oneshot::Receiver<()> {
+        self.handle.client.broken_off(self.instance)
+    }
+
     /// What the instance died of, for a request or a body that was cut off by it.
     pub(crate) fn death(&self) -> Error {
         let kind = match self.end() {
@@ -151,6 +156,9 @@ impl Lease {
                 end: InstanceEnd::Stopped,
                 ..
             }) => ErrorKind::Stopped {},
+            Some(PastInstance {
+                death: Some(error), ..
+            }) => return error.named(self.handle.name()),
             Some(PastInstance { code, signal, .. }) => ErrorKind::Exited { code, signal },
             None => ErrorKind::Exited {
                 code: None,

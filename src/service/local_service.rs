@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::Uri;
 use tokio::{sync::watch, time::Instant};
 
-use super::{handle::Handle, lease::Lease, status::Status};
+use super::{handle::Handle, lease::Lease, status::Status, succession::Succession};
 use crate::{
     config::Settings,
     error::{Error, ErrorKind},
@@ -79,8 +79,8 @@ impl LocalService {
         let waited = begun.elapsed();
         supervisor::waited(self.name(), waited, granted.as_ref().err());
         match granted? {
-            Some(grant) => Ok(Lease::new(self.handle.clone(), grant.accept(), waited)),
-            None => Err(self.error(ErrorKind::ShutDown {})),
+            (handle, Some(grant)) => Ok(Lease::new(handle, grant.accept(), waited)),
+            (_, None) => Err(self.error(ErrorKind::ShutDown {})),
         }
     }
 
@@ -128,32 +128,52 @@ impl LocalService {
         self.ask(Want::Readiness).await.map(drop)
     }
 
-    async fn ask(&self, want: Want) -> Result<Option<Grant>, Error> {
-        if let Some(error) = &self.settings().unavailable {
-            return Err(error.clone());
+    /// The answer, and the handle that gave it: that of the latest configuration, if this one was replaced.
+    async fn ask(&self, want: Want) -> Result<(Arc<Handle>, Option<Grant>), Error> {
+        loop {
+            let handle = Succession::latest(&self.handle);
+            if let Some(error) = &handle.attached.settings.unavailable {
+                return Err(error.clone());
+            }
+            if handle.is_shut_down() {
+                return Err(self.error(ErrorKind::ShutDown {}));
+            }
+            Succession::take_over(&handle);
+            let Handle {
+                id,
+                attached,
+                client,
+                ..
+            } = &*handle;
+            match client.ask(*id, attached, want).await {
+                Ok(grant) => return Ok((handle, grant)),
+                Err(error) if !handle.succession.is_reason_of(&error) || handle.is_shut_down() => {
+                    return Err(error.named(self.name()));
+                }
+                Err(_) => {}
+            }
+            if Arc::ptr_eq(&handle, &Succession::latest(&handle)) {
+                return Err(self.error(ErrorKind::Stopped {}));
+            }
         }
-        if self.is_shut_down() {
-            return Err(self.error(ErrorKind::ShutDown {}));
-        }
-        let Handle {
-            id,
-            attached,
-            client,
-            ..
-        } = &*self.handle;
-        let answer = client.ask(*id, attached, want).await;
-        answer.map_err(|error| error.named(self.name()))
+    }
+
+    /// The next configuration of this service is that one. A start that is under way ends as soon as the next one is
+    /// asked for, even if requests wait for it.
+    pub(crate) fn replaced_by(&self, next: &Self) {
+        Succession::begin(&self.handle, &next.handle);
     }
 
     /// Stops the process now, even while there are leases: their bodies end with an [`Error`]. The next
     /// request starts it again, and so does a request that waits already. Clears the backoff.
     ///
-    /// Resolves when nothing of the process is left; immediately if no process runs that your program
-    /// has started. An external server is never stopped.
+    /// Resolves when nothing of the process is left; immediately if no server runs.
     ///
     /// # Errors
     ///
-    /// [`Unkillable`](crate::ErrorKind::Unkillable) if the process survived SIGKILL.
+    /// - [`External`](crate::ErrorKind::External) if the server is one that your program did not start: it is never
+    ///   stopped, and its leases continue.
+    /// - [`Unkillable`](crate::ErrorKind::Unkillable) if the process survived SIGKILL.
     ///
     /// # Cancel safety
     ///

@@ -1,12 +1,15 @@
 //! What users hold: services, leases and registries, and what a service says of itself.
 
+mod broken_off;
 mod handle;
 mod last_answers;
 mod lease;
 mod local_service;
 mod registry;
 mod status;
+mod succession;
 
+pub(crate) use self::broken_off::BrokenOff;
 pub use self::{
     lease::Lease,
     local_service::{LocalService, StatusWatch},

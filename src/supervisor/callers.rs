@@ -39,6 +39,12 @@ pub(crate) enum Command {
         instance: u64,
         reply: oneshot::Sender<bool>,
     },
+    /// The connection of a request or a body broke. The answer is dropped once it is of no use to wait for the death
+    /// of its server any longer.
+    BrokenOff {
+        instance: u64,
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// `None` for callers that want no lease.

@@ -168,6 +168,15 @@ impl Client {
         confirmed
     }
 
+    /// The connection of a request to the instance, or of a body of it, broke. Resolves when the instance would be known
+    /// to have died if that were the reason.
+    pub(crate) fn broken_off(&self, instance: u64) -> oneshot::Receiver<()> {
+        let (reply, known) = oneshot::channel();
+        self.inbox
+            .put_if_read(Command::BrokenOff { instance, reply });
+        known
+    }
+
     /// Puts the command into the inbox, and starts a task if none reads it.
     fn send(&self, command: Command, from: &Attached) -> Result<(), Error> {
         let Some(reader) = self.inbox.put(command) else {

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     Backend,
@@ -16,13 +16,16 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     launch::{Holder, Listener, Look, Running},
-    leases::{Grant, Instances, word::Word},
+    leases::{Grant, Instances, PastInstance, word::Word},
     machine::{
         Action, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase, Sight,
-        StopReason, Unanswered, Want,
+        StopReason, Stopped, Unanswered, Want,
     },
     probe::Answer,
 };
+
+/// How long after its connections the end of a process is known at the latest.
+const DEATH_IS_KNOWN: Duration = Duration::from_millis(100);
 
 /// All that belongs to a service but its decisions.
 pub(super) struct Driver<B: Backend> {
@@ -107,7 +110,7 @@ impl<B: Backend> Effects for Driver<B> {
             Action::Fail(waiters, failure) => self.fail(&waiters, &failure, machine),
             Action::Confirm { bodies, lives } => self.confirm(&bodies, lives),
             Action::EndAnswers => self.instances.end_answers(),
-            Action::StopsDone { killed } => self.stops_done(killed, machine),
+            Action::StopsDone(stopped) => self.stops_done(stopped, machine),
             Action::Finish => self.finished = true,
         }
         Ok(None)
@@ -295,15 +298,19 @@ impl<B: Backend> Driver<B> {
 
     fn end(&mut self, end: InstanceEnd) {
         self.address.ended();
+        let death = self.report.death(end);
+        let death = death.map(|exited| self.error(&Failure::Exited(exited)));
+        if let Some(error) = &death {
+            // No caller waits for an answer, but the status has it, and the next caller may get it.
+            self.report.remember(error);
+        }
         // An instance that never became ready has no leases, but its number is used up all the same.
-        self.instances.end(self.report.past_instance(end));
+        self.instances.end(PastInstance {
+            death,
+            ..self.report.past_instance(end)
+        });
         self.report.ended();
         self.work.holder = None;
-        if let Some(exited) = self.report.death(end) {
-            // No caller waits for an answer, but the status has it, and the next caller may get it.
-            let error = self.error(&Failure::Exited(exited));
-            self.report.remember(&error);
-        }
     }
 
     fn grant(&mut self, waiters: &[u64], machine: &Machine) {
@@ -351,6 +358,20 @@ impl<B: Backend> Driver<B> {
         });
     }
 
+    /// The connections of a process break shortly before its end is known.
+    pub(super) fn broken_off(&mut self, instance: u64, mut reply: oneshot::Sender<()>) {
+        let is_present = self.instances.leases.word().instance() == instance;
+        if !is_present || self.work.process.is_none() {
+            return;
+        }
+        self.work.in_background(async move {
+            tokio::select! {
+                () = reply.closed() => {}
+                () = sleep(DEATH_IS_KNOWN) => {}
+            }
+        });
+    }
+
     fn error(&self, failure: &Failure) -> Error {
         let holder = || self.address.holder();
         let output = || self.output();
@@ -358,11 +379,14 @@ impl<B: Backend> Driver<B> {
             .error(&self.last, failure, self.instances.now(), holder, output)
     }
 
-    fn stops_done(&mut self, killed: bool, machine: &Machine) {
-        let result = if killed {
-            Ok(())
-        } else {
-            Err(self.error(&Failure::Unkillable))
+    fn stops_done(&mut self, stopped: Stopped, machine: &Machine) {
+        let result = match stopped {
+            Stopped::Gone => Ok(()),
+            Stopped::Survived => Err(self.error(&Failure::Unkillable)),
+            Stopped::External => {
+                let pid = self.report.holder();
+                Err(Error::new(&self.last.name, ErrorKind::External { pid }))
+            }
         };
         self.publish(machine);
         for stop in self.callers.stops.drain(..) {

@@ -148,6 +148,7 @@ impl<B: Backend> Supervisor<B> {
             }
             Command::Handles => self.policy_changed(),
             Command::Confirm { instance, reply } => self.body_ended(instance, reply),
+            Command::BrokenOff { instance, reply } => self.driver.broken_off(instance, reply),
         }
     }
 

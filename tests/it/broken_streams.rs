@@ -22,7 +22,6 @@ fn kill_server(it: &Setup) {
     kill(it.service.status().pid.expect("a server that runs"));
 }
 
-/// A body that nothing but its end delimits: only we know that it is not whole.
 fn assert_tells_of_the_kill(error: &BoxError) {
     let killed = matches!(
         kind(&**error),
@@ -45,9 +44,7 @@ async fn a_killed_server_breaks_a_stream_of_hyper_in_every_framing() {
         let error = end
             .unwrap_or_else(|| panic!("{framing}: a clean end"))
             .unwrap_err();
-        if framing == "end of connection" {
-            assert_tells_of_the_kill(&error);
-        }
+        assert_tells_of_the_kill(&error);
         assert!(
             chunk(&mut body).await.is_none(),
             "{framing}: after the error"
@@ -67,16 +64,14 @@ async fn a_server_that_dies_in_its_answer_breaks_it_in_every_framing() {
         let error = end
             .unwrap_or_else(|| panic!("{framing}: a clean end"))
             .unwrap_err();
-        if framing == "close" {
-            let abort = matches!(
-                kind(&*error),
-                Some(ErrorKind::Exited {
-                    signal: Some(6),
-                    ..
-                })
-            );
-            assert!(abort, "{error:?}");
-        }
+        let abort = matches!(
+            kind(&*error),
+            Some(ErrorKind::Exited {
+                signal: Some(6),
+                ..
+            })
+        );
+        assert!(abort, "{framing}: {error:?}");
     }
 }
 
@@ -143,9 +138,7 @@ async fn a_killed_server_breaks_a_stream_of_reqwest_in_every_framing() {
         kill_server(&it);
         let end = crate::support::within("the end", response.chunk()).await;
         let error = BoxError::from(end.expect_err(framing));
-        if framing == "end of connection" {
-            assert_tells_of_the_kill(&error);
-        }
+        assert_tells_of_the_kill(&error);
         assert_eq!(it.leases(), 0, "{framing}");
     }
 }

@@ -46,6 +46,9 @@ async fn the_status_names_the_process_of_an_external_server() {
         )
     })
     .await;
+    let refused = service.stop().await.unwrap_err();
+    let process = format!("did not start (pid {})", outside.pid());
+    assert!(refused.to_string().contains(&process), "{refused}");
 }
 
 #[tokio::test]
@@ -94,7 +97,11 @@ async fn an_external_server_outlives_stop() {
     let outside = fixture.run_outside();
     let service = fixture.service("stop");
     let lease = service.acquire().await.unwrap();
-    service.stop().await.unwrap();
+    let refused = service.stop().await.unwrap_err();
+    assert!(
+        matches!(refused.kind(), ErrorKind::External { .. }),
+        "{refused}"
+    );
     tokio::time::sleep(A_WHILE).await;
     assert!(fixture.terms().is_empty());
     drop(lease);

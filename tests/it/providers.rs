@@ -284,6 +284,44 @@ async fn a_request_on_its_way_to_what_is_replaced_is_served() {
 }
 
 #[tokio::test]
+async fn a_corrected_configuration_ends_the_start_that_requests_wait_for() {
+    let old = Fixture::new().with("--loading", 600_000);
+    let new = Fixture::on(old.port());
+    let (providers, client) = registered(&json!({ "a": provider(&old) }));
+    let kept = service(&providers, "a");
+    let waits = waiting(&kept).await;
+    eventually("it has been started", || old.starts().len() == 1).await;
+
+    reload(&providers, &json!({ "a": provider(&new) }));
+    assert!(is_alive(old.starts()[0]), "nothing has asked for the other");
+    assert_eq!(ask(&client, &new.url("/hello")).await, "hello");
+    let lease = within("the corrected start", waits).await.unwrap();
+    assert_eq!((old.starts().len(), new.starts().len()), (1, 1));
+    assert!(!is_alive(old.starts()[0]));
+    // The service that was kept stands for the corrected one from now on.
+    drop(lease);
+    drop(within("a lease", kept.acquire()).await.unwrap());
+    assert_eq!((old.starts().len(), new.starts().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_start_ends_once_its_successor_with_another_url_is_asked_for() {
+    let old = Fixture::new().with("--loading", 600_000);
+    let new = Fixture::new();
+    let (providers, client) = registered(&json!({ "a": provider(&old) }));
+    let waits = waiting(&service(&providers, "a")).await;
+    eventually("it has been started", || old.starts().len() == 1).await;
+
+    reload(&providers, &json!({ "a": provider(&new) }));
+    assert!(is_alive(old.starts()[0]), "nothing has asked for the other");
+    assert_eq!(ask(&client, &new.url("/hello")).await, "hello");
+    let error = within("its end", waits).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Stopped { .. }), "{error}");
+    old.is_gone().await;
+    assert_eq!(old.starts().len(), 1);
+}
+
+#[tokio::test]
 async fn a_request_that_waits_for_a_start_that_is_replaced_is_served() {
     let old = Fixture::new().with("--loading", 300);
     let new = Fixture::new();

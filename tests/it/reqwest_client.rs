@@ -121,14 +121,32 @@ async fn an_error_of_this_crate_is_found_in_those_of_reqwest() {
 }
 
 #[tokio::test]
-async fn an_error_of_reqwest_is_still_one() {
-    let it = Setup::new("reqwest, its own error");
+async fn an_error_of_reqwest_is_the_source_of_what_the_server_died_of() {
+    let it = Setup::new("reqwest, a death");
     let client = ensured(&it.service, Client::new());
     let error = send(&client, get(&it.fixture.url("/die")))
         .await
         .unwrap_err();
+    assert!(
+        matches!(kind(&*error), Some(ErrorKind::Exited { code: Some(1), .. })),
+        "{error:?}"
+    );
+    let client = error.source().expect("what reqwest said");
+    let client: &reqwest::Error = client.downcast_ref().expect("not wrapped");
+    assert!(client.is_request());
+    assert_eq!(it.leases(), 0);
+}
+
+#[tokio::test]
+async fn an_error_of_reqwest_is_still_one_if_the_server_lives() {
+    let it = Setup::new("reqwest, its own error");
+    let client = ensured(&it.service, Client::new());
+    let error = send(&client, get(&it.fixture.url("/hang-up")))
+        .await
+        .unwrap_err();
     let error: Box<reqwest::Error> = error.downcast().expect("not wrapped");
     assert!(error.is_request());
+    assert_eq!(it.fixture.starts().len(), 1);
     assert_eq!(it.leases(), 0);
 }
 

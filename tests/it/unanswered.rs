@@ -58,7 +58,7 @@ async fn an_answer_that_is_read_after_its_server_died_is_delivered() {
 }
 
 #[tokio::test]
-async fn the_clients_own_error_is_returned_if_it_comes_in_time() {
+async fn an_error_of_the_client_is_the_source_of_what_the_server_died_of() {
     let it = Setup::new("its own error");
     let client = service_fn(|_: Request| async {
         tokio::time::sleep(ms(300)).await;
@@ -69,5 +69,26 @@ async fn the_clients_own_error_is_returned_if_it_comes_in_time() {
         send(&client, get(&it.fixture.url("/hello"))),
         kill_under_a_lease(&it)
     );
+    let error = sent.unwrap_err();
+    assert!(matches!(
+        kind(&*error),
+        Some(ErrorKind::Exited {
+            signal: Some(9),
+            ..
+        })
+    ));
+    let client = error.source().expect("what the client said");
+    assert_eq!(client.to_string(), "connection lost");
+}
+
+#[tokio::test]
+async fn the_clients_own_error_is_returned_if_the_server_lives() {
+    let it = Setup::new("its own error");
+    let client = service_fn(|_: Request| async {
+        Err::<Response<String>, BoxError>(io::Error::other("connection lost").into())
+    });
+    let client = ensured(&it.service, client);
+    let sent = send(&client, get(&it.fixture.url("/hello"))).await;
     assert_eq!(sent.unwrap_err().to_string(), "connection lost");
+    assert_eq!(it.fixture.starts().len(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     bug::{Bug, Decide},
     exhaustive::{Bounds, Found, PEACE, explore},
-    machine::{Action, AfterGone, Claim, Event, Leases, Machine, Sight, Stage, Time},
+    machine::{Action, AfterGone, Claim, Event, Leases, Machine, Sight, Stage, Stopped, Time},
     random::play,
 };
 
@@ -58,7 +58,7 @@ fn abandons_others(machine: &mut Machine, event: Event, now: Time) -> Vec<Action
 fn forgets_spawn(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
     if event == Event::StopAsked && matches!(machine.stage, Stage::Spawning(_)) {
         machine.stage = Stage::Stopped;
-        return vec![Action::Release, Action::StopsDone { killed: true }];
+        return vec![Action::Release, Action::StopsDone(Stopped::Gone)];
     }
     machine.on(event, now)
 }

@@ -192,6 +192,7 @@ impl Report {
         let exit = self.facts.exit;
         PastInstance {
             end,
+            death: None,
             code: exit.and_then(|exit| exit.code),
             signal: exit.and_then(|exit| exit.signal),
             answers_over: false,

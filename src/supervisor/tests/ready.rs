@@ -212,7 +212,9 @@ async fn an_external_server_is_never_stopped() {
     drop(service.acquire().await.unwrap());
     sleep(100 * SEC).await;
     assert_eq!(phase(&service), Phase::Ready);
-    service.stop().await.unwrap();
+    let refused = service.stop().await.unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::External { .. }));
+    assert_eq!(phase(&service), Phase::Ready);
     assert_eq!((fake.count(What::Term), fake.count(What::Kill)), (0, 0));
 }
 

@@ -55,7 +55,7 @@ async fn a_server_that_dies_before_it_answers_is_reported_and_the_next_request_i
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
     let ask = json!({ "model": "one/m" });
     let reply = gateway.ask("/v1/die", &ask).await;
-    assert_eq!(reply.failure(), (502, "no_answer".into()), "{reply:?}");
+    assert_eq!(reply.failure(), (502, "exited".into()), "{reply:?}");
     assert_eq!(gateway.ask("/v1/hello", &ask).await.body, "hello");
     assert_eq!(fixture.starts().len(), 2);
 }

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     machine::{
-        Action, Effects, Event, InstanceEnd, Leases, Machine, Ownership, StopReason, Time, drive,
+        Action, Effects, Event, InstanceEnd, Leases, Machine, Ownership, StopReason, Stopped, Time,
+        drive,
     },
     word::Outcome,
 };
@@ -87,7 +88,7 @@ impl Effects for World {
             }
             Action::Confirm { bodies, lives } => self.confirm(&bodies, lives)?,
             Action::EndAnswers => {}
-            Action::StopsDone { killed } => self.stops_done(killed, machine)?,
+            Action::StopsDone(stopped) => self.stops_done(stopped, machine)?,
             Action::Finish => {
                 ensure(self.handles_gone, "the end with handles left")?;
                 let gone = self.process.is_none() && !self.spawning;
@@ -313,13 +314,14 @@ impl World {
         Ok(())
     }
 
-    fn stops_done(&mut self, killed: bool, machine: &Machine) -> Result<(), Violation> {
+    fn stops_done(&mut self, stopped: Stopped, machine: &Machine) -> Result<(), Violation> {
         let gone = self.process.is_none() && !self.spawning;
-        let others_wait = machine.waiters() > 0;
-        ensure(
-            gone || !killed || others_wait,
-            "a stop was answered too early",
-        )?;
+        let is_so = match stopped {
+            Stopped::Gone => gone || machine.waiters() > 0,
+            Stopped::Survived => self.process.is_some(),
+            Stopped::External => gone,
+        };
+        ensure(is_so, "a stop was answered too early, or wrongly")?;
         self.stop_waits = false;
         Ok(())
     }

@@ -4,7 +4,9 @@ use super::{
     Violation, ensure,
     promises::{Instance, Promises, Standing},
 };
-use crate::machine::{Action, Event, Failure, InstanceEnd, Ownership, Sight, StopReason, Time};
+use crate::machine::{
+    Action, Event, Failure, InstanceEnd, Ownership, Sight, StopReason, Stopped, Time,
+};
 
 impl Promises {
     pub(super) fn act(
@@ -58,12 +60,7 @@ impl Promises {
                     self.failures.add(now);
                 }
             }
-            Action::StopsDone { killed } => {
-                let others = !self.waiters.is_empty();
-                let told = no_process || !killed || others;
-                ensure(told, "a stop was answered too early")?;
-                self.stop_waits = false;
-            }
+            Action::StopsDone(stopped) => self.stops_done(*stopped)?,
             Action::Finish => {
                 let over = no_process && self.handles_gone && self.waiters.is_empty();
                 ensure(over, "an end with something left")?;
@@ -72,6 +69,18 @@ impl Promises {
             _ => self.act_on_instance(action, event, now)?,
         }
         Ok(())
+    }
+
+    fn stops_done(&mut self, stopped: Stopped) -> Result<(), Violation> {
+        let no_process = self.process.is_none() && !self.spawning;
+        let external = self.instance.as_ref().is_some_and(|it| !it.owned);
+        let is_so = match stopped {
+            Stopped::Gone => no_process || !self.waiters.is_empty(),
+            Stopped::Survived => !no_process,
+            Stopped::External => no_process && external,
+        };
+        self.stop_waits = false;
+        ensure(is_so, "a stop was answered too early, or wrongly")
     }
 
     fn act_on_instance(

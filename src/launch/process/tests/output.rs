@@ -216,15 +216,13 @@ async fn a_subscriber_that_blocks_delays_nothing() {
     finish(process).await;
 }
 
-/// A writer that stands still at its first line, and then keeps the first bytes of each line.
-#[derive(Clone, Default)]
+/// A writer that stands still until it is released, and then keeps the first bytes of each line.
+#[derive(Clone)]
 struct Slow(Log, Arc<AtomicBool>);
 
 impl Write for Slow {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.1.swap(true, Relaxed) {
-            thread::sleep(Duration::from_millis(800));
-        }
+        Blocked(Arc::clone(&self.1)).write(bytes)?;
         let kept = &bytes[..bytes.len().min(200)];
         self.0.write_all(kept)?;
         self.0.write_all(b"\n")?;
@@ -240,7 +238,8 @@ impl Write for Slow {
 async fn lines_that_a_slow_log_does_not_take_are_counted() {
     let _alone = ONE_LOG.lock().await;
     let log = Log::default();
-    let slow = Slow(log.clone(), Arc::default());
+    let release = Release::default();
+    let slow = Slow(log.clone(), Arc::clone(&release.0));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("tower_local_service=debug"))
         .with_ansi(false)
@@ -248,10 +247,15 @@ async fn lines_that_a_slow_log_does_not_take_are_counted() {
         .finish();
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber);
-    // More than is kept for it, all within the first write; the rest is small.
-    let script = "line=$(head -c 5000 /dev/zero | tr '\\0' x); echo first; sleep 0.1; n=0
-                  while [ $n -lt 2000 ]; do echo $line; n=$((n+1)); done; sleep 1; echo last";
+    // More than is kept for it, all within the first write.
+    let script = "trap 'go=1' USR1; line=$(head -c 5000 /dev/zero | tr '\\0' x); echo first; n=0
+                  while [ $n -lt 2000 ]; do echo $line; n=$((n+1)); done; echo flooded
+                  while [ -z \"$go\" ]; do sleep 0.05; done; echo last";
     let mut process = start(sh(script)).await;
+    said(&process, "flooded\n").await;
+    drop(release);
+    eventually("the first line", || log.text().contains("first")).await;
+    send(process.pid(), Signal::USR1);
     within_limit(process.ended()).await;
     eventually("the last line", || log.text().contains("last")).await;
     let text = log.text();
