@@ -85,6 +85,14 @@ pub(crate) trait Running: Send + 'static {
     /// Dropping the future has no effect.
     fn listener(&self, port: u16) -> impl Future<Output = Listener> + Send + use<Self>;
 
+    /// How long ago bytes went over an open connection to this port, from any program; `None` where the system
+    /// does not tell, and if there is none. Takes milliseconds, on a thread that may block.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    fn last_use(&self, port: u16) -> impl Future<Output = Option<Duration>> + Send + use<Self>;
+
     /// Looks at the processes of the instance. Takes milliseconds, on a thread that may block.
     ///
     /// # Cancel safety
@@ -165,6 +173,7 @@ pub(crate) struct Look {
 /// [`Registry::guarantees`]: crate::Registry::guarantees
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Guarantees {
     /// A server ends when your program ends, also by SIGKILL: there is `/bin/sh` for the watchdog.
     pub dies_with_program: bool,
@@ -174,6 +183,11 @@ pub struct Guarantees {
     /// shows parents and environments (Linux). If your program is killed, those end that a living parent ties
     /// to the server.
     pub finds_descendants: bool,
+    /// Programs of this user that use this crate share their servers: there is a folder for them.
+    pub shares_servers: bool,
+    /// A server that another program uses directly is not stopped for idleness: the system shows the connections to its
+    /// port (Linux).
+    pub sees_use: bool,
 }
 
 /// Why an instance was not started.

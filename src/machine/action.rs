@@ -28,6 +28,8 @@ pub(crate) enum Action {
     },
     /// Open a connection to the address, and send nothing; answered by `Knocked`.
     Knock,
+    /// Look when bytes last went over a connection to the server, from any program; answered by `Used`.
+    LookForUse,
     /// Start the process; answered by `Spawned` or `SpawnFailed`, later by `Exited`.
     Spawn,
     /// TERM and CONT to the group; `Gone` follows if that is enough.

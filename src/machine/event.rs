@@ -48,6 +48,8 @@ pub(crate) enum Event {
     },
     /// What a connection to the address showed.
     Knocked { refused: bool },
+    /// When the port of the server was last used, by any program; `None` if that is not known.
+    Used { last: Option<Time> },
     /// Requests ended without an answer.
     Unanswered(Unanswered),
     /// The process runs.

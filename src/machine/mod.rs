@@ -78,7 +78,7 @@ pub(crate) use self::{
     pace::pause,
     policy::Policy,
     seen::Sight,
-    serving::Serving,
+    serving::{Look, Serving},
     stopping::Stopping,
 };
 pub use self::{
@@ -172,6 +172,11 @@ impl Machine {
         }
     }
 
+    /// Whether a look at the use of the port is of use; one under way is dropped when it is not.
+    pub(crate) fn is_looking_for_use(&self) -> bool {
+        matches!(&self.stage, Stage::Serving(it) if it.look == Look::UnderWay)
+    }
+
     /// Whether the event means something else if the process has ended.
     pub(crate) fn heeds_death(&self, event: &Event) -> bool {
         let lives = match &self.stage {
@@ -252,6 +257,7 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
         (Stage::Serving(it), Event::Knocked { refused }) => it.knocked(refused, cx),
         (Stage::Serving(it), Event::Unanswered(news)) => it.unanswered(news, cx),
         (Stage::Serving(it), Event::Leases(leases)) => it.counted(leases, cx),
+        (Stage::Serving(it), Event::Used { last }) => it.used(last, cx),
         (Stage::Serving(it), Event::Closed) => it.closed(cx),
         (Stage::Serving(it), Event::Claim(Claim::Contested)) => it.make_way(cx),
         (Stage::Serving(it), Event::Claim(Claim::Uncontested)) => it.stay(cx),

@@ -18,6 +18,9 @@ pub(crate) struct Serving {
     pub(crate) proven_at: Time,
     /// When to read the leases. Without it, the end of the last lease wakes the driver.
     pub(crate) quiet_until: Option<Time>,
+    /// When another program was last seen to use the server.
+    pub(crate) used_at: Time,
+    pub(crate) look: Look,
     /// A request has failed, and a connection to the address is under way.
     pub(crate) knocks: bool,
     pub(crate) silence: Option<Silence>,
@@ -27,6 +30,15 @@ pub(crate) struct Serving {
     /// The process has ended, and `Exited` is about to say how. Requests and bodies wait for that.
     pub(crate) dying: bool,
     pub(crate) bodies: Vec<u64>,
+}
+
+/// Other programs use the server, too, which only the system knows. It is asked when a stop for idleness is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Look {
+    NotNeeded,
+    UnderWay,
+    /// `used_at` is what it has shown.
+    Done,
 }
 
 /// No new leases are given out; what happens when the existing ones have ended.
@@ -45,6 +57,8 @@ impl Serving {
             port_was_free,
             proven_at: cx.now + PROVEN,
             quiet_until: None,
+            used_at: Time::ZERO,
+            look: Look::NotNeeded,
             knocks: false,
             silence: None,
             condemned: None,
@@ -147,16 +161,32 @@ impl Serving {
     }
 
     fn look_for_idleness(&mut self, leases: Leases, cx: &mut Common) {
+        let look = std::mem::replace(&mut self.look, Look::NotNeeded);
+        self.quiet_until = None;
         if leases.out > 0 {
             // The end of the last lease wakes the driver.
-            self.quiet_until = None;
             return;
         }
-        let idle_at = cx.policy.idle_stop.map(|it| leases.idle_since + it);
-        if idle_at.is_some_and(|idle_at| idle_at <= cx.now) {
-            return cx.act(Action::CloseIfIdle);
+        let idle_since = leases.idle_since.max(self.used_at);
+        let idle_at = cx.policy.idle_stop.map(|it| idle_since + it);
+        if idle_at.is_none_or(|idle_at| idle_at > cx.now) {
+            self.quiet_until = idle_at;
+        } else if look == Look::Done {
+            cx.act(Action::CloseIfIdle);
+        } else {
+            self.look = Look::UnderWay;
+            cx.act(Action::LookForUse);
         }
-        self.quiet_until = idle_at;
+    }
+
+    /// What the system knows of the use of the port.
+    pub(super) fn used(mut self, last: Option<Time>, cx: &mut Common) -> Stage {
+        if self.look == Look::UnderWay {
+            self.look = Look::Done;
+            self.used_at = self.used_at.max(last.unwrap_or_default());
+            cx.act(Action::ReadLeases);
+        }
+        Stage::Serving(self)
     }
 
     /// The lease word is closed, and no lease is out.

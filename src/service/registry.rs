@@ -200,7 +200,7 @@ impl Registry {
     /// ```
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
-        Guarantees::now()
+        Guarantees::now(peers::folder().is_some())
     }
 
     /// The services of this registry, in the order in which they were created.

@@ -68,6 +68,7 @@ impl<B: Backend> Effects for Driver<B> {
             Action::EndUse => self.address.peers.stop_using(self.idle_for()),
             Action::Probe { handle, after, own } => self.probe(handle, after, own),
             Action::Knock => self.knock(),
+            Action::LookForUse => return Ok(self.look_for_use()),
             Action::Spawn => return Ok(self.spawn()),
             Action::Terminate(reason) => self.terminate(reason),
             Action::Kill => {
@@ -123,6 +124,9 @@ impl<B: Backend> Effects for Driver<B> {
         if !machine.is_checking() {
             self.work.knock = None;
             self.address.stop_renewing();
+        }
+        if !machine.is_looking_for_use() {
+            self.work.last_use = None;
         }
         let rests = matches!(machine.phase(), Phase::Stopped | Phase::Failed);
         if rests && self.work.process.is_none() {
@@ -203,6 +207,16 @@ impl<B: Backend> Driver<B> {
                 occupant,
             }
         }));
+    }
+
+    fn look_for_use(&mut self) -> Option<Event> {
+        let Some(process) = &self.work.process else {
+            return Some(Event::Used { last: None });
+        };
+        let settings = &self.last.settings;
+        let port = settings.base.port_u16().unwrap_or_else(|| self.port());
+        self.work.last_use = Some(Box::pin(process.last_use(port)));
+        None
     }
 
     fn spawn(&mut self) -> Option<Event> {

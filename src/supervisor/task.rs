@@ -111,6 +111,12 @@ impl<B: Backend> Supervisor<B> {
                 self.driver.work.knock = None;
                 self.take(Event::Knocked { refused });
             }
+            Woken::Used(before) => {
+                self.driver.work.last_use = None;
+                let now = self.driver.instances.now();
+                let last = before.map(|before| now.saturating_sub(before));
+                self.take(Event::Used { last });
+            }
             Woken::LeasesEnded => {
                 if let Some(unanswered) = self.driver.unanswered() {
                     self.take(unanswered);

@@ -1,6 +1,6 @@
 //! What the task waits for, and what comes of it.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use super::callers::Command;
 use crate::{
@@ -20,6 +20,8 @@ pub(super) enum Woken<R> {
     Probed(Probe),
     /// Whether the address refuses.
     Knocked(bool),
+    /// How long ago the port was used, by any program.
+    Used(Option<Duration>),
     Spawned(Result<R, LaunchError>),
     /// The process of an external server, where the system tells.
     FoundHolder(Option<Holder>),

@@ -1,6 +1,6 @@
 //! What is under way: the process, its spawn, a probe.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use tokio::task::JoinSet;
 use tracing::instrument::WithSubscriber as _;
@@ -16,6 +16,8 @@ pub(super) struct Work<R> {
     pub(super) probe: Option<Pending<Probe>>,
     /// A connection to the address, to see whether it refuses.
     pub(super) knock: Option<Pending<bool>>,
+    /// A look at the use of the port.
+    pub(super) last_use: Option<Pending<Option<Duration>>>,
     /// A look for the process of an external server.
     pub(super) holder: Option<Pending<Option<Holder>>>,
     /// A look at the processes of an instance that does not become ready or does not end.
@@ -32,6 +34,7 @@ impl<R: Running> Work<R> {
             spawn: None,
             probe: None,
             knock: None,
+            last_use: None,
             holder: None,
             look: None,
             background: JoinSet::new(),
@@ -46,6 +49,7 @@ impl<R: Running> Work<R> {
             spawn,
             probe,
             knock,
+            last_use,
             holder,
             look,
             ..
@@ -56,6 +60,7 @@ impl<R: Running> Work<R> {
             spawned = pending(spawn.as_mut()) => Woken::Spawned(spawned),
             probed = pending(probe.as_mut()) => Woken::Probed(probed),
             refused = pending(knock.as_mut()) => Woken::Knocked(refused),
+            before = pending(last_use.as_mut()) => Woken::Used(before),
             found = pending(holder.as_mut()) => Woken::FoundHolder(found),
             look = pending(look.as_mut()) => Woken::Looked(look),
         }

@@ -98,3 +98,47 @@ async fn no_request_fails_at_the_edge_where_several_clients_meet() {
     );
     assert!(fixture.starts().len() > 3);
 }
+
+/// Uses the server as a program does that knows nothing of this crate.
+#[cfg(target_os = "linux")]
+async fn read_directly(fixture: &Fixture, path: &str) -> String {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    let mut connection = TcpStream::connect(("127.0.0.1", fixture.port()))
+        .await
+        .unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    connection.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_program_that_uses_it_directly_keeps_it_running() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("direct", fixture.config().idle_stop(ms(800)));
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    // Each pause is much shorter than the idle time, and all of them are much longer.
+    let whole = read_directly(&fixture, "/stream?chunks=20&gap_ms=150").await;
+    assert!(whole.contains("chunk 19\n"), "{whole}");
+    assert!(is_alive(fixture.starts()[0]));
+    fixture.is_gone().await;
+    assert_eq!(fixture.starts().len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_that_nothing_is_sent_over_does_not_keep_it_running() {
+    let fixture = Fixture::new();
+    let service = fixture.configured("open", fixture.config().idle_stop(ms(200)));
+    ask(&service, &fixture.url("/hello")).await.unwrap();
+    let _open = tokio::net::TcpStream::connect(("127.0.0.1", fixture.port()))
+        .await
+        .unwrap();
+    fixture.is_gone().await;
+}

@@ -222,6 +222,15 @@ fn halves_idle_time(machine: &mut Machine, event: Event, now: Time) -> Vec<Actio
     actions
 }
 
+/// What other programs do with the server does not count.
+fn ignores_other_programs(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
+    let event = match event {
+        Event::Used { .. } => Event::Used { last: None },
+        other => other,
+    };
+    machine.on(event, now)
+}
+
 /// That a response came to its end does not count.
 fn forgets_service(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
     let event = match event {
@@ -297,6 +306,7 @@ struct Harm {
 const ONE: Bounds = Bounds { rounds: 1, ..PEACE };
 const CRASH: Bounds = Bounds { crashes: 1, ..ONE };
 const STOP: Bounds = Bounds { stops: 1, ..ONE };
+const USE: Bounds = Bounds { uses: 1, ..ONE };
 const RIVAL: Bounds = Bounds { rivals: 1, ..ONE };
 const STRANGER: Bounds = Bounds {
     strangers: 1,
@@ -309,7 +319,7 @@ const BODY: Bounds = Bounds {
     ..ONE
 };
 
-static FOUND_IN_EVERY_ORDER: [Harm; 16] = [
+static FOUND_IN_EVERY_ORDER: [Harm; 17] = [
     Harm {
         name: "a waiter is stranded in a stop",
         bug: machine(strands_waiters),
@@ -320,7 +330,7 @@ static FOUND_IN_EVERY_ORDER: [Harm; 16] = [
         name: "the idle timer ignores leases",
         bug: machine(ignores_leases),
         evils: CRASH,
-        breaks: "answers without end",
+        breaks: "looked for idleness with a lease out",
     },
     Harm {
         name: "an idle word is closed over a lease",
@@ -395,6 +405,12 @@ static FOUND_IN_EVERY_ORDER: [Harm; 16] = [
         breaks: "another waits for an instance that stays open",
     },
     Harm {
+        name: "what other programs do does not count",
+        bug: machine(ignores_other_programs),
+        evils: USE,
+        breaks: "stopped for idleness while another program uses it",
+    },
+    Harm {
         name: "an idle instance sets no timer",
         bug: machine(sets_no_timer),
         evils: CRASH,
@@ -432,7 +448,7 @@ fn the_exhaustive_check_finds_each_harmful_bug() {
     }
 }
 
-static FOUND_AT_RANDOM: [(&str, Bug); 22] = [
+static FOUND_AT_RANDOM: [(&str, Bug); 23] = [
     (
         "a waiter is not claimed for after a stop",
         machine(strands_waiters),
@@ -470,6 +486,10 @@ static FOUND_AT_RANDOM: [(&str, Bug); 22] = [
     ),
     ("half of the ready timeout", machine(halves_ready_timeout)),
     ("half of the idle time", machine(halves_idle_time)),
+    (
+        "what other programs do does not count",
+        machine(ignores_other_programs),
+    ),
     ("that it served does not count", machine(forgets_service)),
     ("a lost port respawns forever", machine(respawns_forever)),
     ("a shutdown fails all waiters", machine(dismisses_all)),

@@ -159,6 +159,13 @@ impl Running for Process {
         }
     }
 
+    fn last_use(&self, port: u16) -> impl Future<Output = Option<Duration>> + Send + use<> {
+        async move {
+            let found = blocking::begin_or_do(move || os::last_use(port)).await;
+            found.ok().flatten()
+        }
+    }
+
     fn look(&self) -> impl Future<Output = Look> + Send + use<> {
         let family = Arc::clone(self.sweep.family());
         async move {

@@ -60,6 +60,14 @@ pub(super) fn listener(_port: u16, _family: &Family) -> Listener {
     Listener::Unseen
 }
 
+pub(super) fn last_use(_port: u16) -> Option<Duration> {
+    None
+}
+
+pub(super) fn shows_use() -> bool {
+    false
+}
+
 pub(super) fn holder(_port: u16) -> Option<Holder> {
     None
 }

@@ -86,14 +86,16 @@ impl Holder {
 }
 
 impl Guarantees {
-    /// What this machine allows now. Takes less than a millisecond.
-    pub(crate) fn now() -> Self {
+    /// What this machine allows now. Takes about a millisecond.
+    pub(crate) fn now(shares_servers: bool) -> Self {
         let may_run = |path: &str| rustix::fs::access(path, Access::EXEC_OK).is_ok();
         let watchdog = may_run(SHELL);
         Self {
             dies_with_program: watchdog,
             has_grace: watchdog && ["/bin/sleep", "/usr/bin/sleep"].into_iter().any(may_run),
             finds_descendants: os::shows_descendants(),
+            shares_servers,
+            sees_use: os::shows_use(),
         }
     }
 }

@@ -59,6 +59,9 @@ pub(super) struct Script {
     pub(super) holder: Option<u32>,
     /// Whether the next start panics.
     pub(super) panics: bool,
+    /// When another program last used the port.
+    pub(super) used: Option<Instant>,
+    pub(super) use_takes: Duration,
     /// What the processes of the service do.
     pub(super) look: Look,
     /// The process that runs, or whose group is not gone.
@@ -83,6 +86,7 @@ struct FakeState {
 pub(super) enum What {
     Probed,
     Knocked,
+    AskedForUse,
     Spawned,
     Term,
     Kill,
@@ -110,6 +114,8 @@ impl Fake {
             cpu: Some(Duration::ZERO),
             holder: None,
             panics: false,
+            used: None,
+            use_takes: Duration::ZERO,
             look: Look::default(),
             process: None,
             log: Vec::new(),
@@ -378,6 +384,16 @@ impl Running for FakeProcess {
     fn listener(&self, _: u16) -> impl Future<Output = Listener> + Send + use<> {
         let fake = self.fake.clone();
         async move { fake.script().listener }
+    }
+
+    fn last_use(&self, _: u16) -> impl Future<Output = Option<Duration>> + Send + use<> {
+        let fake = self.fake.clone();
+        async move {
+            fake.note(What::AskedForUse);
+            let takes = fake.script().use_takes;
+            sleep(takes).await;
+            fake.script().used.map(|at| at.elapsed())
+        }
     }
 
     fn look(&self) -> impl Future<Output = Look> + Send + use<> {

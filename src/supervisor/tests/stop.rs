@@ -281,3 +281,34 @@ async fn another_service_that_needs_the_address_does_not_lift_the_limit_of_a_ret
     retired.expect("it is over").unwrap().unwrap();
     assert_eq!(fake.times(What::Term), [begun + 30 * SEC]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_program_that_uses_the_server_postpones_the_idle_stop() {
+    let fake = Fake::new();
+    let service = ready(&fake, config().idle_stop(60 * SEC)).await;
+    drop(service.acquire().await.unwrap());
+    let idle_since = Instant::now();
+    sleep_until(idle_since + 40 * SEC).await;
+    fake.script().used = Some(Instant::now());
+    sleep_until(idle_since + 90 * SEC).await;
+    assert_eq!(fake.count(What::Term), 0);
+    // Nobody looks before a stop is due.
+    assert_eq!(fake.times(What::AskedForUse), [idle_since + 60 * SEC]);
+    sleep_until(idle_since + 101 * SEC).await;
+    assert_eq!(fake.times(What::Term), [idle_since + 100 * SEC]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_comes_and_ends_during_the_look_restarts_the_idle_time() {
+    let fake = Fake::new();
+    let service = ready(&fake, config().idle_stop(60 * SEC)).await;
+    drop(service.acquire().await.unwrap());
+    let idle_since = Instant::now();
+    fake.script().use_takes = SEC;
+    sleep_until(idle_since + 60 * SEC + 500 * MS).await;
+    drop(service.try_acquire().expect("it is still open"));
+    sleep_until(idle_since + 119 * SEC).await;
+    assert_eq!(fake.count(What::Term), 0);
+    sleep_until(idle_since + 123 * SEC).await;
+    assert_eq!(fake.count(What::Term), 1);
+}

@@ -223,6 +223,16 @@ fn with_a_server_that_does_not_answer() {
 }
 
 #[test]
+fn with_another_program_that_uses_the_server() {
+    keeps_all_promises(&Bounds {
+        crashes: 1,
+        rivals: 1,
+        uses: 1,
+        ..PEACE
+    });
+}
+
+#[test]
 fn with_a_peers_server_that_does_not_answer() {
     keeps_all_promises(&Bounds {
         clients: 1,

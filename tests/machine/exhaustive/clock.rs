@@ -98,6 +98,7 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
             for time in it.quiet_until.iter_mut().chain(closing) {
                 shift(time, elapsed);
             }
+            shift(&mut it.used_at, elapsed);
             if let Some(silence) = &mut it.silence {
                 set_begin_back(&mut silence.since, elapsed);
                 // Three requests are as good as more.

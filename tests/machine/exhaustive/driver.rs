@@ -61,6 +61,7 @@ impl Effects for World {
                 (self.probing, self.wants_own) = (true, own);
             }
             Action::Knock => self.knocking = true,
+            Action::LookForUse => return self.look_for_use(),
             Action::Spawn => self.spawn()?,
             Action::Terminate(reason) => self.terminate(reason, machine)?,
             Action::Kill => self.kill()?,
@@ -120,6 +121,15 @@ impl World {
             idle_since: self.idle_since,
             alive_since: self.alive_since,
         })
+    }
+
+    fn look_for_use(&self) -> Result<Option<Event>, Violation> {
+        let unused = self.word.count() == 0;
+        ensure(unused, "looked for idleness with a lease out")?;
+        // A client or a peer comes between the answer and what follows from it. Otherwise the answer comes later: that
+        // the machine awaits it is a part of its state.
+        let at_once = self.racer.is_some() || self.lends;
+        Ok(at_once.then_some(Event::Used { last: None }))
     }
 
     fn claim(&mut self) -> Result<(), Violation> {
@@ -192,7 +202,10 @@ impl World {
             "abandoned while a caller waits",
         )?;
         process.terminated = true;
-        Ok(())
+        ensure(
+            reason != StopReason::Idle || !self.in_use,
+            "stopped for idleness while another program uses it",
+        )
     }
 
     fn kill(&mut self) -> Result<(), Violation> {

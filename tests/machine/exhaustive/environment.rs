@@ -32,6 +32,10 @@ pub(super) enum Step {
     Knocked {
         refused: bool,
     },
+    /// What the system knows of the use of the port by other programs.
+    Used {
+        just_now: bool,
+    },
     /// The machine hears of requests that ended without an answer; a second later, or at once.
     TellUnanswered {
         later: bool,
@@ -113,16 +117,7 @@ impl World {
             steps.push(Step::TellUnanswered { later: false });
             steps.push(Step::TellUnanswered { later: true });
         }
-        if self.knocking {
-            // Without an owned process, another program may listen there, or none.
-            let dead = self.process.is_none_or(|process| process.dead);
-            if dead {
-                steps.push(Step::Knocked { refused: true });
-            }
-            if !dead || self.process.is_none() {
-                steps.push(Step::Knocked { refused: false });
-            }
-        }
+        self.look_steps(steps);
         if !self.stop_waits && !self.handles_gone {
             if self.stops > 0 {
                 steps.push(Step::Stop);
@@ -308,6 +303,7 @@ impl World {
                 evil,
             } => return self.probed(sight, foreign, evil),
             Step::Knocked { refused } => return self.knocked(refused),
+            Step::Used { just_now } => return self.used(just_now),
             Step::TellUnanswered { later } => return self.tell_unanswered(later),
             Step::Wake => {
                 self.woken = false;
@@ -339,6 +335,34 @@ impl World {
     fn knocked(&mut self, refused: bool) -> Result<(), Violation> {
         self.knocking = false;
         self.feed(Event::Knocked { refused })
+    }
+
+    fn look_steps(&self, steps: &mut Vec<Step>) {
+        if self.knocking {
+            // Without an owned process, another program may listen there, or none.
+            let dead = self.process.is_none_or(|process| process.dead);
+            if dead {
+                steps.push(Step::Knocked { refused: true });
+            }
+            if !dead || self.process.is_none() {
+                steps.push(Step::Knocked { refused: false });
+            }
+        }
+        if self.machine.is_looking_for_use() {
+            steps.push(Step::Used { just_now: false });
+            if self.uses > 0 {
+                steps.push(Step::Used { just_now: true });
+            }
+        }
+    }
+
+    fn used(&mut self, just_now: bool) -> Result<(), Violation> {
+        self.uses -= u8::from(just_now);
+        let last = just_now.then_some(self.clock);
+        self.in_use = just_now;
+        let fed = self.feed(Event::Used { last });
+        self.in_use = false;
+        fed
     }
 
     fn lose_handles(&mut self) -> Result<(), Violation> {

@@ -49,6 +49,8 @@ pub(crate) struct Bounds {
     pub(crate) bodies: u8,
     /// A request without an answer, of which the machine hears.
     pub(crate) silences: u8,
+    /// Another program that uses the server just before a stop for idleness.
+    pub(crate) uses: u8,
     /// More states than that are too many for a test.
     pub(crate) states: usize,
 }
@@ -67,6 +69,7 @@ pub(crate) const PEACE: Bounds = Bounds {
     dismissals: 0,
     bodies: 0,
     silences: 0,
+    uses: 0,
     states: 2_000_000,
 };
 

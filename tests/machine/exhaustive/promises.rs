@@ -67,7 +67,8 @@ impl World {
             "another waits for an instance that stays open",
         )?;
         let idle = self.word.count() == 0 && !self.lent_seen && !self.woken;
-        let timed = self.machine.deadline().is_some() || self.knocking;
+        let timed =
+            self.machine.deadline().is_some() || self.knocking || self.machine.is_looking_for_use();
         let corpse = self.process.is_some_and(|process| process.dead);
         ensure(!owned || !idle || timed || corpse, "idle without a timer")
     }

@@ -137,6 +137,8 @@ pub(super) struct World {
     pub(super) racer: Option<usize>,
     /// A peer begins a use before the word is closed.
     pub(super) lends: bool,
+    /// Another program was seen to use the server, in the event at hand.
+    pub(super) in_use: bool,
     /// Answers to the event at hand.
     pub(super) fed: usize,
     pub(super) clock: Time,
@@ -149,6 +151,7 @@ pub(super) struct World {
     pub(super) dismissals: u8,
     pub(super) bodies: u8,
     pub(super) silences: u8,
+    pub(super) uses: u8,
 }
 
 impl Client {
@@ -187,6 +190,7 @@ impl Hash for World {
             self.peers,
             self.bodies,
             self.silences,
+            self.uses,
             self.unanswered,
         )
             .hash(hasher);
@@ -264,6 +268,7 @@ impl World {
             impostor: false,
             racer: None,
             lends: false,
+            in_use: false,
             fed: 0,
             clock: NOW,
             crashes: bounds.crashes,
@@ -275,6 +280,7 @@ impl World {
             dismissals: bounds.dismissals,
             bodies: bounds.bodies,
             silences: bounds.silences,
+            uses: bounds.uses,
         }
     }
 

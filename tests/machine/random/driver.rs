@@ -53,6 +53,7 @@ impl Effects for World {
             }
             Action::RenewUse { .. } => self.renewing = true,
             Action::Knock => self.knocking = true,
+            Action::LookForUse => self.looking = true,
             Action::Open(_) => self.leases.open(self.now),
             Action::Reopen(_) => (self.leases.open, self.leases.suspect) = (true, false),
             Action::Close => {
@@ -74,6 +75,7 @@ impl Effects for World {
             Action::Terminate(StopReason::Idle) => {
                 let idle_stop = self.promises.policy.idle_stop;
                 let idle = self.leases.idle_for(self.now);
+                let idle = idle.min(self.now.saturating_sub(self.used_at));
                 let process = self.promises.process.as_ref();
                 let first = process.and_then(|process| process.terminated);
                 // The second TERM comes whatever the idle time is by then.
@@ -96,6 +98,9 @@ impl Effects for World {
     fn done(&mut self, machine: &Machine) {
         if !machine.is_probing() {
             self.probe = None;
+        }
+        if !machine.is_looking_for_use() {
+            self.looking = false;
         }
         if !machine.is_checking() {
             (self.renewing, self.knocking) = (false, false);
@@ -171,10 +176,10 @@ impl World {
         let Some(idle_stop) = self.promises.policy.idle_stop else {
             return Ok(());
         };
-        let idles = ready && unused && !self.machine.is_checking() && !self.has_ended;
-        ensure(
-            !idles || self.leases.idle_for(self.now) <= idle_stop,
-            "it idles and is not stopped",
-        )
+        let looks = self.machine.is_checking() || self.machine.is_looking_for_use();
+        let idles = ready && unused && !looks && !self.has_ended;
+        let used_before = self.now.saturating_sub(self.used_at);
+        let idle = self.leases.idle_for(self.now).min(used_before);
+        ensure(!idles || idle <= idle_stop, "it idles and is not stopped")
     }
 }

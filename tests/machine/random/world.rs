@@ -82,6 +82,10 @@ pub(super) struct World {
     pub(super) renewing: bool,
     /// A connection to the address is under way.
     pub(super) knocking: bool,
+    /// A look at the use of the port is under way.
+    pub(super) looking: bool,
+    /// When another program was last seen to use it.
+    pub(super) used_at: Time,
     /// Requests that ended without an answer, which the machine does not know of.
     unanswered: u32,
     /// The process has ended, which the machine was not told yet.
@@ -120,6 +124,8 @@ impl World {
             wants_own: false,
             renewing: false,
             knocking: false,
+            looking: false,
+            used_at: Time::ZERO,
             unanswered: 0,
             has_ended: false,
             woken: false,
@@ -224,6 +230,8 @@ impl World {
             self.renewed(amount)
         } else if self.knocking {
             self.knocked(amount.is_multiple_of(4))
+        } else if self.looking {
+            self.looked(amount)
         } else if self.unanswered > 0 {
             self.tell_unanswered(amount)
         } else if self.has_ended {
@@ -307,6 +315,19 @@ impl World {
     fn knocked(&mut self, refused: bool) -> Result<(), Violation> {
         self.knocking = false;
         self.feed(Event::Knocked { refused })
+    }
+
+    /// Another program may have used the server.
+    fn looked(&mut self, amount: u8) -> Result<(), Violation> {
+        self.looking = false;
+        let before = match amount % 4 {
+            0 => Some(SEC),
+            1 => Some(30 * SEC),
+            _ => None,
+        };
+        let last = before.map(|before| self.now.saturating_sub(before));
+        self.used_at = self.used_at.max(last.unwrap_or_default());
+        self.feed(Event::Used { last })
     }
 
     /// Some servers do nothing meanwhile, and some are busy.
@@ -394,6 +415,8 @@ impl World {
                 self.renewed(2)?;
             } else if self.knocking {
                 self.knocked(false)?;
+            } else if self.looking {
+                self.looked(2)?;
             } else if self.has_ended {
                 self.exit(false)?;
             } else if self.promises.spawning {

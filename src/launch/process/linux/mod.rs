@@ -2,10 +2,12 @@
 //! cookie, the listener of a port;
 //! and how to set which process the kernel ends first when memory is short.
 
+mod connections;
 mod environ;
 mod listener;
 mod look;
 mod oom;
+mod sock_diag;
 mod sockets;
 mod stat;
 mod tree;
@@ -20,6 +22,7 @@ use tokio::{io::unix::AsyncFd, time};
 
 use self::stat::Stat;
 pub(super) use self::{
+    connections::{last_use, shows_use},
     environ::{descendant, lives, signal, with_cookie},
     listener::{holder, listener},
     look::{look, name, shows_descendants},

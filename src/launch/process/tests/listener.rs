@@ -161,7 +161,8 @@ async fn the_program_that_has_a_port_is_named() {
 
 #[test]
 fn a_machine_that_shows_processes_and_has_a_shell_guarantees_all() {
-    let guarantees = crate::launch::Guarantees::now();
+    let guarantees = crate::launch::Guarantees::now(false);
     assert_eq!(guarantees.dies_with_program, Path::new(SHELL).exists());
-    assert!(guarantees.finds_descendants);
+    assert!(guarantees.finds_descendants && guarantees.sees_use);
+    assert!(!guarantees.shares_servers, "as it was said");
 }

@@ -129,7 +129,11 @@ async fn each_line_is_an_event() {
         .unwrap();
     within_limit(process.ended()).await;
 
-    eventually("both lines", || log.text().lines().count() >= 2).await;
+    eventually("both lines", || {
+        let text = log.text();
+        text.contains("first") && text.contains("stderr")
+    })
+    .await;
     let text = log.text();
     let line = |wanted: &str| {
         let found = text.lines().find(|line| line.contains(wanted));
