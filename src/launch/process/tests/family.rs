@@ -11,6 +11,12 @@ fn has(program: &str) -> bool {
     env::split_paths(&path).any(|dir| dir.join(program).exists())
 }
 
+fn sleeps(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, fields)| fields.starts_with('S'))
+}
+
 /// The server as a command line, from a copy that every user may run.
 fn server(dir: &Dir) -> String {
     let copy = dir.join("server");
@@ -118,6 +124,8 @@ async fn a_service_that_leaves_the_group_is_signalled_also_where_its_descendants
     let mut process = process.unwrap();
     let trace = Trace::of(&process);
     said(&process, "up\n").await;
+    // A signal that comes before `timeout` knows its child ends only `timeout` (coreutils 9.1).
+    eventually("timeout waits", || sleeps(process.pid())).await;
     process.terminate();
     within_limit(process.gone()).await;
     trace.vanishes().await;

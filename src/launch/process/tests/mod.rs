@@ -48,7 +48,7 @@ const ONLY_THE_GROUP: SpawnOptions = SpawnOptions {
 };
 
 /// Longer than anything takes, even on a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn command(command: impl Into<PathBuf>, args: &[&str]) -> Launch {
     Launch {
