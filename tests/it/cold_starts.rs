@@ -7,7 +7,7 @@ use tracing::dispatcher;
 
 use crate::{
     clients::{Response, Setup},
-    support::{Events, Fixture, within},
+    support::{Events, Fixture, eventually, within},
 };
 
 fn cold_start(response: &Response) -> Option<ColdStart> {
@@ -53,6 +53,7 @@ fn each_request_that_waited_is_one_event_and_a_warm_one_is_none() {
         runtime.unwrap().block_on(async {
             let it = Setup::new("one event");
             assert_eq!(it.text("/hello").await, "hello");
+            eventually("it is logged", || !told(&events).is_empty()).await;
             let cold = told(&events);
             assert_eq!(cold.len(), 1, "{cold:?}");
             assert!(cold[0].fields.contains("service=one event"), "{cold:?}");
@@ -64,7 +65,8 @@ fn each_request_that_waited_is_one_event_and_a_warm_one_is_none() {
             assert_eq!(warm.len(), 1, "{warm:?}");
             within("the stop", it.service.stop()).await.unwrap();
             assert_eq!(it.text("/hello").await, "hello");
-            assert_eq!(told(&events).len(), 2, "one more that waited");
+            eventually("one more has waited", || told(&events).len() > 1).await;
+            assert_eq!(told(&events).len(), 2);
         });
     });
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -26,6 +26,10 @@ use tracing_subscriber::{
 };
 
 use crate::support::{Fixture, eventually, free_port, within};
+
+/// All supervisors of a program share one thread for their events: a log that stands still would delay those of other
+/// tests.
+static ONE_LOG: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// The fields of an event or span by name, as text; the message is one.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +146,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ear {
 
 #[tokio::test]
 async fn an_instance_is_a_root_span_and_its_events_are_in_order() {
+    let _alone = ONE_LOG.lock().await;
     let (ear, _open) = Ear::open();
     let fixture = Fixture::new();
     let config = fixture.config().idle_stop(Duration::from_millis(50));
@@ -179,6 +184,7 @@ async fn an_instance_is_a_root_span_and_its_events_are_in_order() {
 
 #[tokio::test]
 async fn a_request_that_waited_says_so_in_its_own_span() {
+    let _alone = ONE_LOG.lock().await;
     let (ear, _open) = Ear::open();
     let fixture = Fixture::new();
     let service = fixture.service("waited-for");
@@ -186,6 +192,7 @@ async fn a_request_that_waited_says_so_in_its_own_span() {
     let lease = within("a lease", service.acquire().instrument(request)).await;
     let second = service.acquire().await;
     assert!(lease.is_ok() && second.is_ok());
+    eventually("it is logged", || ear.find("waited").is_some()).await;
 
     let waits = ear.heard().told.clone();
     let waits: Vec<_> = waits
@@ -203,6 +210,7 @@ async fn a_request_that_waited_says_so_in_its_own_span() {
 
 #[tokio::test]
 async fn a_failed_start_is_a_warning_with_the_error() {
+    let _alone = ONE_LOG.lock().await;
     let (ear, _open) = Ear::open();
     let config = LocalServiceConfig::new("/bin/sh").args(["-c", "exit 3"]);
     let base_url = format!("http://127.0.0.1:{}/v1", free_port());
@@ -211,6 +219,7 @@ async fn a_failed_start_is_a_warning_with_the_error() {
     let error = within("an error", service.acquire()).await;
     let error = error.expect_err("it exits").to_string();
     eventually("the instance is over", || ear.find("stopped").is_some()).await;
+    eventually("the wait is logged", || ear.find("waited").is_some()).await;
 
     assert_eq!(
         ear.of_instances(),
@@ -233,6 +242,7 @@ async fn a_failed_start_is_a_warning_with_the_error() {
 
 #[tokio::test]
 async fn a_server_that_ran_already_is_ready_as_external_and_released() {
+    let _alone = ONE_LOG.lock().await;
     let (ear, _open) = Ear::open();
     let fixture = Fixture::new();
     let _outside = fixture.run_outside();
@@ -254,6 +264,7 @@ async fn a_server_that_ran_already_is_ready_as_external_and_released() {
 
 #[tokio::test]
 async fn the_first_error_of_a_crash_loop_names_its_cause() {
+    let _alone = ONE_LOG.lock().await;
     let config = LocalServiceConfig::new("/bin/sh")
         .args(["-c", "echo out of memory >&2; sleep 0.2; exit 9"]);
     let base_url = format!("http://127.0.0.1:{}/v1", free_port());
@@ -283,6 +294,7 @@ async fn the_first_error_of_a_crash_loop_names_its_cause() {
 
 #[tokio::test]
 async fn the_status_shows_the_death_of_an_idle_server() {
+    let _alone = ONE_LOG.lock().await;
     let fixture = Fixture::new()
         .with("--print-line", "out of memory")
         .with("--exit-after-ready", "50")
@@ -331,6 +343,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Broken {
 
 #[tokio::test]
 async fn a_subscriber_that_panics_fails_no_request_and_ends_no_server() {
+    let _alone = ONE_LOG.lock().await;
     for takes_spans in [true, false] {
         let panics = Arc::new(AtomicUsize::new(0));
         let broken = Broken {
@@ -352,4 +365,49 @@ async fn a_subscriber_that_panics_fails_no_request_and_ends_no_server() {
         // Each of the two times at least a span or its events, and the event of the request.
         assert!(panics.load(Relaxed) >= 4, "{panics:?}");
     }
+}
+
+/// A log whose reader stands still, until one of its clones is dropped.
+#[derive(Clone, Default)]
+struct Blocked {
+    is_over: Arc<AtomicBool>,
+    events: Arc<AtomicUsize>,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Blocked {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target().starts_with("tower_local_service") {
+            while !self.is_over.load(Relaxed) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            self.events.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.is_over.store(true, Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_blocks_delays_no_request_and_no_stop() {
+    let _alone = ONE_LOG.lock().await;
+    let blocked = Blocked::default();
+    let events = &blocked.events;
+    let _second = Dispatch::new(tracing_subscriber::registry());
+    let dispatch = Dispatch::new(tracing_subscriber::registry().with(blocked.clone()));
+    let _listening = tracing::dispatcher::set_default(&dispatch);
+    let fixture = Fixture::new();
+    let service = fixture.configured("blocked", fixture.config());
+    for n in 1..=3 {
+        let lease = within("a lease", service.acquire()).await;
+        drop(lease.expect("a server"));
+        within("a stop", service.stop()).await.unwrap();
+        assert_eq!(fixture.starts().len(), n);
+    }
+    assert_eq!(events.load(Relaxed), 0, "the log stands still");
+    blocked.is_over.store(true, Relaxed);
+    eventually("what has waited is logged", || events.load(Relaxed) >= 3).await;
 }

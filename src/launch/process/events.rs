@@ -3,11 +3,9 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-        mpsc::{self, SendError, Sender},
     },
-    thread,
     time::Duration,
 };
 
@@ -17,7 +15,7 @@ use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
 use super::text::show;
 use crate::{
     config::Secrets,
-    log::{TARGET, isolated},
+    log::{LINES, TARGET, isolated},
 };
 
 /// How much of a service may wait for subscribers: about what a program can write in a tenth of a second, and few
@@ -59,8 +57,6 @@ struct Part {
     log: Arc<Log>,
     stream: &'static str,
     lines: Vec<u8>,
-    /// What it takes of `MOST_BYTES`.
-    weight: usize,
 }
 
 impl Log {
@@ -83,70 +79,49 @@ impl Log {
             return;
         }
         let count = memchr::memchr_iter(b'\n', &lines).count().max(1);
-        let mut part = Part {
+        let weight = lines
+            .len()
+            .max(count * LEAST_BYTES_OF_A_LINE)
+            .max(LEAST_BYTES_OF_A_PART);
+        let part = Part {
             log: Arc::clone(self),
             stream,
-            weight: lines
-                .len()
-                .max(count * LEAST_BYTES_OF_A_LINE)
-                .max(LEAST_BYTES_OF_A_PART),
             lines,
         };
-        let (mut taken, mut since) = (TAKEN.load(Relaxed), Instant::now());
-        while let Err(refused) = enqueue(part) {
-            part = refused;
-            let now_taken = TAKEN.load(Relaxed);
+        if !self.finds_room(weight).await || !self.queue(weight, part) {
+            self.dropped
+                .fetch_add(count.try_into().unwrap_or(0), Relaxed);
+        }
+    }
+
+    /// Waits for room as long as subscribers take something.
+    async fn finds_room(&self, weight: usize) -> bool {
+        let (mut taken, mut since) = (LINES.taken(), Instant::now());
+        while self.waiting.load(Relaxed) + weight > MOST_BYTES {
+            let now_taken = LINES.taken();
             if now_taken != taken {
                 (taken, since) = (now_taken, Instant::now());
             }
             if self.stuck_at.load(Relaxed) == taken || since.elapsed() >= PATIENCE {
                 self.stuck_at.store(taken, Relaxed);
-                self.dropped
-                    .fetch_add(count.try_into().unwrap_or(0), Relaxed);
-                return;
+                return false;
             }
             time::sleep(Duration::from_millis(1)).await;
         }
+        true
     }
-}
 
-/// How many lines and parts subscribers have taken. A part of many lines takes long enough to look like a subscriber
-/// that stands still.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
-
-/// Hands over the part, or gives it back if there is no room.
-fn enqueue(part: Part) -> Result<(), Part> {
-    let (log, weight) = (Arc::clone(&part.log), part.weight);
-    if log.waiting.load(Relaxed) + weight > MOST_BYTES {
-        return Err(part);
+    fn queue(&self, weight: usize, part: Part) -> bool {
+        self.waiting.fetch_add(weight, Relaxed);
+        let is_queued = LINES.queue(move || {
+            part.log.waiting.fetch_sub(weight, Relaxed);
+            part.emit();
+        });
+        if !is_queued {
+            self.waiting.fetch_sub(weight, Relaxed);
+        }
+        is_queued
     }
-    let Some(queue) = queue() else {
-        return Err(part);
-    };
-    log.waiting.fetch_add(weight, Relaxed);
-    queue.send(part).map_err(|SendError(part)| {
-        log.waiting.fetch_sub(weight, Relaxed);
-        part
-    })
-}
-
-/// The queue of the thread, which is started at first need; `None` where the system has no thread left.
-fn queue() -> Option<Sender<Part>> {
-    static QUEUE: Mutex<Option<Sender<Part>>> = Mutex::new(None);
-    let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
-    if queue.is_none() {
-        let (sender, parts) = mpsc::channel::<Part>();
-        let work = move || {
-            for part in parts {
-                part.log.waiting.fetch_sub(part.weight, Relaxed);
-                part.emit();
-                TAKEN.fetch_add(1, Relaxed);
-            }
-        };
-        let thread = thread::Builder::new().name("local-service-log".to_owned());
-        *queue = thread.spawn(work).ok().map(|_| sender);
-    }
-    queue.clone()
 }
 
 impl Part {
@@ -186,7 +161,7 @@ impl Part {
                     "{piece}"
                 );
             }
-            TAKEN.fetch_add(1, Relaxed);
+            LINES.took_one();
         }
     }
 }

@@ -1,11 +1,18 @@
 //! The `tracing` events of a service. The crate's documentation lists every name that is used here.
 
-use std::{mem, net::SocketAddr, time::Duration};
+use std::{
+    mem,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tracing::{
-    Span, debug,
+    Level, Span, debug,
     field::{Empty, display},
-    info, info_span, warn,
+    info, info_span,
+    level_filters::LevelFilter,
+    warn,
 };
 
 use super::hint;
@@ -13,44 +20,52 @@ use crate::{
     config::{Launch, Target},
     error::Error,
     launch::Exit,
-    log::{TARGET, isolated},
+    log::{TARGET, emit},
     machine::Ownership,
 };
 
-/// An event in the span of an instance.
+/// An event in the span of an instance. The fields have to be values that can be sent to another thread.
 macro_rules! event {
     ($level:ident, $span:expr, $($event:tt)+) => {
-        if let Some(span) = &$span.0 {
-            isolated(|| $level!(target: TARGET, parent: span, $($event)+));
-        }
+        $span.emit(move |span| $level!(target: TARGET, parent: span, $($event)+))
     };
 }
 
-/// A span whose subscriber may panic; none between two instances.
-#[derive(Debug)]
-struct InstanceSpan(Option<Span>);
+/// A span whose subscriber may block and panic: it is made, used and dropped on the log's thread. None between two
+/// instances.
+#[derive(Clone, Debug, Default)]
+struct InstanceSpan(Option<Arc<Mutex<Option<Span>>>>);
 
 impl InstanceSpan {
-    fn record(&self, pid: u32) {
-        if let Some(span) = &self.0 {
-            isolated(|| {
-                span.record("pid", pid);
-            });
-        }
+    fn begin(span: impl FnOnce() -> Span + Send + 'static) -> Self {
+        let made = Arc::new(Mutex::new(None));
+        let place = made.clone();
+        emit(move || *lock(&place) = Some(span()));
+        Self(Some(made))
     }
-}
 
-impl Clone for InstanceSpan {
-    fn clone(&self) -> Self {
-        Self(isolated(|| self.0.clone()).flatten())
+    fn emit(&self, event: impl FnOnce(&Span) + Send + 'static) {
+        let Some(span) = self.0.clone() else {
+            return;
+        };
+        // A clone: a subscriber may do anything, and so is not called under the lock.
+        emit(move || {
+            let span = lock(&span).clone();
+            event(&span.unwrap_or_else(Span::none));
+        });
     }
 }
 
 impl Drop for InstanceSpan {
     fn drop(&mut self) {
-        let span = self.0.take();
-        isolated(|| drop(span));
+        if let Some(span) = self.0.take() {
+            emit(move || drop(span));
+        }
     }
+}
+
+fn lock(span: &Mutex<Option<Span>>) -> MutexGuard<'_, Option<Span>> {
+    span.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The span of an instance, from the claim on its address to when nothing of it is left.
@@ -67,7 +82,7 @@ impl Trace {
     /// Between two instances.
     pub(super) fn none() -> Self {
         Self {
-            span: InstanceSpan(None),
+            span: InstanceSpan::default(),
             ownership: None,
             is_idle: false,
             is_probed: false,
@@ -76,11 +91,12 @@ impl Trace {
 
     /// A span without parent: the instance does not belong to the request that asked first.
     pub(super) fn begin(service: &str, instance: u64) -> Self {
-        let span = isolated(
-            || info_span!(target: TARGET, parent: None, "local_service", service, instance, pid = Empty),
+        let service = service.to_owned();
+        let span = InstanceSpan::begin(
+            move || info_span!(target: TARGET, parent: None, "local_service", service, instance, pid = Empty),
         );
         Self {
-            span: InstanceSpan(span),
+            span,
             ..Self::none()
         }
     }
@@ -90,25 +106,28 @@ impl Trace {
         if mem::replace(&mut self.is_probed, true) {
             return;
         }
-        let path = target.path_and_query.split('?').next();
-        event!(debug, &self.span, host = target.authority, path, "probing");
+        let path = target.path_and_query.split('?').next().map(str::to_owned);
+        let host = target.authority.clone();
+        event!(debug, self.span, host, path, "probing");
     }
 
     pub(super) fn starting(&self, launch: &Launch) {
-        let command = launch.command.display();
-        event!(info, &self.span, %command, "starting");
+        let command = launch.command.clone();
+        event!(info, self.span, command = %command.display(), "starting");
     }
 
     pub(super) fn started(&mut self, pid: u32) {
         self.ownership = Some(Ownership::Owned);
-        self.span.record(pid);
-        event!(debug, &self.span, pid, "started");
+        self.span.emit(move |span| {
+            span.record("pid", pid);
+        });
+        event!(debug, self.span, pid, "started");
     }
 
     pub(super) fn ready(&mut self, ownership: Ownership, took: Duration) {
         self.ownership = Some(ownership);
         let (external, took_ms) = (ownership != Ownership::Owned, millis(took));
-        event!(info, &self.span, external, took_ms, "ready");
+        event!(info, self.span, external, took_ms, "ready");
     }
 
     /// To be called, if it comes to that, where the server can be reached from other machines.
@@ -117,57 +136,58 @@ impl Trace {
         move |address| {
             let hint = "other machines can reach the server: have it listen on the loopback only, \
                           as most servers do with `--host 127.0.0.1`";
-            event!(warn, &span, %address, hint, "exposed");
+            event!(warn, span, %address, hint, "exposed");
         }
     }
 
     /// The process died of a taken port, and who took it answers well.
     pub(super) fn replaced(&mut self) {
         self.ownership = Some(Ownership::External { pid: None });
-        event!(warn, &self.span, "replaced");
+        event!(warn, self.span, "replaced");
     }
 
     /// What a look at the leases has shown; `idle` is an event once, until the service is used again.
     pub(super) fn counted(&mut self, leases: usize) {
         let was_idle = mem::replace(&mut self.is_idle, leases == 0);
         if self.is_idle && !was_idle {
-            event!(debug, &self.span, "idle");
+            event!(debug, self.span, "idle");
         }
     }
 
     pub(super) fn suspended(&self, pid: u32) {
         let hint = hint::SUSPENDED;
-        event!(warn, &self.span, pid, hint, "suspended");
+        event!(warn, self.span, pid, hint, "suspended");
     }
 
     pub(super) fn unresponsive(&self) {
         let hint = "requests end without an answer while the server does nothing: it is started again; raise \
                     `unresponsiveMs` if it needs longer";
-        event!(warn, &self.span, hint, "unresponsive");
+        event!(warn, self.span, hint, "unresponsive");
     }
 
-    pub(super) fn stopping(&self, reason: &str) {
-        event!(info, &self.span, reason, "stopping");
+    pub(super) fn stopping(&self, reason: &'static str) {
+        event!(info, self.span, reason, "stopping");
     }
 
     pub(super) fn exited(&self, exit: Exit, after: Duration, is_expected: bool) {
         let (code, signal, after_ms) = (exit.code, exit.signal, millis(after));
         if is_expected {
-            event!(info, &self.span, code, signal, after_ms, "exited");
+            event!(info, self.span, code, signal, after_ms, "exited");
         } else {
-            event!(warn, &self.span, code, signal, after_ms, "exited");
+            event!(warn, self.span, code, signal, after_ms, "exited");
         }
     }
 
     pub(super) fn failed(&self, error: &Error) {
-        event!(warn, &self.span, %error, "failed");
+        let error = error.clone();
+        event!(warn, self.span, %error, "failed");
     }
 
     /// The instance is over: nothing is left of its process, or an external server is not used any more.
     pub(super) fn over(&mut self) {
         match self.ownership {
-            Some(Ownership::Owned) => event!(debug, &self.span, "stopped"),
-            Some(_) => event!(debug, &self.span, "released"),
+            Some(Ownership::Owned) => event!(debug, self.span, "stopped"),
+            Some(_) => event!(debug, self.span, "released"),
             None => {}
         }
         *self = Self::none();
@@ -176,8 +196,15 @@ impl Trace {
 
 /// A request had to wait; an event in the span of the request, and not in that of the instance.
 pub(crate) fn waited(service: &str, waited: Duration, error: Option<&Error>) {
-    let (waited_ms, error) = (millis(waited), error.map(display));
-    isolated(|| debug!(target: TARGET, service, waited_ms, error, "waited"));
+    if LevelFilter::current() < Level::DEBUG {
+        return;
+    }
+    let (service, waited_ms, error) = (service.to_owned(), millis(waited), error.cloned());
+    let request = Span::current();
+    emit(move || {
+        let error = error.as_ref().map(display);
+        debug!(target: TARGET, parent: &request, service, waited_ms, error, "waited");
+    });
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,6 +1,10 @@
 //! The crate's `tracing` events: their target, warnings that are given once, and what keeps a subscriber's panic
 //! from everything else.
 
+mod thread;
+
+pub(crate) use self::thread::{LINES, emit};
+
 use std::panic::{self, AssertUnwindSafe};
 
 /// The target of the crate's events. Not the name of a module, which may change in any release.
