@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Fixture, blocking_until,
     gateway::{ConfigFile, Gateway, file, program, provider},
+    ms,
 };
 
 fn config(fixture: &Fixture) -> ConfigFile {
@@ -87,6 +88,8 @@ async fn what_was_lost_is_counted_when_somebody_reads_again() {
     assert!(told, "{}", text.lock().unwrap().len());
 }
 
+/// Reads more slowly than the gateway writes. A faster reader could begin before the first line is lost, and
+/// then none would be.
 fn read(mut from: PipeReader) -> std::sync::Arc<std::sync::Mutex<String>> {
     let text = std::sync::Arc::<std::sync::Mutex<String>>::default();
     let into = text.clone();
@@ -95,6 +98,7 @@ fn read(mut from: PipeReader) -> std::sync::Arc<std::sync::Mutex<String>> {
         while let Ok(length @ 1..) = from.read(&mut next) {
             let next = String::from_utf8_lossy(&next[..length]);
             into.lock().unwrap().push_str(&next);
+            thread::sleep(ms(10));
         }
     });
     text
