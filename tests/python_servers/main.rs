@@ -1,11 +1,12 @@
 //! The crate against servers in Python.
 //!
 //! ```text
-//! UVICORN=$(.ci/uvicorn) PYTHON3=/usr/bin/python3 \
+//! UVICORN=$(.ci/uvicorn) MLX_LM=$(.ci/mlx-lm) PYTHON3=/usr/bin/python3 \
 //!     cargo test --all-features --test python_servers -- --ignored
 //! ```
 
 mod http_1_0;
+mod mlx_lm;
 #[path = "../real/mod.rs"]
 mod real;
 #[path = "../it/support/mod.rs"]

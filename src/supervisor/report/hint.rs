@@ -62,7 +62,9 @@ fn of_probe(last: Option<&Probe>, started: bool) -> &'static str {
             "nothing listens there yet: raise `readyTimeoutMs` if the start needs longer, or make \
              `args` and the URLs name the same host and port"
         }
-        Answer::Status(503) => "the server is still loading: raise `readyTimeoutMs`",
+        Answer::Status(503) => {
+            "raise `readyTimeoutMs` if the server is still loading; if its output shows an error, correct that"
+        }
         Answer::Status(_) => {
             "set `healthUrl` to a path that the server answers with 2xx once it is ready, or \
              `healthStatus` to what it answers here"
