@@ -31,7 +31,9 @@ async fn an_external_server_is_used_and_never_stopped() {
         service.status().ownership,
         Some(Ownership::External { .. })
     ));
-    service.stop().await.unwrap();
+    let refused = service.stop().await.unwrap_err();
+    let is_external = matches!(refused.kind(), ErrorKind::External { .. });
+    assert!(is_external, "{refused}");
     drop((client, service));
     assert!(ours.alive().is_empty());
     assert!(is_alive(outside.pid()));
@@ -116,7 +118,9 @@ async fn the_loser_of_a_race_for_the_port_waits_for_the_winner() {
         Some(Ownership::External { .. })
     ));
     assert_eq!(service.status().starts, 1);
-    service.stop().await.unwrap();
+    let refused = service.stop().await.unwrap_err();
+    let is_external = matches!(refused.kind(), ErrorKind::External { .. });
+    assert!(is_external, "{refused}");
     assert!(is_alive(outside.pid()));
     drop((client, service, outside));
 }
