@@ -8,8 +8,8 @@ use crate::service::LocalService;
 /// Makes sure that the local server a request is for runs, before it sends the request.
 ///
 /// It wraps every client that is a `Service<Req> + Clone` and whose response [can hold a
-/// lease](crate::HoldLease). See the [crate's documentation](crate) for what happens step by step, and
-/// for where to put it among other layers.
+/// lease](crate::HoldLease). The chapters [lifecycle](crate::docs::lifecycle) and
+/// [layer order](crate::docs::layer_order) say what happens step by step, and where to put it among other layers.
 ///
 /// The state is in the [`LocalService`]: you may make and clone layers, and the services that they make, at
 /// will.

@@ -16,6 +16,7 @@ mod credentials;
 #[cfg(target_os = "linux")]
 mod cycles;
 mod diagnostics;
+mod documents;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The `tracing` events of a service. The crate's documentation lists every name that is used here.
+//! The `tracing` events of a service. `docs::observability` lists every name that is used here.
 
 use std::{
     mem,

@@ -1,0 +1,151 @@
+//! What people read: that its links lead somewhere, and that its tables fit the code.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All documents: those at the top, and those of the folders that have some.
+fn documents() -> Vec<PathBuf> {
+    let folders = ["", ".github", "benches", "examples", "src/docs", "tests"];
+    let mut found = Vec::new();
+    for folder in folders {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|it| it == "md") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 15, "{found:?}");
+    found
+}
+
+/// Without its blocks of code.
+fn prose(text: &str) -> String {
+    let mut in_code = false;
+    let lines = text.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !in_code && !is_fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The targets of `[text](target)`, and of `<img src="target">`.
+fn links(text: &str) -> Vec<String> {
+    let between = |begin: &'static str, end: char| {
+        let parts = prose(text);
+        let parts: Vec<_> = parts.split(begin).skip(1).map(str::to_owned).collect();
+        parts
+            .into_iter()
+            .filter_map(move |part| Some(part.split_once(end)?.0.to_owned()))
+    };
+    between("](", ')')
+        .chain(between(" src=\"", '"'))
+        .chain(between(" srcset=\"", '"'))
+        .collect()
+}
+
+/// How a heading is named in links.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = prose(text);
+    let headings = headings.lines().filter_map(|line| {
+        let title = line.trim_start_matches('#');
+        (title.len() < line.len()).then_some(title.trim())
+    });
+    let slug = |title: &str| {
+        let kept = title
+            .chars()
+            .filter(|it| it.is_alphanumeric() || " -_".contains(*it));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    headings.map(slug).collect()
+}
+
+/// The document that a link leads to, and its heading.
+fn target(document: &Path, link: &str) -> Option<(PathBuf, String)> {
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    if let Some(chapter) = file.strip_prefix("crate::docs::") {
+        let file = root().join(format!("src/docs/{chapter}.md"));
+        return Some((file, anchor.to_owned()));
+    }
+    if file.contains("::") || file == "crate" || file.contains("//") {
+        return None;
+    }
+    let file = match file {
+        "" => document.to_owned(),
+        _ => document.parent().unwrap().join(file),
+    };
+    Some((file, anchor.to_owned()))
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_its_heading() {
+    let mut followed = 0;
+    for document in documents() {
+        let text = read(&document);
+        for link in links(&text) {
+            let Some((file, anchor)) = target(&document, &link) else {
+                continue;
+            };
+            let place = document.display();
+            assert!(file.exists(), "{place}: {link}");
+            if !anchor.is_empty() {
+                assert!(anchors(&read(&file)).contains(&anchor), "{place}: {link}");
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 30, "{followed}");
+}
+
+/// What stands in back quotes in the first cell of each row of the table that begins with this line.
+fn first_cells(text: &str, head: &str) -> Vec<String> {
+    let table = text.split_once(head).unwrap_or_else(|| panic!("{head}")).1;
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.split('|').nth(1).unwrap().trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_table_of_the_configuration_has_the_keys_of_the_schema() {
+    let schema: Value = serde_json::from_str(&read("examples/config/schema.json")).unwrap();
+    let keys = &schema["definitions"]["LocalService"]["properties"];
+    let keys: BTreeSet<_> = keys.as_object().expect("keys").keys().cloned().collect();
+    // Those that OpenClaw has, too.
+    let shared = [
+        "command",
+        "args",
+        "cwd",
+        "env",
+        "healthUrl",
+        "readyTimeoutMs",
+        "idleStopMs",
+    ];
+    let rows = first_cells(
+        &read("src/docs/configuration.md"),
+        "| key | method | default | meaning |",
+    );
+    let name = |row: &String| row.trim_start_matches("+ ").trim_matches('`').to_owned();
+    assert_eq!(rows.iter().map(name).collect::<BTreeSet<_>>(), keys);
+    for row in &rows {
+        let is_shared = shared.contains(&name(row).as_str());
+        assert_eq!(row.starts_with('+'), !is_shared, "{row}");
+    }
+}
