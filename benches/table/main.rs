@@ -1,6 +1,7 @@
 //! All figures of the crate in one table, each beside what the same work takes without the crate.
 //!
-//! `cargo bench --features reqwest`; `cargo bench --bench table -- NAME …` measures a part.
+//! `cargo bench --features reqwest`; `cargo bench --bench table -- NAME …` measures a part. With `--markdown` it prints
+//! `benches/README.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,6 +12,7 @@
 mod cold_start;
 mod contention;
 mod crowd;
+mod document;
 mod idle;
 mod kernel;
 mod loopback;
@@ -33,22 +35,22 @@ mod warm_request;
 
 use row::Row;
 
-/// A name to ask for, and what measures some rows.
-type Part = (&'static str, fn() -> Vec<Row>);
+/// A name to ask for, what its rows are about, and what measures them.
+type Part = (&'static str, &'static str, fn() -> Vec<Row>);
 
 const PARTS: &[Part] = &[
-    ("warm_request", warm_request::measure),
-    ("loopback", loopback::measure),
-    ("contention", contention::measure),
-    ("cold_start", cold_start::measure),
-    ("pause", pause::measure),
-    ("spawn", spawn::measure),
-    ("waiting", waiting::measure),
-    ("crowd", crowd::measure),
-    ("idle", idle::measure),
-    ("memory", memory::measure),
-    ("providers", providers::measure),
-    ("output", output::measure),
+    ("warm_request", "A warm request", warm_request::measure),
+    ("loopback", "A warm request on loopback", loopback::measure),
+    ("contention", "Many tasks at once", contention::measure),
+    ("cold_start", "Wait after ready", cold_start::measure),
+    ("pause", "Pauses between probes", pause::measure),
+    ("spawn", "The start of a process", spawn::measure),
+    ("waiting", "What waiting costs", waiting::measure),
+    ("crowd", "Many waiting requests", crowd::measure),
+    ("idle", "Idle", idle::measure),
+    ("memory", "Memory", memory::measure),
+    ("providers", "Many providers", providers::measure),
+    ("output", "Output of a server", output::measure),
 ];
 
 fn main() {
@@ -56,16 +58,19 @@ fn main() {
         return;
     }
     // cargo adds `--bench`.
-    let wanted: Vec<_> = std::env::args()
-        .skip(1)
-        .filter(|it| !it.starts_with('-'))
-        .collect();
-    let mut rows = Vec::new();
-    for (name, measure) in PARTS {
+    let (options, wanted): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|it| it.starts_with('-'));
+    let mut groups = Vec::new();
+    for (name, heading, measure) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|it| it == name) {
             eprintln!("measuring: {name}");
-            rows.extend(measure());
+            groups.push((*heading, measure()));
         }
     }
-    row::print(&rows);
+    if options.iter().any(|it| it == "--markdown") {
+        document::print(&groups);
+    } else {
+        let rows: Vec<_> = groups.into_iter().flat_map(|(_, rows)| rows).collect();
+        row::print(&rows);
+    }
 }
