@@ -112,15 +112,14 @@ fn every_relative_link_leads_to_a_file_and_its_heading() {
     assert!(followed > 30, "{followed}");
 }
 
-/// What stands in back quotes in the first cell of each row of the table that begins with this line.
-fn first_cells(text: &str, head: &str) -> Vec<String> {
+/// The rows of the table that begins with this line.
+fn rows<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
     let table = text.split_once(head).unwrap_or_else(|| panic!("{head}")).1;
     let rows = table
         .lines()
         .skip(2)
         .take_while(|line| line.starts_with('|'));
-    rows.map(|row| row.split('|').nth(1).unwrap().trim().to_owned())
-        .collect()
+    rows.collect()
 }
 
 #[test]
@@ -138,14 +137,47 @@ fn the_table_of_the_configuration_has_the_keys_of_the_schema() {
         "readyTimeoutMs",
         "idleStopMs",
     ];
-    let rows = first_cells(
-        &read("src/docs/configuration.md"),
-        "| key | method | default | meaning |",
-    );
-    let name = |row: &String| row.trim_start_matches("+ ").trim_matches('`').to_owned();
+    let chapter = read("src/docs/configuration.md");
+    let rows = rows(&chapter, "| key | method | default | meaning |");
+    let name = |row: &&str| row.split('`').nth(1).unwrap().to_owned();
     assert_eq!(rows.iter().map(name).collect::<BTreeSet<_>>(), keys);
     for row in &rows {
         let is_shared = shared.contains(&name(row).as_str());
-        assert_eq!(row.starts_with('+'), !is_shared, "{row}");
+        assert_eq!(row.starts_with("| + "), !is_shared, "{row}");
     }
+}
+
+#[test]
+fn the_tables_of_the_readme_are_parts_of_those_in_the_chapters() {
+    let readme = read("README.md");
+    for (chapter, head) in [
+        ("performance", "| | this crate | llama-swap | OpenClaw |"),
+        ("comparison", "| `Command::spawn` |"),
+    ] {
+        let chapter = read(format!("src/docs/{chapter}.md"));
+        let said = rows(&readme, head);
+        assert!(said.len() >= 5, "{head}");
+        for row in said {
+            assert!(chapter.contains(row), "{row}");
+        }
+    }
+}
+
+#[test]
+#[cfg(all(feature = "json5", feature = "retry"))]
+fn the_table_of_the_gateway_has_its_options() {
+    let gateway = crate::support::example("gateway");
+    let help = std::process::Command::new(gateway).arg("--help").output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let option = |line: &str| {
+        let (_, rest) = line.split_once("--")?;
+        Some(rest.split([' ', '`']).next()?.to_owned())
+    };
+    let is_option = |line: &&str| line.trim_start().starts_with('-');
+    let shown: BTreeSet<_> = help.lines().filter(is_option).filter_map(option).collect();
+    let table = read("src/docs/gateway.md");
+    let listed = rows(&table, "| option | default | meaning |");
+    let mut listed: BTreeSet<_> = listed.into_iter().filter_map(option).collect();
+    listed.extend(["help", "version"].map(String::from));
+    assert_eq!(listed, shown);
 }

@@ -1,4 +1,4 @@
-//! The example that the README begins with, as its users run it.
+//! The example that the README shows, as its users run it.
 
 use std::{
     io::Read,
