@@ -181,3 +181,58 @@ fn the_table_of_the_gateway_has_its_options() {
     listed.extend(["help", "version"].map(String::from));
     assert_eq!(listed, shown);
 }
+
+/// The functions in this folder, each with its modules; those named `tests` are left out.
+fn functions(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let module = match name {
+            "mod" | "main" | "lib" | "tests" => module.to_owned(),
+            _ => format!("{module}::{name}"),
+        };
+        if path.is_dir() {
+            functions(&path, &module, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = read(&path);
+            let names = text.split("fn ").skip(1);
+            let names = names.filter_map(|rest| Some(rest.split_once('(')?.0));
+            found.extend(names.map(|name| format!("{module}::{name}")));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_is_listed_exists() {
+    let mut found = BTreeSet::new();
+    for folder in ["src", "tests"] {
+        functions(&root().join(folder), "", &mut found);
+    }
+    let mut listed = 0;
+    for list in ["tests/PROMISES.md", "tests/FAULTS.md"] {
+        let text = read(list);
+        let names = text.split('`').skip(1).step_by(2);
+        let is_name = |it: &&str| {
+            it.split("::")
+                .last()
+                .is_some_and(|it| it.matches('_').count() > 2)
+        };
+        for name in names.filter(is_name) {
+            let is_word = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == ':';
+            if !name.chars().all(is_word) {
+                continue;
+            }
+            let name = name.replace("tests::", "");
+            let (module, function) = name.rsplit_once("::").unwrap_or(("", &name));
+            // The last module may be one in the file of the one before.
+            let file = module.rsplit_once("::").map_or("", |(file, _)| file);
+            let exists = [module, file]
+                .map(|module| format!("{module}::{function}"))
+                .iter()
+                .any(|end| found.iter().any(|it| it.ends_with(end.as_str())));
+            assert!(exists, "{list}: {name}");
+            listed += 1;
+        }
+    }
+    assert!(listed > 300, "{listed}");
+}
