@@ -7,6 +7,17 @@ use super::shown::{shown_args, shown_command};
 /// Which variables of your program's environment the process inherits.
 ///
 /// Those of [`env`](crate::LocalServiceConfig::env) win over them.
+/// # Example
+///
+/// A server that gets no keys of your program:
+///
+/// ```
+/// use tower_local_service::{InheritEnv, LocalServiceConfig};
+///
+/// let names = ["PATH", "HOME", "CUDA_VISIBLE_DEVICES"].map(String::from);
+/// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+///     .inherit_env(InheritEnv::Only(names.into()));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InheritEnv {

@@ -29,6 +29,22 @@ use std::fmt;
 /// immediately, the one after that 1 s later, then 2 s, … 60 s. A response that comes to the end of its
 /// body ends the row, as do an instance that runs for 60 s, [`start`](crate::LocalService::start) and
 /// [`stop`](crate::LocalService::stop).
+/// # Example
+///
+/// New kinds may come, so a `match` has a last arm:
+///
+/// ```
+/// use tower_local_service::{Error, ErrorKind};
+///
+/// fn advice(error: &Error) -> String {
+///     match error.kind() {
+///         ErrorKind::InvalidConfig { problems, .. } => format!("{} mistakes", problems.len()),
+///         ErrorKind::Exited { code: Some(code), .. } => format!("it exited with {code}"),
+///         ErrorKind::CrashLoop { failures, .. } => format!("{failures} starts failed"),
+///         _ => error.hint().to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -118,6 +134,19 @@ pub enum ErrorKind {
 }
 
 /// One field of a configuration that cannot work.
+/// # Example
+///
+/// For a form, each next to its field:
+///
+/// ```
+/// use tower_local_service::{ErrorKind, LocalService, LocalServiceConfig};
+///
+/// let config = LocalServiceConfig::new("llama-server").health_url("ftp://127.0.0.1/");
+/// let error = LocalService::new("llama", "http://127.0.0.1:8080/v1", config).unwrap_err();
+/// let ErrorKind::InvalidConfig { problems, .. } = error.kind() else { panic!("{error}") };
+/// let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+/// assert_eq!(fields, ["command", "healthUrl"]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {

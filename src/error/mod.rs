@@ -28,6 +28,22 @@ pub type BoxError = Box<dyn error::Error + Send + Sync>;
 /// hint: run the command by hand, with the same `args`, `cwd` and `env`, to see why
 /// ```
 ///
+/// # Example
+///
+/// ```
+/// use tower_local_service::{BoxError, Error};
+///
+/// fn show(failed: &BoxError) {
+///     match Error::of(failed) {
+///         Some(error) => eprintln!("{error:#}"), // three lines
+///         None => eprintln!("{failed}"),         // the client's own error
+///     }
+/// }
+/// # show(&"connection lost".into());
+/// ```
+///
+/// # Texts
+///
 /// `Debug`, which `unwrap` and a `main` that returns the error print, is the same as `Display`;
 /// `{:#?}` shows the parts. The wording may change in any release: match on [`kind`](Self::kind)
 /// instead.

@@ -170,6 +170,17 @@ pub(crate) struct Look {
 ///
 /// A server is started also where one of them is missing.
 ///
+/// # Example
+///
+/// ```
+/// use tower_local_service::Registry;
+///
+/// let guarantees = Registry::global().guarantees();
+/// if !guarantees.finds_descendants {
+///     eprintln!("a server behind `setsid` may outlive its stop");
+/// }
+/// ```
+///
 /// [`Registry::guarantees`]: crate::Registry::guarantees
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -20,6 +20,18 @@ const QUICK: Duration = Duration::from_secs(1);
 ///
 /// It is for bug reports: what is in it may change in any release. It serializes as plain data, and
 /// contains neither values of the configuration nor output of the process.
+/// # Example
+///
+/// As lines of JSON, a bug report can be replayed as a test of this crate:
+///
+/// ```
+/// use tower_local_service::LocalService;
+///
+/// fn report(llama: &LocalService) -> Result<String, serde_json::Error> {
+///     let lines: Result<Vec<_>, _> = llama.journal().iter().map(serde_json::to_string).collect();
+///     Ok(lines?.join("\n"))
+/// }
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     // Since the supervisor was made, like the times inside of events.

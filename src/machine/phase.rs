@@ -3,6 +3,29 @@
 use serde::{Deserialize, Serialize};
 
 /// What a service is doing.
+/// ```text
+///             request                ready
+///  Stopped ────────────▶ Starting ──────────▶ Ready ◀── requests take and
+///     ▲  ▲                   │                  │       give back leases
+///     │  └──── Failed ◀──────┘                  │
+///     │        start failed                     │ idle for `idleStopMs`,
+///     └──────────────── Stopping ◀──────────────┘ `stop()`, another service
+/// ```
+///
+/// # Example
+///
+/// ```
+/// use tower_local_service::Phase;
+///
+/// fn shown(phase: Phase) -> &'static str {
+///     match phase {
+///         Phase::Starting => "loading …",
+///         Phase::Ready => "ready",
+///         Phase::Failed => "failed",
+///         _ => "not loaded",
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Phase {
@@ -22,6 +45,20 @@ pub enum Phase {
 }
 
 /// Who started the server that is used.
+/// # Example
+///
+/// ```
+/// use tower_local_service::{LocalService, Ownership};
+///
+/// fn shown(llama: &LocalService) -> String {
+///     match llama.status().ownership {
+///         Some(Ownership::Owned) => "started by this program".to_owned(),
+///         Some(Ownership::External { pid: Some(pid), .. }) => format!("was running, pid {pid}"),
+///         Some(_) => "was running".to_owned(),
+///         None => "does not run".to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Ownership {

@@ -30,6 +30,27 @@ pin_project! {
     ///
     /// The default is the default of `B`, without a lease: for layers that answer by themselves, such as
     /// `TimeoutLayer` of tower-http.
+    /// # Example
+    ///
+    /// Reading it piece by piece, as any other body. After the last piece the server may become idle:
+    ///
+    /// ```
+    /// use http_body_util::BodyExt;
+    /// use hyper::body::Bytes;
+    /// use tower_local_service::{BoxError, body::LeasedBody};
+    ///
+    /// async fn print<B>(mut body: LeasedBody<B>) -> Result<(), BoxError>
+    /// where
+    ///     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    /// {
+    ///     while let Some(frame) = body.frame().await {
+    ///         if let Ok(data) = frame?.into_data() {
+    ///             print!("{}", String::from_utf8_lossy(&data));
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub struct LeasedBody<B> {
         #[pin]
         inner: B,

@@ -39,6 +39,22 @@ pin_project! {
     /// # Panics
     ///
     /// If it is polled again after it was ready.
+    /// # Example
+    ///
+    /// It has a name, so that a struct of yours can hold it without a box:
+    ///
+    /// ```
+    /// use tower::Service;
+    /// use tower_local_service::{EnsureLocalService, future::ResponseFuture};
+    ///
+    /// fn send<C, Req>(client: &mut EnsureLocalService<C>, request: Req) -> ResponseFuture<C, Req>
+    /// where
+    ///     C: Service<Req>,
+    ///     EnsureLocalService<C>: Service<Req, Future = ResponseFuture<C, Req>>,
+    /// {
+    ///     client.call(request)
+    /// }
+    /// ```
     pub struct ResponseFuture<S, Req>
     where
         S: Service<Req>,

@@ -48,6 +48,15 @@ pub struct EnsureLocalServiceLayer<R = LocalService> {
 }
 
 /// When the layer asks for the start of the server.
+/// # Example
+///
+/// ```
+/// use tower_local_service::{EnsureLocalServiceLayer, EnsureOn, LocalService};
+///
+/// fn layer(llama: LocalService) -> EnsureLocalServiceLayer {
+///     EnsureLocalServiceLayer::new(llama).ensure_on(EnsureOn::PollReady)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnsureOn {

@@ -15,6 +15,35 @@ use crate::{config::same_origin, service::LocalService};
 ///
 /// The middleware calls it once for each request, before it sends the request. It should be quick,
 /// because it keeps the calling thread.
+/// # Example
+///
+/// A closure for one layer, and a type of your own for many:
+///
+/// ```
+/// use http::Request;
+/// use tower_local_service::{EnsureLocalServiceLayer, LocalService, Resolve};
+///
+/// fn by_path(chat: LocalService, images: LocalService) -> impl Resolve<Request<String>> {
+///     move |request: &Request<String>| match request.uri().path() {
+///         "/v1/images/generations" => Some(images.clone()),
+///         _ => Some(chat.clone()),
+///     }
+/// }
+///
+/// #[derive(Clone, Debug)]
+/// struct Models(std::collections::HashMap<String, LocalService>);
+///
+/// impl<B> Resolve<Request<B>> for Models {
+///     fn resolve(&self, request: &Request<B>) -> Option<LocalService> {
+///         let model = request.headers().get("x-model")?.to_str().ok()?;
+///         self.0.get(model).cloned()
+///     }
+/// }
+///
+/// fn layer(models: Models) -> EnsureLocalServiceLayer<Models> {
+///     EnsureLocalServiceLayer::new(models)
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot say which local service a request of type `{Req}` is for",
     label = "no resolver for requests of type `{Req}`",
@@ -49,7 +78,7 @@ impl<B> Resolve<http::Request<B>> for LocalService {
 
 /// Resolves to one service, whatever the request.
 ///
-/// Made by [`LocalService::every_request`].
+/// Made by [`LocalService::every_request`], whose documentation has an example.
 #[derive(Clone, Debug)]
 pub struct EveryRequest {
     service: LocalService,

@@ -11,9 +11,23 @@ use crate::{leases::Outcome, service::Lease};
 
 /// A response that can hold a lease until its body has ended.
 ///
+/// You never call or implement it: it is what the compiler asks for where a response cannot hold a lease.
 /// It is sealed: implemented by `http::Response<B>`, where `B` is a [`Body`], and, with feature `reqwest`,
 /// by `reqwest::Response` (0.13). [`EnsureLocalService`](crate::EnsureLocalService#clients-with-other-responses)
 /// shows how to wrap a client with other responses.
+///
+/// # Example
+///
+/// The type of the responses of a layered client:
+///
+/// ```
+/// use http::Response;
+/// use tower_local_service::{HoldLease, body::LeasedBody};
+///
+/// fn held<B: http_body::Body>(response: <Response<B> as HoldLease>::Held) -> Response<LeasedBody<B>> {
+///     response
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a response of type `{Self}` cannot hold the lease of a local service",
     label = "the wrapped client has to answer with another type",
@@ -36,6 +50,18 @@ pub(crate) mod sealed {
 
 /// In the extensions of a response whose request waited for the server: for a start, for another
 /// service to make way, or for a new look at the server. Warm responses have none.
+/// # Example
+///
+/// ```
+/// use http::Response;
+/// use tower_local_service::ColdStart;
+///
+/// fn report<B>(response: &Response<B>) {
+///     if let Some(cold) = response.extensions().get::<ColdStart>() {
+///         println!("the model was loaded first, for {:?}", cold.waited);
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ColdStart {

@@ -24,6 +24,30 @@ use crate::{
 /// Its error is [`BoxError`]: an [`Error`] of this crate, which [`Error::find_in`] finds, or the
 /// client's own error, not wrapped.
 ///
+/// # Example
+///
+/// *Clone it; `oneshot` consumes.* A clone is as cheap as one of the wrapped client. Or keep one client, make it
+/// ready and call it:
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{Service, ServiceExt, service_fn};
+/// use tower_local_service::{BoxError, EnsureLocalService, LocalService};
+///
+/// async fn twice(llama: LocalService) -> Result<(), BoxError> {
+///     let client = service_fn(|_: Request<String>| async {
+///         Ok::<_, BoxError>(Response::new(String::new()))
+///     });
+///     let mut client = EnsureLocalService::new(client, llama);
+///
+///     let request = || Request::get("http://127.0.0.1:8080/v1/models").body(String::new());
+///     let first = client.clone().oneshot(request()?).await?;
+///     let second = client.ready().await?.call(request()?).await?;
+///     # drop((first, second));
+///     Ok(())
+/// }
+/// ```
+///
 /// # With anyhow
 ///
 /// `?` does not take a [`BoxError`], and an [`anyhow::Error`] made of one with `from_boxed` or `anyhow!` no

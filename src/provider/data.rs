@@ -9,6 +9,25 @@ use crate::{config::shown_url, error::Error, service::LocalService};
 /// One provider of models: an API somewhere, with or without a local server behind it.
 ///
 /// `Debug` shows neither the key nor a value of a header.
+/// # Example
+///
+/// What a request to a model of a file needs:
+///
+/// ```
+/// use http::Request;
+/// use tower_local_service::provider::Providers;
+///
+/// fn request(providers: &Providers, model: &str) -> Option<http::Result<Request<()>>> {
+///     let (provider, model) = providers.resolve_model(model)?;
+///     let mut request = Request::post(format!("{}/chat/completions", provider.base_url));
+///     request.headers_mut()?.extend(provider.headers.clone());
+///     if let Some(key) = &provider.api_key {
+///         request = request.header("authorization", format!("Bearer {key}"));
+///     }
+///     # let _ = model;
+///     Some(request.body(()))
+/// }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Provider {
@@ -43,6 +62,19 @@ pub struct Provider {
 /// Where it has a URL, an API or headers of its own,
 /// [`resolve_model`](super::Providers::resolve_model) puts them into the provider that it returns.
 /// `Debug` shows no value of a header.
+/// # Example
+///
+/// ```
+/// use tower_local_service::provider::Provider;
+///
+/// fn menu(provider: &Provider) -> Vec<String> {
+///     let shown = |model: &tower_local_service::provider::Model| {
+///         let name = model.name.as_ref().unwrap_or(&model.id);
+///         format!("{}/{}: {name}", provider.id, model.id)
+///     };
+///     provider.models.iter().map(shown).collect()
+/// }
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Model {
@@ -88,6 +120,18 @@ impl fmt::Debug for Provider {
 }
 
 /// What a [`reload`](super::Providers::reload) did, by the ids of the providers; each list is sorted.
+/// # Example
+///
+/// ```
+/// use tower_local_service::provider::{Changes, Providers, ProvidersConfig};
+///
+/// fn reload(providers: &Providers, config: ProvidersConfig) {
+///     match providers.reload(config) {
+///         Ok(Changes { changed, removed, .. }) => println!("drained: {changed:?} {removed:?}"),
+///         Err(error) => eprintln!("{error:#}"), // the providers stay as they were
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {

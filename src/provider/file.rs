@@ -19,6 +19,21 @@ use crate::{
 ///
 /// It is data: deserialize it from any format of serde, or with the feature `json5` by
 /// `ProvidersConfig::from_json5`, then [`register`](Self::register) it. `Debug` shows the ids only.
+/// # Example
+///
+/// With a parser of serde that your program has already:
+///
+/// ```
+/// use tower_local_service::{Registry, provider::ProvidersConfig};
+///
+/// let text = r#"{ "models": { "providers": {
+///   "far": { "baseUrl": "https://api.example.com/v1" }
+/// } } }"#;
+/// let config: ProvidersConfig = serde_json::from_str(text)?;
+/// let providers = config.register(&Registry::new())?;
+/// assert_eq!(providers.ids(), ["far"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, expecting = "an object with `models` and `agents`")]
 #[cfg_attr(

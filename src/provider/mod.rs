@@ -175,6 +175,24 @@ impl ProvidersConfig {
 ///
 /// All clones see a [`reload`](Self::reload) of one of them. To read one touches neither the file
 /// system nor the environment.
+///
+/// # Example
+///
+/// ```no_run
+/// # #[cfg(feature = "json5")] {
+/// use tower_local_service::{EnsureLocalServiceLayer, Registry, provider::ProvidersConfig};
+///
+/// let config = ProvidersConfig::from_file("/home/me/models.json5")?;
+/// let providers = config.register(&Registry::global())?;
+/// let layer = EnsureLocalServiceLayer::new(providers.clone());
+///
+/// // Later, when the file has been edited:
+/// let changes = providers.reload(ProvidersConfig::from_file("/home/me/models.json5")?)?;
+/// println!("{changes:?}");
+/// # drop(layer);
+/// # }
+/// # Ok::<(), tower_local_service::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Providers {
     shared: Arc<Shared>,

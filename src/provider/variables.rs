@@ -3,6 +3,15 @@
 use std::{env, sync::Arc};
 
 /// Finds the value of a variable by its name.
+/// # Example
+///
+/// ```
+/// use tower_local_service::provider::{ProvidersConfig, VariableLookup};
+///
+/// fn with_keychain(config: ProvidersConfig, keychain: Box<VariableLookup>) -> ProvidersConfig {
+///     config.with_variables(keychain)
+/// }
+/// ```
 pub type VariableLookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// A look-up that your program gives.

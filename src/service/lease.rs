@@ -28,6 +28,25 @@ use crate::{
 ///
 /// A clone is a use of its own. Dropping a lease is harmless anywhere: outside of a runtime, on any
 /// thread, while unwinding.
+/// # Example
+///
+/// A lease for a connection that outlives its request:
+///
+/// ```
+/// use tower_local_service::{Error, Lease, LocalService};
+///
+/// struct Session {
+///     socket: std::net::TcpStream,
+///     // The server runs for as long as the session.
+///     _lease: Lease,
+/// }
+///
+/// async fn open(llama: &LocalService) -> Result<Session, Box<dyn std::error::Error>> {
+///     let lease = llama.acquire().await?;
+///     let socket = std::net::TcpStream::connect("127.0.0.1:8080")?;
+///     Ok(Session { socket, _lease: lease })
+/// }
+/// ```
 pub struct Lease {
     handle: Arc<Handle>,
     instance: u64,

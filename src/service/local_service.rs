@@ -24,6 +24,26 @@ use crate::{launch::process, probe};
 ///
 /// The service lives as long as its [`Registry`](crate::Registry) or anything that holds a handle: a
 /// layer, a future, a lease. When the last of them is gone, the process is stopped.
+///
+/// # Example
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use tower_local_service::{LocalService, LocalServiceConfig};
+///
+/// # async fn f() -> Result<(), tower_local_service::Error> {
+/// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+///     .args(["--model", "/models/gemma.gguf", "--port", "8080"])
+///     .health_url("http://127.0.0.1:8080/health")
+///     .idle_stop(Duration::from_secs(300));
+/// let llama = LocalService::new("llama", "http://127.0.0.1:8080/v1", config)?;
+///
+/// llama.start().await?; // load the model before the first request
+/// println!("{:?}", llama.status().phase);
+/// llama.stop().await?; // and free the memory
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct LocalService {
     handle: Arc<Handle>,
@@ -70,6 +90,19 @@ impl LocalService {
     ///
     /// If the future is dropped, the start continues, and the next call waits only for the rest of
     /// it. No lease is lost.
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::{Error, LocalService};
+    ///
+    /// async fn warm_up(llama: &LocalService) -> Result<(), Error> {
+    ///     let lease = llama.acquire().await?;
+    ///     println!("ready after {:?}", lease.waited());
+    ///     // … talk to the server …
+    ///     drop(lease);
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn acquire(&self) -> Result<Lease, Error> {
         if let Some(lease) = self.try_acquire() {
             return Ok(lease);
@@ -88,6 +121,20 @@ impl LocalService {
     ///
     /// `None` also right after a request has failed, and for an external server that was silent for a second:
     /// the next use then begins with a look whether the server is still there.
+    /// # Example
+    ///
+    /// Taking a remote model while the local one is not loaded:
+    ///
+    /// ```
+    /// use tower_local_service::LocalService;
+    ///
+    /// fn base_url(llama: &LocalService) -> String {
+    ///     match llama.try_acquire() {
+    ///         Some(_lease) => llama.base_url().to_string(),
+    ///         None => "https://api.example.com/v1".to_owned(),
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn try_acquire(&self) -> Option<Lease> {
         let instance = self.handle.take()?;
@@ -184,6 +231,16 @@ impl LocalService {
     }
 
     /// What it is doing now. Never waits.
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::{LocalService, LocalServiceConfig, Phase};
+    ///
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server");
+    /// let llama = LocalService::new("llama", "http://127.0.0.1:8080/v1", config)?;
+    /// assert_eq!(llama.status().phase, Phase::Stopped); // nothing has asked for it
+    /// # Ok::<(), tower_local_service::Error>(())
+    /// ```
     #[must_use]
     pub fn status(&self) -> Status {
         let snapshot = self.handle.client.board.snapshot.borrow().clone();
@@ -219,6 +276,17 @@ impl LocalService {
 
     /// The last 256 events, oldest first, for bug reports. Probes in a row that saw the same are one
     /// event.
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::LocalService;
+    ///
+    /// fn report(llama: &LocalService) {
+    ///     for record in llama.journal() {
+    ///         eprintln!("{record}");
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn journal(&self) -> Vec<Record> {
         self.handle
@@ -294,7 +362,7 @@ impl fmt::Debug for LocalService {
 /// ```
 /// use tower_local_service::{LocalService, Phase};
 ///
-/// async fn until_it_has_stopped(service: &LocalService) {
+/// async fn until_stopped_or_failed(service: &LocalService) {
 ///     // The watch first, so that no change between the two is missed.
 ///     let mut watch = service.watch();
 ///     let mut status = service.status();
