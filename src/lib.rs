@@ -60,12 +60,12 @@
 //! |---|---|
 //! | [clients](docs::clients) | reqwest, reqwest-middleware, hyper-util, async-openai, rig, axum; sending a request again |
 //! | [lifecycle](docs::lifecycle) | what happens step by step, and what you can rely on |
-//! | [configuration](docs::configuration), [files](docs::config_files) | each key, recipes for each server, files in the shape of `OpenClaw`'s |
+//! | [configuration](docs::configuration), [files](docs::config_files) | each key, recipes for each server, files in the shape of OpenClaw's |
 //! | [layer order](docs::layer_order) | timeouts, retries and limits: outside or inside |
 //! | [errors](docs::errors) | what an error says, and what to do about it |
 //! | [gateway](docs::gateway) | one address for all models of a file |
 //! | [sharing](docs::sharing), [several models](docs::several_models) | servers that already run, several programs, models that exclude each other |
-//! | [leases](docs::leases) | by hand, for `WebSockets` and for jobs |
+//! | [leases](docs::leases) | by hand, for WebSockets and for jobs |
 //! | [observability](docs::observability) | status, events, output, journal |
 //! | [performance](docs::performance), [comparison](docs::comparison) | what it costs, and what else there is |
 //! | [platforms](docs::platforms), [FAQ](docs::faq), [glossary](docs::glossary) | limits, questions, words |

@@ -12,17 +12,17 @@
 //! | [clients] | reqwest, hyper-util, async-openai, rig, axum, blocking code; sending a request again |
 //! | [lifecycle] | what happens step by step, and what you can rely on |
 //! | [configuration] | each key with its default, and recipes for each server |
-//! | [config_files] | files in the shape of `OpenClaw`'s, variables, reload |
+//! | [config_files] | files in the shape of OpenClaw's, variables, reload |
 //! | [layer_order] | timeouts, retries and limits: outside or inside |
 //! | [errors] | what an error says, and what to do about it, by symptom |
 //! | [gateway] | one address for all models: run it, reach it, build your own |
 //! | [sharing] | servers that already run, and several programs with one server |
 //! | [several_models] | two models that do not fit into memory together |
-//! | [leases] | by hand, for `WebSockets` and for jobs |
+//! | [leases] | by hand, for WebSockets and for jobs |
 //! | [observability] | status, events, output, journal |
 //! | [performance] | what it costs, and why |
 //! | [platforms] | systems, containers, limits |
-//! | [comparison] | llama-swap, `OpenClaw` and others, and when to use them |
+//! | [comparison] | llama-swap, OpenClaw and others, and when to use them |
 //! | [faq] | questions that people ask first |
 //! | [glossary] | the words |
 

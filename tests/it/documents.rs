@@ -138,7 +138,7 @@ fn the_table_of_the_configuration_has_the_keys_of_the_schema() {
         "idleStopMs",
     ];
     let chapter = read("src/docs/configuration.md");
-    let rows = rows(&chapter, "| key | method | default | meaning |");
+    let rows = rows(&chapter, "| key, method | default | meaning |");
     let name = |row: &&str| row.split('`').nth(1).unwrap().to_owned();
     assert_eq!(rows.iter().map(name).collect::<BTreeSet<_>>(), keys);
     for row in &rows {
