@@ -14,7 +14,24 @@ use crate::service::LocalService;
 /// The state is in the [`LocalService`]: you may make and clone layers, and the services that they make, at
 /// will.
 ///
-/// # Example
+/// # Examples
+///
+/// One server behind a client of reqwest (feature `reqwest`):
+///
+/// ```
+/// # #[cfg(feature = "reqwest")] {
+/// use tower::{BoxError, Layer, ServiceExt};
+/// use tower_local_service::{EnsureLocalServiceLayer, LocalService};
+///
+/// async fn models(llama: LocalService) -> Result<String, BoxError> {
+///     let http = reqwest::Client::new();
+///     let client = EnsureLocalServiceLayer::new(llama).layer(http.clone());
+///
+///     let request = http.get("http://127.0.0.1:8080/v1/models").build()?;
+///     Ok(client.oneshot(request).await?.text().await?)
+/// }
+/// # }
+/// ```
 ///
 /// Two servers behind one client, chosen by a header:
 ///

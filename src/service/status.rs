@@ -15,7 +15,22 @@ use crate::{
 /// durations as whole milliseconds under keys that end in `Ms`, the error as its text, and `null`
 /// where there is nothing.
 ///
-/// # Example
+/// # Examples
+///
+/// A status line:
+///
+/// ```
+/// use tower_local_service::{Phase, Status};
+///
+/// fn line(status: &Status) -> String {
+///     match (status.phase, status.idle_for) {
+///         (Phase::Starting, _) => format!("loading, {} requests wait", status.waiters),
+///         (Phase::Ready, Some(idle)) => format!("idle for {} s", idle.as_secs()),
+///         (Phase::Ready, None) => format!("{} answers in progress", status.leases),
+///         _ => "not loaded".to_owned(),
+///     }
+/// }
+/// ```
 ///
 /// What a server that is idle looks like in JSON:
 ///

@@ -164,6 +164,18 @@ fn the_tables_of_the_readme_are_parts_of_those_in_the_chapters() {
 }
 
 #[test]
+fn the_events_that_are_listed_are_those_of_the_code() {
+    let chapter = read("src/docs/observability.md");
+    let code = read("src/supervisor/report/trace.rs");
+    let listed = rows(&chapter, "| event | level | fields | when |");
+    assert!(listed.len() > 10);
+    for row in listed {
+        let name = row.split('`').nth(1).unwrap();
+        assert!(code.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
+#[test]
 #[cfg(all(feature = "json5", feature = "retry"))]
 fn the_table_of_the_gateway_has_its_options() {
     let gateway = crate::support::example("gateway");
