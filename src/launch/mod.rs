@@ -194,6 +194,9 @@ pub struct Guarantees {
     /// shows parents and environments (Linux). If your program is killed, those end that a living parent ties
     /// to the server.
     pub finds_descendants: bool,
+    /// Also a descendant that no living parent ties to the server ends when your program is killed: a control group
+    /// (version 2) may be made for each server (Linux; as root, or in a session of systemd).
+    pub keeps_descendants: bool,
     /// Programs of this user that use this crate share their servers: there is a folder for them.
     pub shares_servers: bool,
     /// A server that another program uses directly is not stopped for idleness: the system shows the connections to its

@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{cookie::Cookie, os};
+use super::{
+    cookie::Cookie,
+    os::{self, Cgroup},
+};
 
 /// A process of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,23 +24,26 @@ pub(super) struct Descendant {
 ///
 /// The tree of parents shows every descendant while its parents live, also one that has a session, a user
 /// or an environment of its own. A process whose parent ends gets another parent: it is known if it was
-/// seen before that, or by the cookie in its environment.
+/// seen before that, by the cookie in its environment, or by its control group.
 pub(super) struct Family {
     cookie: Cookie,
     group: u32,
     leader: u32,
+    /// All processes of the instance are in it, where one may be made.
+    cgroup: Option<Cgroup>,
     /// The leader and the descendants that were seen, by number.
     known: Mutex<HashMap<u32, Descendant>>,
 }
 
 impl Family {
     /// The family of a leader that is not reaped yet.
-    pub(super) fn new(cookie: Cookie, leader: u32, group: u32) -> Self {
+    pub(super) fn new(cookie: Cookie, leader: u32, group: u32, cgroup: Option<Cgroup>) -> Self {
         let root = os::descendant(leader);
         Self {
             cookie,
             group,
             leader,
+            cgroup,
             known: Mutex::new(root.map(|root| (leader, root)).into_iter().collect()),
         }
     }
@@ -62,7 +68,10 @@ impl Family {
     pub(super) fn living(&self, is_pinned: bool) -> Vec<Descendant> {
         let marked = os::with_cookie(&self.cookie);
         let mut known = self.known();
-        known.extend(marked.into_iter().map(|one| (one.pid, one)));
+        let members = self.cgroup.iter().flat_map(Cgroup::members);
+        let members = members.filter_map(os::descendant);
+        let marked = marked.into_iter().chain(members);
+        known.extend(marked.map(|one| (one.pid, one)));
         os::add_descendants(&mut known, is_pinned.then_some(self.group));
         known.values().copied().collect()
     }

@@ -1,6 +1,6 @@
 //! For systems that do not tell what `linux` asks: the same functions, with answers that are safe.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal};
 use tokio::time;
@@ -58,6 +58,28 @@ pub(super) fn adjust_oom_scores(_group: u32, _adjust: OomScoreAdj) {}
 
 pub(super) fn listener(_port: u16, _family: &Family) -> Listener {
     Listener::Unseen
+}
+
+/// There are no control groups.
+#[derive(Debug)]
+pub(super) enum Cgroup {}
+
+impl Cgroup {
+    pub(super) fn new() -> Option<Self> {
+        None
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        match *self {}
+    }
+
+    pub(super) fn add(&self, _pid: u32) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn members(&self) -> Vec<u32> {
+        match *self {}
+    }
 }
 
 pub(super) fn last_use(_port: u16) -> Option<Duration> {

@@ -24,7 +24,8 @@ use super::{
     events::{Log, LogContext},
     family::Family,
     group::Group,
-    os, output, pid,
+    os::{self, Cgroup},
+    output, pid,
     stop::Survivors,
     watchdog::Watchdog,
 };
@@ -94,6 +95,7 @@ impl Guarantees {
             dies_with_program: watchdog,
             has_grace: watchdog && ["/bin/sleep", "/usr/bin/sleep"].into_iter().any(may_run),
             finds_descendants: os::shows_descendants(),
+            keeps_descendants: watchdog && Cgroup::new().is_some(),
             shares_servers,
             sees_use: os::shows_use(),
         }
@@ -159,8 +161,10 @@ impl Start {
         let _alone = alone();
         // Started before the service: whatever fails from here on, dropping the watchdog kills what was
         // started.
-        let watchdog =
-            Watchdog::start(shell, self.options.stop_detached).map_err(failed("watchdog"))?;
+        let stop_detached = self.options.stop_detached;
+        let cgroup = stop_detached.then(Cgroup::new).flatten();
+        let folder = cgroup.as_ref().map(Cgroup::folder);
+        let watchdog = Watchdog::start(shell, stop_detached, folder).map_err(failed("watchdog"))?;
         let cookie = Cookie::new();
         let group = watchdog
             .as_ref()
@@ -169,13 +173,14 @@ impl Start {
         let spawned = spawn_unless_busy(command.process_group(group)).and_then(with_pid);
         match spawned {
             Ok((leader, pid)) => {
+                let cgroup = cgroup.filter(|it| it.add(pid::number(pid)));
                 if let Some(watchdog) = &watchdog {
                     if let Some(leader) = os::descendant(pid::number(pid)) {
                         watchdog.tell_leader(leader);
                     }
                     watchdog.wait_until_armed();
                 }
-                Ok(self.process(leader, pid, watchdog, cookie))
+                Ok(self.process(leader, pid, watchdog, (cookie, cgroup)))
             }
             Err(error) => {
                 if let Some(watchdog) = watchdog {
@@ -191,7 +196,7 @@ impl Start {
         mut leader: Child,
         pid: Pid,
         watchdog: Option<Watchdog>,
-        cookie: Cookie,
+        (cookie, cgroup): (Cookie, Option<Cgroup>),
     ) -> Process {
         let (stdout, stderr) = (leader.stdout.take(), leader.stderr.take());
         let group = Group::new(leader, pid, watchdog);
@@ -210,7 +215,7 @@ impl Start {
             &Arc::new(Log::new(self.context, self.dispatch)),
             &self.runtime,
         );
-        let family = Family::new(cookie, group.leader_pid(), group.id());
+        let family = Family::new(cookie, group.leader_pid(), group.id(), cgroup);
         Process {
             sweep: Sweep::new(family, self.options.stop_detached),
             survivors: Survivors::default(),

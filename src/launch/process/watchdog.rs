@@ -2,9 +2,11 @@
 //!
 //! It first sends TERM, so that a server can remove what outlives it (files in `/dev/shm`, for one), and
 //! KILL when all have ended or two seconds are over. With the group it ends the service's process and its
-//! descendants that have left the group, as far as `/proc` shows them.
+//! descendants that have left the group, as far as `/proc` shows them or a control group has them.
 
-use std::{io, os::fd::OwnedFd, process::Stdio, sync::LazyLock, thread, time::Duration};
+use std::{
+    io, os::fd::OwnedFd, path::Path, process::Stdio, sync::LazyLock, thread, time::Duration,
+};
 
 use rustix::{io::Errno, process::Pid};
 use tokio::{
@@ -49,14 +51,19 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts the watchdog; `None` where this system has no shell. `ends_detached` says whether it ends
-    /// descendants that have left the group, too.
+    /// descendants that have left the group, too, and `cgroup` where all of them are.
     ///
     /// # Errors
     ///
     /// The system cannot start a process now.
-    pub(super) fn start(shell: &str, ends_detached: bool) -> io::Result<Option<Self>> {
+    pub(super) fn start(
+        shell: &str,
+        ends_detached: bool,
+        cgroup: Option<&Path>,
+    ) -> io::Result<Option<Self>> {
         let spawned = Command::new(shell)
             .args(["-c", &SCRIPT, NAME, if ends_detached { "tree" } else { "" }])
+            .args(cgroup)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -163,12 +170,37 @@ mod tests {
     #[tokio::test]
     async fn once_armed_it_survives_a_stop_of_its_group() {
         for _ in 0..20 {
-            let mut watchdog = Watchdog::start("/bin/sh", true).unwrap().expect("a shell");
+            let mut watchdog = Watchdog::start("/bin/sh", true, None)
+                .unwrap()
+                .expect("a shell");
             watchdog.wait_until_armed();
             kill_process_group(watchdog.pid(), Signal::TERM).unwrap();
             watchdog.release();
             let status = watchdog.child.wait().await.unwrap();
             assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
         }
+    }
+
+    /// In no group, tree or session of the watchdog, as a daemon that a server has started.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_in_the_control_group_ends_with_the_program() {
+        use super::super::os::Cgroup;
+
+        // Only root and sessions of systemd may make one.
+        let Some(cgroup) = Cgroup::new() else {
+            return;
+        };
+        let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+        assert!(cgroup.add(stranger.id().unwrap()));
+        let mut watchdog = Watchdog::start("/bin/sh", true, Some(cgroup.folder()))
+            .unwrap()
+            .expect("a shell");
+        watchdog.wait_until_armed();
+        watchdog.release();
+        let status = stranger.wait().await.unwrap();
+        assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+        watchdog.child.wait().await.unwrap();
+        assert!(!cgroup.folder().exists(), "nothing of it is left");
     }
 }

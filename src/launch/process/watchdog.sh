@@ -22,17 +22,21 @@ lives() {
   look "${1%%:*}" && [ "$start" = "${1##*:}" ]
 }
 
-# Finds the living members of the group (but this shell), the service's process and, if $tree, their descendants.
+# Finds the living members of the group (but this shell), the service's process, the control
+# group and, if $tree, their descendants.
 # $seen has all of them, also those of the scan before, $strays those outside of the group, as `pid:start`.
 scan() {
-  all=; pids=' '; found=
+  all=; pids=' '; found=; members=' '
+  if [ "$cgroup" ]; then
+    while read -r pid; do members="$members$pid "; done <"$cgroup/cgroup.procs"
+  fi
   for file in /proc/[0-9]*; do
     pid=${file#/proc/}
     if [ "$pid" != $$ ] && look "$pid"; then
       one=$pid:$parent:$group:$start
       all="$all $one"
-      case "$group:$pid:$start:$seen " in
-        "$$:"* | *":$leader:$started:"* | *" $pid:$start "*) pids="$pids$pid "; found="$found $pid:$group:$start" ;;
+      case "$group:$pid:$start:$seen $members" in
+        "$$:"* | *":$leader:$started:"* | *" $pid:$start "* | *" $pid "*) pids="$pids$pid "; found="$found $pid:$group:$start" ;;
       esac
     fi
   done
@@ -76,7 +80,7 @@ now() {
 }
 
 # The tree of parents is looked at before a signal ends the parents. A suspended process handles no TERM.
-tree=$1; seen=; strays=
+tree=$1; cgroup=$2; seen=; strays=
 if look $$; then
   now; begun=$time
   scan
@@ -92,6 +96,11 @@ else
   # No /proc: nothing tells when the group is empty.
   kill -TERM 0; kill -CONT 0
   sleep 2
+fi
+# What was started while the others ended. The folder can be removed when all of them have.
+if [ "$cgroup" ] && [ -d "$cgroup" ]; then
+  echo 1 >"$cgroup/cgroup.kill"
+  for turn in 1 2 3 4 5; do rmdir "$cgroup" && break; sleep .1 || break; done
 fi
 # The shell's own group, without a number that another group could have by now.
 kill -9 0

@@ -2,6 +2,7 @@
 //! cookie, the listener of a port;
 //! and how to set which process the kernel ends first when memory is short.
 
+mod cgroup;
 mod connections;
 mod environ;
 mod listener;
@@ -22,6 +23,7 @@ use tokio::{io::unix::AsyncFd, time};
 
 use self::stat::Stat;
 pub(super) use self::{
+    cgroup::Cgroup,
     connections::{last_use, shows_use},
     environ::{descendant, lives, signal, with_cookie},
     listener::{holder, listener},

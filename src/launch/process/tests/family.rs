@@ -179,3 +179,22 @@ async fn processes_of_other_programs_are_left_alone() {
     within_limit(process.gone()).await;
     assert!(stranger.try_wait().unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_daemon_without_parent_and_cookie_ends_with_a_stop_where_a_control_group_may_be_made() {
+    if os::Cgroup::new().is_none() || !has("setsid") {
+        return;
+    }
+    // A process that starts others before it is moved into the control group is not wholly in it.
+    let script = "until grep -q local-service- /proc/self/cgroup; do sleep 0.01; done
+                  env -i setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo daemon $!'; echo up
+                  exec sleep 1000";
+    let mut process = up(script).await;
+    let text = text(&process);
+    let daemon = text.lines().find_map(|line| line.strip_prefix("daemon "));
+    let daemon: u32 = daemon.unwrap().parse().unwrap();
+    assert!(os::descendant(daemon).is_some());
+    process.terminate();
+    within_limit(process.gone()).await;
+    assert_eq!(os::descendant(daemon), None);
+}

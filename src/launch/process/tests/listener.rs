@@ -164,5 +164,7 @@ fn a_machine_that_shows_processes_and_has_a_shell_guarantees_all() {
     let guarantees = crate::launch::Guarantees::now(false);
     assert_eq!(guarantees.dies_with_program, Path::new(SHELL).exists());
     assert!(guarantees.finds_descendants && guarantees.sees_use);
+    let may_be_made = os::Cgroup::new().is_some();
+    assert_eq!(guarantees.keeps_descendants, may_be_made);
     assert!(!guarantees.shares_servers, "as it was said");
 }
