@@ -108,7 +108,8 @@ pub enum ErrorKind {
     },
     /// The instance was stopped by [`stop`](crate::LocalService::stop), by a shutdown, or at the end of
     /// a drain, before the response had ended. Or a start was given up while the request waited for it: the
-    /// configuration was replaced by one with another base URL.
+    /// configuration was replaced by one with another base URL, or the service was retired and another one needs
+    /// its address.
     #[non_exhaustive]
     Stopped {},
     /// The process survived SIGKILL. Nothing is started in its place.

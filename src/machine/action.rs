@@ -148,6 +148,8 @@ pub(crate) enum Failure {
         waiters: usize,
     },
     Unkillable,
+    /// The service was retired, and another one needs the address.
+    Stopped,
     ShutDown,
 }
 
@@ -156,7 +158,7 @@ impl Failure {
     pub(crate) fn is_news(&self) -> bool {
         !matches!(
             self,
-            Self::CrashLoop { .. } | Self::Overloaded { .. } | Self::ShutDown
+            Self::CrashLoop { .. } | Self::Overloaded { .. } | Self::Stopped | Self::ShutDown
         )
     }
 }

@@ -54,7 +54,7 @@ impl Borrowing {
     }
 
     fn enter(uses_peer: bool, cx: &mut Common) -> Self {
-        cx.contested = false;
+        (cx.contested, cx.retired) = (false, false);
         cx.backoff.failed = false;
         cx.grant_all();
         cx.act(Action::ReadLeases);

@@ -8,6 +8,7 @@ use super::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Common {
     pub(crate) policy: Policy,
     pub(crate) waiters: Waiters,
@@ -17,6 +18,8 @@ pub(crate) struct Common {
     pub(crate) contested: bool,
     /// A peer's server failed while this program used it, so its owner has to make way.
     pub(crate) condemned: bool,
+    /// The service was retired while callers wait for its start, which ends once another service needs the address.
+    pub(crate) retired: bool,
     /// No handle is left, so no caller will come.
     pub(crate) abandoned: bool,
     /// Of the event at hand; saves every transition two parameters.
@@ -33,6 +36,7 @@ impl Common {
             last_answers: LastAnswers::default(),
             contested: false,
             condemned: false,
+            retired: false,
             abandoned: false,
             now: Time::ZERO,
             actions: Vec::new(),
@@ -112,7 +116,7 @@ impl Common {
 
     /// Nothing runs and nothing is held. If callers wait, it starts again.
     pub(super) fn rest(&mut self) -> Stage {
-        self.contested = false;
+        (self.contested, self.retired) = (false, false);
         self.act(Action::Release);
         self.act(Action::EndUse);
         self.act(Action::StopsDone(Stopped::Gone));
@@ -126,6 +130,16 @@ impl Common {
             self.act(Action::Finish);
         }
         Stage::Stopped
+    }
+
+    /// Whether the start is of no use any more: another service needs the address, and this one is retired. The callers
+    /// that wait for it get an error.
+    pub(super) fn gives_up(&mut self) -> bool {
+        let gives_up = self.retired && self.contested;
+        if gives_up {
+            self.fail_all(Failure::Stopped);
+        }
+        gives_up
     }
 
     /// What survived KILL cannot be stopped.

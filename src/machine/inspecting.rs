@@ -58,7 +58,7 @@ impl Inspecting {
             // It was a guest. Its waiters now wait for the address, at most for their swap timeouts.
             Claim::Rival => return Stage::claiming(cx),
             // Nothing was started, and no caller waits for it.
-            Claim::Contested if cx.waiters.is_empty() => return cx.rest(),
+            Claim::Contested if cx.gives_up() || cx.waiters.is_empty() => return cx.rest(),
             _ => return Stage::Inspecting(self),
         }
         self.look(cx);
@@ -97,7 +97,7 @@ impl Inspecting {
     }
 
     pub(super) fn left_alone(self, cx: &mut Common) -> Stage {
-        if cx.contested {
+        if cx.contested || cx.retired {
             return cx.rest();
         }
         Stage::Inspecting(self)

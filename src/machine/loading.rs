@@ -49,6 +49,14 @@ impl Spawning {
         Self { cancelled, ..self }
     }
 
+    pub(super) fn left_alone(self, cx: &Common) -> Stage {
+        Stage::Spawning(if cx.retired {
+            self.cancel(StopReason::Retired)
+        } else {
+            self
+        })
+    }
+
     pub(super) fn spawned(self, cx: &mut Common) -> Stage {
         if let Some(reason) = self.cancelled {
             return Stage::stopping(reason, InstanceEnd::Stopped, self.port_was_free, cx);
@@ -101,8 +109,11 @@ impl Loading {
         Stage::Loading(self.policy_changed(cx))
     }
 
-    /// A start continues without its waiters.
-    pub(super) fn left_alone(mut self, cx: &Common) -> Stage {
+    /// A start continues without its waiters, unless the service is retired.
+    pub(super) fn left_alone(mut self, cx: &mut Common) -> Stage {
+        if cx.retired {
+            return self.stop(StopReason::Retired, cx);
+        }
         self.alone_since = Some(cx.now);
         Stage::Loading(self.policy_changed(cx))
     }

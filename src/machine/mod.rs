@@ -225,7 +225,11 @@ impl Machine {
 
 /// The transitions, all of them. An `Asked` is that of a caller that now waits, a `Left` that of the last one to
 /// leave.
-#[expect(clippy::match_same_arms, reason = "a row for each transition")]
+#[expect(
+    clippy::match_same_arms,
+    clippy::too_many_lines,
+    reason = "a row for each transition"
+)]
 fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
     match (stage, event) {
         // A start.
@@ -238,6 +242,9 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
         (Stage::Inspecting(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
         (Stage::Inspecting(it), Event::Tick) => it.timed_out(cx),
         (Stage::Inspecting(it), Event::Left { .. }) => it.left_alone(cx),
+        (Stage::Spawning(it), Event::Claim(Claim::Contested)) => Stage::Spawning(it).contested(cx),
+        (Stage::Loading(it), Event::Claim(Claim::Contested)) => Stage::Loading(it).contested(cx),
+        (Stage::Spawning(it), Event::Left { .. }) => it.left_alone(cx),
         (Stage::Spawning(it), Event::Spawned) => it.spawned(cx),
         (Stage::Spawning(it), Event::SpawnFailed { invalid }) => it.failed(invalid, cx),
         (Stage::Loading(it), Event::Asked { .. }) => it.joined(cx),
@@ -380,12 +387,26 @@ impl Stage {
             Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
             Self::Unkillable => cx.cannot_stop(),
             stage if is_waited_for => {
-                cx.act(Action::StopsDone(Stopped::Gone));
+                cx.retired = true;
+                let stage = stage.contested(cx);
+                if !cx.waiters.is_empty() {
+                    cx.act(Action::StopsDone(Stopped::Gone));
+                }
                 stage
             }
             Self::Spawning(it) => Self::Spawning(it.cancel(StopReason::Retired)),
             Self::Loading(it) => it.stop(StopReason::Retired, cx),
             Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) => cx.rest(),
+        }
+    }
+
+    /// Another service waits for the address, which a start has.
+    fn contested(self, cx: &mut Common) -> Self {
+        match self {
+            Self::Inspecting(_) if cx.gives_up() => cx.rest(),
+            Self::Spawning(it) if cx.gives_up() => Self::Spawning(it.cancel(StopReason::Retired)),
+            Self::Loading(it) if cx.gives_up() => it.stop(StopReason::Retired, cx),
+            stage => stage,
         }
     }
 

@@ -51,7 +51,7 @@ pub(crate) struct Closing {
 impl Serving {
     pub(super) fn begin(port_was_free: bool, cx: &mut Common) -> Self {
         cx.act(Action::Open(Ownership::Owned));
-        cx.backoff.failed = false;
+        (cx.backoff.failed, cx.retired) = (false, false);
         cx.grant_all();
         let it = Self {
             port_was_free,

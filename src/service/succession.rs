@@ -67,7 +67,8 @@ impl Succession {
 
     /// Whether the handle has a successor, and requests were dismissed for that.
     pub(super) fn is_reason_of(&self, error: &Error) -> bool {
-        matches!(error.kind(), ErrorKind::ShutDown {}) && self.line.get().is_some()
+        let dismissed = matches!(error.kind(), ErrorKind::ShutDown {} | ErrorKind::Stopped {});
+        dismissed && self.line.get().is_some()
     }
 
     fn successor(&self) -> Option<Arc<Handle>> {

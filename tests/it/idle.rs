@@ -63,8 +63,15 @@ async fn without_an_idle_time_it_is_not_stopped() {
     assert!(is_alive(fixture.starts()[0]));
 }
 
-/// Sends requests with pauses around the idle time: each finds the server before, during or after a stop.
-async fn aim_at_the_edge(service: &LocalService, url: &str, seed: u64, requests: usize) {
+/// Sends requests with pauses around the idle time: each finds the server before, during or after a stop. The
+/// longest pause is that power of two in microseconds.
+async fn aim_at_the_edge(
+    service: &LocalService,
+    url: &str,
+    seed: u64,
+    requests: usize,
+    longest: u32,
+) {
     let mut random = seed;
     for _ in 0..requests {
         let (_, body) = ask(service, url).await.expect("it never fails");
@@ -72,7 +79,7 @@ async fn aim_at_the_edge(service: &LocalService, url: &str, seed: u64, requests:
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        tokio::time::sleep(Duration::from_micros(random >> 52)).await;
+        tokio::time::sleep(Duration::from_micros(random >> (64 - longest))).await;
     }
 }
 
@@ -81,7 +88,7 @@ async fn no_request_fails_at_the_edge_of_the_idle_time() {
     let fixture = Fixture::new();
     let service = fixture.configured("edge", fixture.config().idle_stop(ms(2)));
     let url = fixture.url("/hello");
-    aim_at_the_edge(&service, &url, 1, amount("EDGE_REQUESTS", 150)).await;
+    aim_at_the_edge(&service, &url, 1, amount("EDGE_REQUESTS", 150), 12).await;
     let starts = fixture.starts().len();
     assert!(starts > 10, "the edge was met: {starts} starts");
 }
@@ -92,9 +99,9 @@ async fn no_request_fails_at_the_edge_where_several_clients_meet() {
     let service = fixture.configured("edges", fixture.config().idle_stop(ms(1)));
     let url = fixture.url("/hello");
     tokio::join!(
-        aim_at_the_edge(&service, &url, 2, 40),
-        aim_at_the_edge(&service, &url, 3, 40),
-        aim_at_the_edge(&service, &url, 4, 40),
+        aim_at_the_edge(&service, &url, 2, 40, 15),
+        aim_at_the_edge(&service, &url, 3, 40, 15),
+        aim_at_the_edge(&service, &url, 4, 40, 15),
     );
     assert!(fixture.starts().len() > 3);
 }

@@ -322,6 +322,22 @@ async fn a_start_ends_once_its_successor_with_another_url_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_start_that_has_left_the_file_ends_once_another_one_needs_its_address() {
+    let gone = Fixture::new().with("--loading", 600_000);
+    let other = Fixture::on(gone.port());
+    let (providers, client) = registered(&json!({ "gone": provider(&gone) }));
+    let waits = waiting(&service(&providers, "gone")).await;
+    eventually("it has been started", || gone.starts().len() == 1).await;
+
+    reload(&providers, &json!({ "other": provider(&other) }));
+    assert!(is_alive(gone.starts()[0]), "nothing needs its address");
+    assert_eq!(ask(&client, &other.url("/hello")).await, "hello");
+    let error = within("its end", waits).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Stopped { .. }), "{error}");
+    assert!(!is_alive(gone.starts()[0]));
+}
+
+#[tokio::test]
 async fn a_request_that_waits_for_a_start_that_is_replaced_is_served() {
     let old = Fixture::new().with("--loading", 300);
     let new = Fixture::new();

@@ -304,6 +304,7 @@ impl Facts {
                     None => error,
                 }
             }
+            Failure::Stopped => error(ErrorKind::Stopped {}),
             Failure::ShutDown => error(ErrorKind::ShutDown {}),
         }
     }

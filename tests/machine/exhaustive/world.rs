@@ -196,6 +196,7 @@ impl Hash for World {
             .hash(hasher);
         let flags = [
             common.contested,
+            common.retired,
             common.condemned,
             common.abandoned,
             common.backoff.failed,

@@ -37,7 +37,9 @@ impl Promises {
                 self.spawns += 1;
                 ensure(self.spawns <= 2, "spawned again and again")?;
                 self.spawning = true;
-                (self.cut_from, self.retired) = (None, false);
+                self.cut_from = None;
+                // A start that callers wait for stays retired until they are served.
+                self.retired &= !self.waiters.is_empty();
             }
             Action::Terminate(reason) => self.terminate(*reason, event, now)?,
             Action::Kill => self.kill(now)?,

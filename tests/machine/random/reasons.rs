@@ -4,7 +4,7 @@ use super::{
     Violation, ensure,
     promises::{KILL_TIMEOUT, Promises, Standing, Waiter},
 };
-use crate::machine::{Event, Failure, Machine, Phase, Sight, Time};
+use crate::machine::{Claim, Event, Failure, Machine, Phase, Sight, Time};
 
 impl Promises {
     /// No caller gets an answer that is not true.
@@ -57,6 +57,13 @@ impl Promises {
                 let process = self.process.as_ref();
                 let killed = process.and_then(|process| process.killed);
                 killed.is_some_and(|killed| now >= killed + KILL_TIMEOUT)
+            }
+            Failure::Stopped => {
+                let asked = matches!(
+                    event,
+                    Event::RetireAsked { .. } | Event::Claim(Claim::Contested)
+                );
+                asked && self.claim == Standing::Ours { contested: true }
             }
             Failure::ShutDown => match event {
                 Event::Dismissed { handle } => all(&|it: &Waiter| it.handle == *handle),
