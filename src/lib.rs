@@ -35,7 +35,7 @@
 //!     let client = EnsureLocalServiceLayer::new(llama).layer(http.clone());
 //!
 //!     let request = http.get("http://127.0.0.1:8080/v1/models").build()?;
-//!     let response = client.clone().oneshot(request).await?; // starts the server if need be
+//!     let response = client.clone().oneshot(request).await?; // starts llama-server if it is not running
 //!     println!("{}", response.text().await?);
 //!     Ok(())
 //! }

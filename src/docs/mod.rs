@@ -40,6 +40,10 @@
 #[cfg_attr(not(feature = "retry"), doc = "[`ServerGone`]: crate#features")]
 pub mod clients {}
 
+/// What happens from the first request to the end of the process, and what you can rely on.
+///
+#[doc = include_str!("phases.md")]
+#[doc = ""]
 #[doc = include_str!("lifecycle.md")]
 pub mod lifecycle {}
 

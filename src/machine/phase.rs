@@ -3,14 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a service is doing.
-/// ```text
-///             request                ready
-///  Stopped ────────────▶ Starting ──────────▶ Ready ◀── requests take and
-///     ▲  ▲                   │                  │       give back leases
-///     │  └──── Failed ◀──────┘                  │
-///     │        start failed                     │ idle for `idleStopMs`,
-///     └──────────────── Stopping ◀──────────────┘ `stop()`, another service
-/// ```
+#[doc = include_str!("../docs/phases.md")]
 ///
 /// # Example
 ///

@@ -147,6 +147,30 @@ fn the_table_of_the_configuration_has_the_keys_of_the_schema() {
     }
 }
 
+/// The first block of this code.
+fn block<'a>(text: &'a str, language: &str) -> &'a str {
+    let code = text.split_once(&format!("```{language}\n"));
+    let code = code.unwrap_or_else(|| panic!("{language}")).1;
+    code.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_readme_begins_with_the_code_of_the_crates_documentation() {
+    let lines = read("src/lib.rs");
+    let lines = lines
+        .lines()
+        .skip_while(|line| !line.contains("ignore"))
+        .skip(1);
+    let code = lines.take_while(|line| *line != "//! ```");
+    let code: Vec<_> = code
+        .map(|line| line.trim_start_matches("//!").trim_start())
+        .collect();
+    let readme = read("README.md");
+    let readme = block(&readme, "rust,no_run").lines().map(str::trim_start);
+    assert!(code.len() > 10);
+    assert_eq!(readme.collect::<Vec<_>>(), code);
+}
+
 #[test]
 fn the_tables_of_the_readme_are_parts_of_those_in_the_chapters() {
     let readme = read("README.md");
