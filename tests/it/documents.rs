@@ -227,6 +227,9 @@ fn functions(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
             "mod" | "main" | "lib" | "tests" => module.to_owned(),
             _ => format!("{module}::{name}"),
         };
+        if path.ends_with("target") {
+            continue;
+        }
         if path.is_dir() {
             functions(&path, &module, found);
         } else if path.extension().is_some_and(|it| it == "rs") {
