@@ -92,7 +92,7 @@ pub enum ErrorKind {
         /// health URL answered.
         by: String,
     },
-    /// The last starts failed, and the back-off before the next one is not over
+    /// The last starts failed, and the backoff before the next one is not over
     /// ([`retry_after`](crate::Error::retry_after) is what is left of it). Its
     /// [source](std::error::Error::source) is the last failure.
     #[non_exhaustive]

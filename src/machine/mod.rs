@@ -7,7 +7,7 @@
 //! # Theory of operation
 //!
 //! A service is in one [`Stage`] at a time. Each stage is a type of its own, in a file of its own; it takes an event
-//! by value and returns the next stage. What all stages share (waiters, back-off, whether another service waits for
+//! by value and returns the next stage. What all stages share (waiters, backoff, whether another service waits for
 //! the address) is in [`Common`], which also collects the actions.
 //!
 //! ```text

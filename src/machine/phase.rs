@@ -32,7 +32,7 @@ pub enum Phase {
     Ready,
     /// Its process is being stopped.
     Stopping,
-    /// The last start failed. Until the back-off is over, or while a process cannot be killed, requests
+    /// The last start failed. Until the backoff is over, or while a process cannot be killed, requests
     /// fail at once.
     Failed,
 }
