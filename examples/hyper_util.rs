@@ -2,47 +2,40 @@
 //!
 //! ```sh
 //! cargo run --example hyper_util
-//! cargo run --example hyper_util -- http://127.0.0.1:8080/v1/models \
-//!     /usr/local/bin/llama-server --port 8080 --model /models/gemma.gguf
 //! ```
+//!
+//! The server is this program itself. For a real one, `config` is `LocalServiceConfig::new` with its path and
+//! arguments.
 #![expect(clippy::print_stdout, reason = "it shows what the server answered")]
 
-use std::env;
+mod server;
+
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Layer, ServiceExt};
-use tower_local_service::{
-    BoxError, ColdStart, EnsureLocalServiceLayer, LocalService, LocalServiceConfig, Registry,
-};
-
-/// Without arguments.
-const PYTHON: &str = "http://127.0.0.1:8642/ /usr/bin/python3 -m http.server 8642 --bind 127.0.0.1";
+use tower_local_service::{BoxError, ColdStart, EnsureLocalServiceLayer, LocalService, Registry};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let mut words: Vec<String> = env::args().skip(1).collect();
-    if words.is_empty() {
-        words = PYTHON.split(' ').map(String::from).collect();
-    }
-    let [url, command, args @ ..] = &words[..] else {
-        return Err("write a URL, and behind it the command of the server that answers it".into());
-    };
+    server::serve_if_asked();
+    let port = server::free_port()?;
+    let base_url = server::base_url(port);
+    let config = server::config(port, "small", server::LOADING)?.idle_stop(Duration::from_secs(60));
+    let service = LocalService::new("small", &base_url, config)?;
 
     // The client that you have, and the layer around it.
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let config = LocalServiceConfig::new(command).args(args).health_url(url);
-    let service = LocalService::new("example", url, config)?;
     let client = EnsureLocalServiceLayer::new(service).layer(client);
 
-    let response = client
-        .oneshot(Request::get(url).body(Empty::new())?)
-        .await?;
+    let request = Request::get(format!("{base_url}/models")).body(Empty::new())?;
+    let response = client.oneshot(request).await?;
     if let Some(ColdStart { waited, .. }) = response.extensions().get() {
         println!("started the server, which took {waited:?}");
     }
-    println!("{} from {url}", response.status());
+    println!("{} from {base_url}", response.status());
     let body = response.into_body().collect().await?.to_bytes();
     println!("{}", String::from_utf8_lossy(&body));
 

@@ -2,40 +2,33 @@
 //!
 //! ```sh
 //! cargo run --example reqwest --features reqwest
-//! cargo run --example reqwest --features reqwest -- http://127.0.0.1:8080/v1/models \
-//!     /usr/local/bin/llama-server --port 8080 --model /models/gemma.gguf
 //! ```
+//!
+//! The server is this program itself. For a real one, `config` is `LocalServiceConfig::new` with its path and
+//! arguments.
 #![expect(clippy::print_stdout, reason = "it shows what the server answered")]
 
-use std::env;
+mod server;
 
-use reqwest::{Client, Method, Request};
-use tower::{ServiceBuilder, ServiceExt};
-use tower_local_service::{
-    BoxError, EnsureLocalServiceLayer, LocalService, LocalServiceConfig, Registry,
-};
+use std::time::Duration;
 
-/// Without arguments.
-const PYTHON: &str = "http://127.0.0.1:8642/ /usr/bin/python3 -m http.server 8642 --bind 127.0.0.1";
+use reqwest::Client;
+use tower::{Layer, ServiceExt};
+use tower_local_service::{BoxError, EnsureLocalServiceLayer, LocalService, Registry};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let mut words: Vec<String> = env::args().skip(1).collect();
-    if words.is_empty() {
-        words = PYTHON.split(' ').map(String::from).collect();
-    }
-    let [url, command, args @ ..] = &words[..] else {
-        return Err("write a URL, and behind it the command of the server that answers it".into());
-    };
+    server::serve_if_asked();
+    let port = server::free_port()?;
+    let base_url = server::base_url(port);
+    let config = server::config(port, "small", server::LOADING)?.idle_stop(Duration::from_secs(60));
+    let service = LocalService::new("small", &base_url, config)?;
 
-    let config = LocalServiceConfig::new(command).args(args).health_url(url);
-    let service = LocalService::new("example", url, config)?;
-    let client = ServiceBuilder::new()
-        // Requests to other origins pass through, as if there were no layer.
-        .layer(EnsureLocalServiceLayer::new(service))
-        .service(Client::new());
+    let http = Client::new();
+    // Requests to other origins pass through, as if there were no layer.
+    let client = EnsureLocalServiceLayer::new(service).layer(http.clone());
 
-    let request = Request::new(Method::GET, url.parse()?);
+    let request = http.get(format!("{base_url}/models")).build()?;
     let response = client.oneshot(request).await?;
     println!("{} from {}", response.status(), response.url());
     println!("{}", response.text().await?);

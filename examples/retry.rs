@@ -5,25 +5,25 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "it shows what the server answered")]
 
-use std::process::Command;
+mod server;
+
+use std::{process::Command, time::Duration};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_local_service::{
-    BoxError, EnsureLocalServiceLayer, LocalService, LocalServiceConfig, Registry,
-    retry::ServerGone,
+    BoxError, EnsureLocalServiceLayer, LocalService, Registry, retry::ServerGone,
 };
-
-const URL: &str = "http://127.0.0.1:8643/";
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let config = LocalServiceConfig::new("/usr/bin/python3")
-        .args(["-m", "http.server", "8643", "--bind", "127.0.0.1"])
-        .health_url(URL);
-    let service = LocalService::new("example", URL, config)?;
+    server::serve_if_asked();
+    let port = server::free_port()?;
+    let base_url = server::base_url(port);
+    let config = server::config(port, "small", Duration::from_millis(300))?;
+    let service = LocalService::new("small", &base_url, config)?;
 
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let mut client = ServiceBuilder::new()
@@ -33,7 +33,7 @@ async fn main() -> Result<(), BoxError> {
         .service(client);
 
     for round in ["started", "after it was killed"] {
-        let request = Request::get(URL).body(Empty::new())?;
+        let request = Request::get(format!("{base_url}/models")).body(Empty::new())?;
         let response = client.ready().await?.call(request).await?;
         let status = response.status();
         response.into_body().collect().await?;

@@ -9,18 +9,18 @@ use std::{
     path::{self, PathBuf},
 };
 
+use crate::server::{self, SERVE};
+
 pub(crate) const USAGE: &str = "\
 Asks a local server that does not run yet, and shows each step until it has stopped again.
 
   quickstart                        with a small server that is part of this example
-  quickstart --server PATH ARGS…    with a real one, such as llama-server --model FILE
+  quickstart --server NAME ARGS…    with a real one, such as llama-server --model FILE;
+                                    NAME is a path, or a program in PATH
 
 With --port N in ARGS the server is expected there; otherwise a free port is chosen, and
 --host 127.0.0.1 --port N is added to ARGS.
 ";
-
-/// With this argument this program is the server.
-const SERVE: &str = "--serve";
 
 pub(crate) enum Choice {
     Help,
@@ -53,7 +53,7 @@ impl Choice {
                     .ok_or_else(|| format!("{SERVE} needs a port: write a number after it"))
             }
             _ => Err(format!(
-                "{} is no option here: write --server PATH ARGS…, or nothing",
+                "{} is no option here: write --server NAME ARGS…, or nothing",
                 first.display()
             )),
         }
@@ -78,11 +78,8 @@ impl Server {
     fn given(args: &[OsString]) -> Result<Self, String> {
         let (command, args) = args
             .split_first()
-            .ok_or("--server needs a path: write that of a server after it")?;
-        let command = path::absolute(command).map_err(|error| {
-            let command = command.display();
-            format!("--server {command} is no path ({error}): correct it")
-        })?;
+            .ok_or("--server needs a program: write its name or its path after it")?;
+        let command = found(command)?;
         let mut args = args.to_vec();
         if let Some(model) = missing_model(&args) {
             return Err(format!(
@@ -111,6 +108,21 @@ impl Server {
             base_url: format!("http://{host}:{port}/v1"),
         })
     }
+}
+
+/// The program as a shell finds it: a name is looked up in `PATH`, all else is a path.
+fn found(command: &OsStr) -> Result<PathBuf, String> {
+    let name = command.display();
+    if command.as_bytes().contains(&b'/') {
+        return path::absolute(command)
+            .map_err(|error| format!("--server {name} cannot be a path ({error}): correct it"));
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders).map(|folder| folder.join(command));
+    found
+        .filter_map(|file| path::absolute(file).ok())
+        .find(|file| file.is_file())
+        .ok_or_else(|| format!("{name} is not in PATH: write its path, or install it first"))
 }
 
 /// The model, if it is a file that does not exist; other servers have names of models instead.
@@ -154,9 +166,5 @@ fn taken_from(text: &str) -> Result<u16, String> {
 }
 
 fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address
-        .map(|address| address.port())
-        .map_err(|error| format!("no free port was found ({error}): write --port N"))
+    server::free_port().map_err(|error| format!("no free port was found ({error}): write --port N"))
 }

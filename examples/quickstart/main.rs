@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! cargo run --example quickstart
-//! cargo run --example quickstart -- --server /path/to/llama-server --model /path/to/model.gguf
+//! cargo run --example quickstart -- --server llama-server --model /path/to/model.gguf
 //! ```
 //!
 //! Without `--server` it starts itself as the server: a small one that speaks as much of the `OpenAI`
 //! API as is needed here, and pretends to load a model first.
 
 mod choice;
+#[path = "../server/mod.rs"]
 mod server;
 mod show;
 mod stream;
@@ -62,7 +63,9 @@ fn main() -> ExitCode {
             show::text(choice::USAGE);
             Ok(())
         }
-        Ok(Choice::Serve(port)) => server::run(port).map_err(|error| error.to_string()),
+        Ok(Choice::Serve(port)) => {
+            server::run(port, "quickstart", server::LOADING).map_err(|error| error.to_string())
+        }
         Ok(Choice::Ask(server)) => return run(&server),
         Err(mistake) => Err(mistake),
     };
@@ -80,6 +83,7 @@ async fn run(server: &Server) -> ExitCode {
         Err(error) => return fail(&format!("signals cannot be listened to: {error}")),
     };
     show::follow_events();
+    show::question("Who started you?");
     tokio::select! {
         biased;
         _ = ctrl_c.recv() => interrupted(ctrl_c).await,

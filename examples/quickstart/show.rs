@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fmt,
-    io::{self, Write},
+    env, fmt,
+    io::{self, IsTerminal, Write},
+    mem,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,14 +23,59 @@ use tracing_subscriber::{
 static SCREEN: LazyLock<Mutex<Screen>> = LazyLock::new(|| {
     Mutex::new(Screen {
         begun: Instant::now(),
-        in_tokens: false,
+        column: 0,
+        word: String::new(),
     })
 });
 
+/// How wide the answer is, with what stands before each of its lines.
+const WIDTH: usize = 76;
+const INDENT: &str = "  ";
+
 struct Screen {
     begun: Instant,
-    /// The last line has no end yet.
-    in_tokens: bool,
+    /// How far the last line of the answer goes; 0 before its beginning.
+    column: usize,
+    /// The beginning of a word, of which more may come.
+    word: String,
+}
+
+impl Screen {
+    /// A word, with the space or the end of the line after it.
+    fn show(&mut self, word: &str) {
+        let shown = word.trim_end();
+        let length = shown.chars().count();
+        if self.column == 0 || self.column + 1 + length > WIDTH {
+            text(&format!("\n{INDENT}{shown}"));
+            self.column = INDENT.len() + length;
+        } else {
+            text(&format!(" {shown}"));
+            self.column += 1 + length;
+        }
+        if word.ends_with('\n') {
+            self.column = WIDTH;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Bold = 1,
+    Dim = 2,
+    Green = 32,
+}
+
+/// Text in colour, on a terminal whose user has not said otherwise (<https://no-color.org>).
+fn styled(text: &str, style: Style) -> String {
+    static COLOUR: LazyLock<bool> = LazyLock::new(|| {
+        let unwanted = env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
+        io::stdout().is_terminal() && !unwanted
+    });
+    if *COLOUR {
+        format!("\x1b[{}m{text}\x1b[0m", style as u8)
+    } else {
+        text.to_owned()
+    }
 }
 
 fn screen() -> MutexGuard<'static, Screen> {
@@ -46,26 +92,47 @@ pub(crate) fn follow_events() {
 pub(crate) fn phase(name: &str, detail: &str) {
     end_of_tokens();
     let at = screen().begun.elapsed().as_millis();
-    let line = format!("{at:>6} ms  {name:<9}  {detail}");
-    text(&format!("{}\n", line.trim_end()));
+    let at = styled(&format!("{at:>6} ms"), Style::Dim);
+    let style = if name == "ready" {
+        Style::Green
+    } else {
+        Style::Bold
+    };
+    // Padded before it is styled: a terminal shows no escape, but a width counts it.
+    let name = styled(&format!("{name:<9}"), style);
+    text(&format!(
+        "{}\n",
+        format!("{at}  {name}  {detail}").trim_end()
+    ));
 }
 
-/// A piece of the answer.
+pub(crate) fn question(question: &str) {
+    text(&format!(
+        "\n{}\n\n",
+        styled(&format!("> {question}"), Style::Bold)
+    ));
+}
+
+/// A piece of the answer. It is shown as far as its words are complete.
 pub(crate) fn token(token: &str) {
     let mut screen = screen();
-    if !screen.in_tokens {
-        text("\n  ");
+    screen.word.push_str(token);
+    while let Some(end) = screen.word.find([' ', '\n']) {
+        let word: String = screen.word.drain(..=end).collect();
+        screen.show(&word);
     }
-    screen.in_tokens = true;
-    text(token);
 }
 
 pub(crate) fn end_of_tokens() {
     let mut screen = screen();
-    if screen.in_tokens {
+    let word = mem::take(&mut screen.word);
+    if !word.is_empty() {
+        screen.show(&word);
+    }
+    if screen.column > 0 {
         text("\n\n");
     }
-    screen.in_tokens = false;
+    screen.column = 0;
 }
 
 pub(crate) fn text(text: &str) {

@@ -17,6 +17,8 @@ use crate::support::example;
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const QUESTION: &str = "> Who started you?";
+
 const ANSWER: &str = "Nobody did, until you asked. Your request found no server here, started me as \
                       a process of its own, and waited until I was ready. Once nobody uses me any \
                       more, I am stopped.";
@@ -151,7 +153,8 @@ fn phases(shown: &str) -> (Vec<&str>, String) {
         let (_, line) = line.split_once(" ms  ").expect("a phase");
         line.split(' ').next().unwrap_or_default()
     });
-    (names.collect(), rest.join("\n").trim().to_owned())
+    let words = rest.iter().flat_map(|line| line.split_whitespace());
+    (names.collect(), words.collect::<Vec<_>>().join(" "))
 }
 
 #[test]
@@ -170,7 +173,10 @@ fn the_quickstart_shows_all_phases_and_the_answer_and_leaves_nothing() {
         "stopped",
     ];
     assert_eq!(phases, wanted, "{shown}");
-    assert_eq!(answer, ANSWER);
+    assert_eq!(answer, format!("{QUESTION} {ANSWER}"));
+    let mut lines = shown.lines().filter(|line| !line.contains(" ms  "));
+    assert!(lines.all(|line| line.len() <= 76), "{shown}");
+    assert!(!shown.contains('\x1b'), "colours for a pipe: {shown}");
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "it took {took:?}");
     server.assert_gone();
@@ -192,7 +198,7 @@ fn the_quickstart_leaves_nothing_when_it_is_interrupted_while_the_server_loads()
     let (code, _, shown) = run.end();
     let (phases, answer) = phases(&shown);
     assert_eq!(phases, ["probing", "starting", "loading", "stopped"]);
-    assert_eq!(answer, "");
+    assert_eq!(answer, QUESTION);
     assert_eq!(code, Some(130));
     server.assert_gone();
 }
@@ -247,6 +253,16 @@ fn a_wrong_path_of_a_server_is_reported_with_a_hint() {
     ];
     assert_error(&output, &[happened, &["hint: correct the configuration"]]);
     assert!(!String::from_utf8_lossy(&output.stdout).contains("starting"));
+}
+
+#[test]
+fn a_program_is_looked_up_in_path() {
+    let output = command(&["--server", "sh", "-c", "exit 3"]).output();
+    let output = output.expect("the example");
+    assert_failed(&output, &["exited with code 3"]);
+    let output = command(&["--server", "no-such-server"]).output();
+    let says = ["no-such-server is not in PATH", "install it"];
+    assert_mistake(&output.expect("the example"), &says);
 }
 
 #[test]

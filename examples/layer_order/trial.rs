@@ -35,7 +35,7 @@ pub(crate) async fn run(
 ) -> Result<Trial, BoxError> {
     let port = free_port()?;
     let marker = first_start_fails
-        .then(|| env::temp_dir().join(format!("timeouts-example-{}-{port}", process::id())));
+        .then(|| env::temp_dir().join(format!("layer-order-{}-{port}", process::id())));
     let services = [
         service(registry, port, marker.as_ref())?,
         service(registry, free_port()?, None)?,

@@ -2,7 +2,8 @@
 //! starts the server.
 //!
 //! ```sh
-//! cargo run --example timeouts
+//! cargo run --example layer_order
+//! cargo run --example layer_order -- Buffer   # the lines with this word
 //! ```
 //!
 //! Every line is measured when it is printed: three requests at the same time to a server that does not
@@ -22,18 +23,19 @@ use self::trial::Trial;
 fn main() -> Result<(), BoxError> {
     let args: Vec<String> = env::args().skip(1).collect();
     match &args[..] {
-        [] => measure(),
+        [] => measure(""),
         // The local server is this program once more.
         [flag, port, fails_once @ ..] if flag == "--serve" => {
             server::cold(port.parse()?, fails_once.first())?;
             Ok(())
         }
-        _ => Err("it takes no arguments".into()),
+        [word] => measure(word),
+        _ => Err("it takes one word of the lines to show, or nothing".into()),
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn measure() -> Result<(), BoxError> {
+async fn measure(word: &str) -> Result<(), BoxError> {
     let other = server::listen(0)?;
     let other_port = other.local_addr()?.port();
     thread::spawn(move || server::serve(&other));
@@ -46,14 +48,15 @@ async fn measure() -> Result<(), BoxError> {
         "2 s later",
         "starts",
     );
-    for (title, build) in stacks::ALL {
+    let is_asked_for = |title: &str| title.contains(word);
+    for (title, build) in stacks::ALL.iter().filter(|it| is_asked_for(it.0)) {
         print(
             title,
             &trial::run(&registry, other_port, *build, false).await?,
         );
     }
     println!("where the first start fails");
-    for (title, build) in stacks::FRAIL {
+    for (title, build) in stacks::FRAIL.iter().filter(|it| is_asked_for(it.0)) {
         print(
             title,
             &trial::run(&registry, other_port, *build, true).await?,
