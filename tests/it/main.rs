@@ -17,6 +17,7 @@ mod credentials;
 mod cycles;
 mod diagnostics;
 mod documents;
+mod examples;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 #[cfg(target_os = "linux")]
