@@ -104,13 +104,14 @@ fn serve(client: &TcpStream, model: &str, is_ready: Instant) -> io::Result<()> {
             });
             answer(client, "200 OK", &facts)
         }
-        "POST /v1/chat/completions" if body["stream"] == true => speak(client),
+        "POST /v1/chat/completions" if body["stream"] == true => speak(client, model),
         "POST /v1/chat/completions" => {
             let message = json!({ "role": "assistant", "content": ANSWER });
+            let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
             answer(
                 client,
                 "200 OK",
-                &json!({ "choices": [{ "index": 0, "message": message }] }),
+                &completion("chat.completion", model, &choice),
             )
         }
         _ => answer(client, "404 Not Found", &error("No such path")),
@@ -151,7 +152,7 @@ fn answer(mut client: &TcpStream, status: &str, body: &Value) -> io::Result<()> 
 }
 
 /// The answer as server-sent events, one for each token.
-fn speak(mut client: &TcpStream) -> io::Result<()> {
+fn speak(mut client: &TcpStream, model: &str) -> io::Result<()> {
     write!(
         client,
         "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\
@@ -159,11 +160,17 @@ fn speak(mut client: &TcpStream) -> io::Result<()> {
     )?;
     for token in ANSWER.split_inclusive(' ') {
         thread::sleep(THINKING);
-        let event = json!({ "choices": [{ "index": 0, "delta": { "content": token } }] });
+        let choice = json!({ "index": 0, "delta": { "content": token }, "finish_reason": null });
+        let event = completion("chat.completion.chunk", model, &choice);
         chunk(client, &format!("data: {event}\n\n"))?;
     }
     chunk(client, "data: [DONE]\n\n")?;
     chunk(client, "")
+}
+
+/// What SDKs expect around a choice.
+fn completion(object: &str, model: &str, choice: &Value) -> Value {
+    json!({ "id": "chat", "object": object, "created": 0, "model": model, "choices": [choice] })
 }
 
 fn chunk(mut client: &TcpStream, data: &str) -> io::Result<()> {

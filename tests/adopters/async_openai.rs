@@ -9,7 +9,7 @@ use async_openai::{
 };
 use tower_local_service::{EnsureLocalService, LocalService};
 
-use crate::check::{Pieces, Setup, assert_broken, pieces, text};
+use crate::check::{Pieces, Setup, assert_broken, assert_example, pieces, text};
 
 fn client(config: OpenAIConfig, service: &LocalService) -> Client<OpenAIConfig> {
     let http = ReqwestService::new(reqwest::Client::new());
@@ -40,4 +40,9 @@ async fn the_client_of_async_openai_takes_the_layer() {
         })
         .await;
     assert_broken(&error);
+}
+
+#[test]
+fn the_example_prints_an_answer() {
+    assert_example("async_openai");
 }

@@ -1,12 +1,12 @@
 //! What is asked of each adopter.
 
-use std::{error::Error as StdError, fmt::Write as _};
+use std::{error::Error as StdError, fmt::Write as _, process::Command};
 
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use serde_json::{Value, json};
 use tower_local_service::LocalService;
 
-use crate::support::{Fixture, eventually, kill, within};
+use crate::support::{Fixture, eventually, example, kill, within};
 
 /// What a program reads of a streamed answer. Its errors are the texts that its users get.
 pub(crate) type Pieces = BoxStream<'static, Result<(), String>>;
@@ -84,6 +84,15 @@ pub(crate) fn assert_killed(error: &str) {
 #[track_caller]
 pub(crate) fn assert_broken(error: &str) {
     assert!(error.contains("error decoding response body"), "{error}");
+}
+
+/// Fails unless this example prints the answer of its server.
+#[track_caller]
+pub(crate) fn assert_example(name: &str) {
+    let output = Command::new(example(name)).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(shown.starts_with("Nobody did, until you asked."), "{shown}");
 }
 
 pub(crate) fn chat() -> Value {

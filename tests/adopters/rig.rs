@@ -8,7 +8,7 @@ use rig_core::{
 use tower_local_service::LocalService;
 
 use crate::{
-    check::{Pieces, Setup, assert_broken, pieces, text},
+    check::{Pieces, Setup, assert_broken, assert_example, pieces, text},
     reqwest_middleware::client,
 };
 
@@ -34,4 +34,9 @@ async fn a_provider_of_rig_takes_the_client() {
         })
         .await;
     assert_broken(&error);
+}
+
+#[test]
+fn the_example_prints_an_answer() {
+    assert_example("rig");
 }
