@@ -1,6 +1,7 @@
 //! The example that the README shows, as its users run it.
 
 use std::{
+    fs::File,
     io::Read,
     net::{Ipv4Addr, TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
@@ -12,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process_group};
 use tokio::time::Instant;
 
-use crate::support::example;
+use crate::support::{example, terminal};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -253,6 +254,40 @@ fn a_wrong_path_of_a_server_is_reported_with_a_hint() {
     ];
     assert_error(&output, &[happened, &["hint: correct the configuration"]]);
     assert!(!String::from_utf8_lossy(&output.stdout).contains("starting"));
+}
+
+/// What it shows on a terminal, where its server fails at once.
+fn on_a_terminal(no_color: Option<&str>) -> String {
+    let (window, inside) = terminal();
+    let mut command = command(&["--server", "sh", "-c", "exit 3"]);
+    command.stdout(inside).stderr(Stdio::null());
+    match no_color {
+        Some(value) => command.env("NO_COLOR", value),
+        None => command.env_remove("NO_COLOR"),
+    };
+    let status = command.status().expect("the example");
+    assert_eq!(status.code(), Some(1));
+    // With it ends the last program that has the terminal, and so what can be read.
+    drop(command);
+    let mut shown = Vec::new();
+    drop(File::from(window).read_to_end(&mut shown));
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+#[test]
+fn colours_are_for_terminals_whose_users_want_them() {
+    let shown = on_a_terminal(None);
+    assert!(
+        shown.contains("\x1b[1m> Who started you?\x1b[0m"),
+        "{shown}"
+    );
+    let shown = on_a_terminal(Some("1"));
+    assert!(
+        shown.contains(QUESTION) && !shown.contains('\x1b'),
+        "{shown}"
+    );
+    // By https://no-color.org an empty value is as none.
+    assert!(on_a_terminal(Some("")).contains('\x1b'));
 }
 
 #[test]

@@ -1,33 +1,18 @@
 //! The terminal in which the gateway runs, and which is closed.
 
 use std::{
-    fs::File,
     os::fd::OwnedFd,
     process::{Command, Stdio},
 };
 
-use rustix::{
-    process::Signal,
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
     Fixture,
     gateway::{ConfigFile, Gateway, file, program, provider},
-    ignores,
+    ignores, terminal,
 };
-
-/// The side of the window, and the side of the programs in it.
-fn terminal() -> (OwnedFd, File) {
-    let window = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&window).unwrap();
-    unlockpt(&window).unwrap();
-    let name = ptsname(&window, Vec::new()).unwrap();
-    let name = name.to_str().unwrap();
-    let inside = File::options().read(true).write(true).open(name).unwrap();
-    (window, inside)
-}
 
 /// A gateway in a terminal, with a server that runs.
 async fn run(fixture: &Fixture, shell: &str, log: Option<Stdio>) -> (Gateway, OwnedFd) {

@@ -10,6 +10,7 @@ pub(crate) mod gateway;
 mod http;
 mod journals;
 mod processes;
+mod terminal;
 mod waiting;
 
 use std::{
@@ -34,6 +35,7 @@ pub(crate) use self::{
         Pid, children_of, group_of, ignores, is_alive, kill, members_of, processes_with, signal,
         stat, status,
     },
+    terminal::terminal,
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, processor_time, since,
         two_workers, until, waiting, within,
