@@ -127,7 +127,8 @@ pub use self::{
         ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, EveryRequest, HoldLease,
         Resolve, body, future,
     },
-    service::{Lease, LocalService, Registry, Status, StatusWatch},
+    service::{Event, Events, Lease, LocalService, Registry, Status, StatusWatch},
+    supervisor::EventKind,
 };
 
 /// The code of the README is compiled, like that of this documentation.

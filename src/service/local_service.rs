@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     error::{Error, ErrorKind},
     leases::Grant,
-    machine::{Record, Want},
+    machine::{Ownership, Record, Want},
     supervisor::{self, Attached, Client, Snapshot},
 };
 #[cfg(feature = "retry")]
@@ -251,15 +251,27 @@ impl LocalService {
         let (now, leases) = (self.handle.instances.now(), &self.handle.instances.leases);
         let word = leases.word();
         let up_for = snapshot.ready_since.map(|since| now.saturating_sub(since));
+        let loading_for = snapshot.loading_since.map(|it| now.saturating_sub(it));
         let is_idle = up_for.is_some() && word.count() == 0;
+        let idle_for = is_idle.then(|| now.saturating_sub(leases.idle_since()));
+        let is_owned = snapshot.ownership == Some(Ownership::Owned);
+        let idle_stop = self
+            .handle
+            .client
+            .board
+            .policy()
+            .and_then(|it| it.idle_stop);
+        let stops_in = idle_stop.zip(idle_for).filter(|_| is_owned);
         Status {
             phase: snapshot.phase,
             ownership: snapshot.ownership,
             pid: snapshot.pid,
             leases: word.count(),
             waiters: snapshot.waiters,
+            loading_for,
             up_for,
-            idle_for: is_idle.then(|| now.saturating_sub(leases.idle_since())),
+            idle_for,
+            stops_in: stops_in.map(|(idle_stop, idle)| idle_stop.saturating_sub(idle)),
             starts: snapshot.starts,
             last_error: snapshot.last_error.map(|error| error.named(self.name())),
         }

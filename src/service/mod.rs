@@ -1,6 +1,7 @@
 //! What users hold: services, leases and registries, and what a service says of itself.
 
 mod broken_off;
+mod events;
 mod handle;
 mod last_answers;
 mod lease;
@@ -11,6 +12,7 @@ mod succession;
 
 pub(crate) use self::broken_off::BrokenOff;
 pub use self::{
+    events::{Event, Events},
     lease::Lease,
     local_service::{LocalService, StatusWatch},
     registry::Registry,

@@ -10,13 +10,13 @@ use std::{
 use http::Uri;
 use tokio::runtime::Handle;
 
-use super::LocalService;
+use super::{Events, LocalService};
 use crate::{
     config::{Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
     launch::{Guarantees, process::Processes},
     resources::{Claims, peers},
-    supervisor::Client,
+    supervisor::{self, Client},
 };
 
 /// What all registries of your program share: two of them cannot have the same port either.
@@ -201,6 +201,19 @@ impl Registry {
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
         Guarantees::now(peers::folder().is_some())
+    }
+
+    /// What happens to the services of this registry from now on, also to those that are created later.
+    ///
+    /// Nothing waits for the consumer, and each one gets all events. The last 256 of your program are kept: one that is
+    /// slower finds out how many it has [missed](crate::Event::missed).
+    ///
+    /// # Example
+    ///
+    /// See [`Events::next`].
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::of(self.clone(), supervisor::subscribe())
     }
 
     /// The services of this registry, in the order in which they were created.

@@ -41,8 +41,10 @@ use crate::{
 ///   "pid": 4711,
 ///   "leases": 0,
 ///   "waiters": 0,
+///   "loadingForMs": null,
 ///   "upForMs": 81250,
 ///   "idleForMs": 12003,
+///   "stopsInMs": 587997,
 ///   "starts": 1,
 ///   "lastError": null
 /// }
@@ -61,12 +63,17 @@ pub struct Status {
     pub leases: usize,
     /// Requests that wait for it, of all names that the service has.
     pub waiters: usize,
+    /// How long the start under way has taken so far, or the wait for an external server that loads.
+    pub loading_for: Option<Duration>,
     /// How long it has been ready; `None` while it is not.
     pub up_for: Option<Duration>,
     /// How long it has been ready without a lease; `None` while there is one. At
     /// [`idle_stop`](crate::LocalServiceConfig::idle_stop) the process is stopped, unless a peer has
     /// used it meanwhile.
     pub idle_for: Option<Duration>,
+    /// When it will be stopped if nothing uses it meanwhile; `None` while there is a lease, and for a server that is
+    /// not stopped by itself. A peer or a program that uses it directly delays that, too.
+    pub stops_in: Option<Duration>,
     /// How often your program has started its process.
     pub starts: u64,
     /// What went wrong last, however long ago.
@@ -88,14 +95,16 @@ impl Serialize for Status {
         });
         let millis = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
         let last_error = self.last_error.as_ref().map(Error::to_string);
-        let mut status = serializer.serialize_struct("Status", 9)?;
+        let mut status = serializer.serialize_struct("Status", 11)?;
         status.serialize_field("phase", phase)?;
         status.serialize_field("ownership", &ownership)?;
         status.serialize_field("pid", &self.pid)?;
         status.serialize_field("leases", &self.leases)?;
         status.serialize_field("waiters", &self.waiters)?;
+        status.serialize_field("loadingForMs", &self.loading_for.map(millis))?;
         status.serialize_field("upForMs", &self.up_for.map(millis))?;
         status.serialize_field("idleForMs", &self.idle_for.map(millis))?;
+        status.serialize_field("stopsInMs", &self.stops_in.map(millis))?;
         status.serialize_field("starts", &self.starts)?;
         status.serialize_field("lastError", &last_error)?;
         status.end()
@@ -116,8 +125,10 @@ mod tests {
             pid: None,
             leases: 0,
             waiters: 0,
+            loading_for: None,
             up_for: None,
             idle_for: None,
+            stops_in: None,
             starts: 0,
             last_error: None,
         }
@@ -132,6 +143,8 @@ mod tests {
             pid: Some(4711),
             leases: 1,
             waiters: 2,
+            loading_for: Some(Duration::from_millis(7)),
+            stops_in: Some(Duration::ZERO),
             up_for: Some(Duration::from_micros(81_250_999)),
             idle_for: Some(Duration::MAX),
             starts: 3,
@@ -142,7 +155,8 @@ mod tests {
             serde_json::to_value(status).unwrap(),
             json!({
                 "phase": "ready", "ownership": "owned", "pid": 4711, "leases": 1, "waiters": 2,
-                "upForMs": 81_250, "idleForMs": u64::MAX, "starts": 3, "lastError": text,
+                "loadingForMs": 7, "upForMs": 81_250, "idleForMs": u64::MAX, "stopsInMs": 0, "starts": 3,
+                "lastError": text,
             })
         );
     }
@@ -160,7 +174,8 @@ mod tests {
                 serde_json::to_value(status(phase)).unwrap(),
                 json!({
                     "phase": word, "ownership": null, "pid": null, "leases": 0, "waiters": 0,
-                    "upForMs": null, "idleForMs": null, "starts": 0, "lastError": null,
+                    "loadingForMs": null, "upForMs": null, "idleForMs": null, "stopsInMs": null,
+                    "starts": 0, "lastError": null,
                 })
             );
         }

@@ -37,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) pid: Option<u32>,
     pub(crate) waiters: usize,
     pub(crate) ready_since: Option<Time>,
+    /// Since when the start under way takes, if one is.
+    pub(crate) loading_since: Option<Time>,
     pub(crate) starts: u64,
     pub(crate) last_error: Option<Error>,
 }
@@ -49,6 +51,7 @@ impl Board {
             pid: None,
             waiters: 0,
             ready_since: None,
+            loading_since: None,
             starts: 0,
             last_error: None,
         };

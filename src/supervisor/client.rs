@@ -16,6 +16,7 @@ use super::{
     Backend,
     board::{Attached, Board},
     callers::Command,
+    events::Teller,
     inbox::{Inbox, Reader},
     runtime,
     task::Supervisor,
@@ -30,6 +31,8 @@ use crate::{
 type Start = dyn Fn(Reader<Command>, Attached, &Handle) + Send + Sync;
 
 pub(crate) struct Client {
+    /// It tells the events of this service from those of others.
+    pub(crate) number: u64,
     pub(crate) instances: Arc<Instances>,
     pub(crate) board: Arc<Board>,
     inbox: Arc<Inbox<Command>>,
@@ -48,12 +51,16 @@ impl Client {
         claims: Arc<Claims>,
         runtime: Option<Handle>,
     ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
         let (instances, board) = (Arc::new(Instances::new()), Arc::new(Board::new()));
         let parts = (instances.clone(), board.clone());
         let start = move |inbox, first, runtime: &Handle| {
             let (instances, board) = parts.clone();
             let (backend, claims) = (backend.clone(), claims.clone());
-            let task = Supervisor::new(instances, board, backend, claims, first, inbox).run();
+            let events = Teller::of(number);
+            let task =
+                Supervisor::new(instances, board, backend, claims, first, inbox, events).run();
             // The subscriber of the caller gets the events of the service, too. Without one, a global subscriber may
             // still come.
             drop(if dispatcher::has_been_set() {
@@ -63,6 +70,7 @@ impl Client {
             });
         };
         Self {
+            number,
             instances,
             board,
             inbox: Arc::new(Inbox::new()),

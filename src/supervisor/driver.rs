@@ -86,6 +86,7 @@ impl<B: Backend> Effects for Driver<B> {
             }
             Action::Close => {
                 self.instances.leases.update(Word::close);
+                self.report.closed(machine.common.contested);
                 self.address.peers.admit_no_more();
                 return Ok(Some(self.read_leases()));
             }

@@ -33,6 +33,7 @@ mod board;
 mod callers;
 mod client;
 mod driver;
+mod events;
 mod inbox;
 mod negotiation;
 mod report;
@@ -43,9 +44,11 @@ mod tests;
 mod waits;
 mod work;
 
+pub use self::events::EventKind;
 pub(crate) use self::{
     backend::Backend,
     board::{Attached, Snapshot},
     client::Client,
+    events::{Happened, subscribe},
     report::waited,
 };

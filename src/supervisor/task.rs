@@ -15,6 +15,7 @@ use super::{
     board::{Attached, Board},
     callers::{Callers, Command},
     driver::Driver,
+    events::Teller,
     inbox::Reader,
     negotiation::Negotiation,
     report::Report,
@@ -25,7 +26,7 @@ use crate::{
     config::Identity,
     launch::{Exit, LaunchError, Running, process::mentions_taken_port},
     leases::{Instances, PastInstance},
-    machine::{Ask, Event, Exited, InstanceEnd, Machine, Phase, drive},
+    machine::{Ask, Claim, Event, Exited, InstanceEnd, Machine, Phase, drive},
     resources::Claims,
 };
 
@@ -42,6 +43,7 @@ impl<B: Backend> Supervisor<B> {
         claims: Arc<Claims>,
         first: Attached,
         inbox: Reader<Command>,
+        events: Teller,
     ) -> Self {
         let identity = Identity::of(&first.settings);
         Self {
@@ -53,7 +55,7 @@ impl<B: Backend> Supervisor<B> {
                 work: Work::new(),
                 address: Negotiation::new(claims, identity, &first.name),
                 callers: Callers::new(inbox),
-                report: Report::new(),
+                report: Report::new(events),
                 last: first,
                 finished: false,
             },
@@ -102,7 +104,12 @@ impl<B: Backend> Supervisor<B> {
                 let unread = self.driver.instances.awaits_answers();
                 self.take(Event::Gone { unread });
             }
-            Woken::Claim(claim) => self.take(Event::Claim(claim)),
+            Woken::Claim(claim) => {
+                if claim == Claim::Rival {
+                    self.driver.report.waiting(self.driver.address.holder());
+                }
+                self.take(Event::Claim(claim));
+            }
             Woken::Probed(probe) => self.probed(probe),
             Woken::Spawned(spawned) => self.spawned(spawned),
             Woken::FoundHolder(holder) => self.driver.found_holder(holder.as_ref(), &self.machine),
@@ -282,7 +289,7 @@ impl<B: Backend> Drop for Supervisor<B> {
             snapshot.ownership = None;
             snapshot.pid = None;
             snapshot.waiters = 0;
-            snapshot.ready_since = None;
+            (snapshot.ready_since, snapshot.loading_since) = (None, None);
         });
     }
 }

@@ -17,8 +17,9 @@ mod credentials;
 mod cycles;
 mod diagnostics;
 mod documents;
-mod examples;
 #[cfg(target_os = "linux")]
+mod events;
+mod examples;
 mod exhaustion;
 #[cfg(target_os = "linux")]
 mod exposure;

@@ -11,6 +11,7 @@ use self::trace::Trace;
 pub(crate) use self::trace::waited;
 use super::{
     board::{Attached, Snapshot},
+    events::{EventKind, Teller},
     waits::Probe,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     error::{Error, ErrorKind},
     launch::{Exit, LaunchError, Look},
     leases::PastInstance,
-    machine::{Exited, Failure, InstanceEnd, Ownership, StopReason, Time},
+    machine::{Exited, Failure, InstanceEnd, Ownership, Phase, StopReason, Time},
     probe::Answer,
 };
 
@@ -29,6 +30,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 pub(super) struct Report {
     facts: Facts,
     trace: Trace,
+    events: Teller,
 }
 
 /// Of one start and the instance that comes of it, but for the first two.
@@ -55,18 +57,25 @@ struct Facts {
 }
 
 impl Report {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(events: Teller) -> Self {
         Self {
             facts: Facts::default(),
             trace: Trace::none(),
+            events,
         }
     }
 
     /// A start begins.
     pub(super) fn claimed(&mut self, service: &str, instance: u64, now: Time) {
-        self.trace.over();
+        self.over();
         self.trace = Trace::begin(service, instance);
+        self.events.begin(service, instance);
         self.facts.begin(now);
+    }
+
+    /// Another service or program has the address.
+    pub(super) fn waiting(&self, holder: Option<String>) {
+        self.events.tell(EventKind::Waiting { holder });
     }
 
     pub(super) fn probing(&mut self, target: &Target) {
@@ -104,12 +113,14 @@ impl Report {
 
     pub(super) fn starting(&self, launch: &Launch) {
         self.trace.starting(launch);
+        self.events.tell(EventKind::Starting);
     }
 
     pub(super) fn spawned(&mut self, pid: u32) {
         self.facts.starts += 1;
         self.facts.pid = Some(pid);
         self.trace.started(pid);
+        self.events.tell(EventKind::Loading { pid });
     }
 
     pub(super) fn spawn_failed(&mut self, service: &str, error: &LaunchError) {
@@ -119,7 +130,10 @@ impl Report {
 
     pub(super) fn ready(&mut self, ownership: Ownership, now: Time) {
         self.facts.ready_since = Some(now);
-        self.trace.ready(ownership, self.facts.age(now));
+        let took = self.facts.age(now);
+        self.trace.ready(ownership, took);
+        let external = ownership != Ownership::Owned;
+        self.events.tell(EventKind::Ready { took, external });
     }
 
     pub(super) fn found_holder(&mut self, pid: Option<u32>) {
@@ -152,7 +166,16 @@ impl Report {
     }
 
     pub(super) fn counted(&mut self, leases: usize) {
-        self.trace.counted(leases);
+        if self.trace.counted(leases) {
+            self.events.tell(EventKind::Idle);
+        }
+    }
+
+    /// The instance gives out no new leases.
+    pub(super) fn closed(&self, is_contested: bool) {
+        if is_contested {
+            self.events.tell(EventKind::MakingWay);
+        }
     }
 
     /// The first step of a stop is news.
@@ -161,7 +184,9 @@ impl Report {
             if reason == StopReason::Unresponsive {
                 self.trace.unresponsive();
             }
-            self.trace.stopping(reason.as_str());
+            let reason = reason.as_str();
+            self.trace.stopping(reason);
+            self.events.tell(EventKind::Stopping { reason });
         }
     }
 
@@ -201,6 +226,9 @@ impl Report {
 
     pub(super) fn failed(&mut self, error: &Error) {
         self.trace.failed(error);
+        self.events.tell(EventKind::Failed {
+            error: error.clone(),
+        });
         self.remember(error);
     }
 
@@ -210,12 +238,17 @@ impl Report {
 
     /// Nothing is left of the instance.
     pub(super) fn over(&mut self) {
-        self.trace.over();
+        match self.trace.over() {
+            Some(Ownership::Owned) => self.events.tell(EventKind::Stopped),
+            Some(Ownership::External { .. }) => self.events.tell(EventKind::Released),
+            None => {}
+        }
     }
 
     pub(super) fn fill(&self, snapshot: &mut Snapshot) {
         snapshot.starts = self.facts.starts;
         snapshot.ready_since = self.facts.ready_since;
+        snapshot.loading_since = (snapshot.phase == Phase::Starting).then_some(self.facts.begun);
         snapshot.last_error.clone_from(&self.facts.last_error);
     }
 

@@ -38,7 +38,7 @@ fn text_with(
         name: "llama".to_owned(),
         settings: Arc::new(settings),
     };
-    let mut report = Report::new();
+    let mut report = Report::new(Teller::of(0));
     report.spawning(100 * MS);
     if started {
         report.spawned(77);

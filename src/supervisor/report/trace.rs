@@ -146,12 +146,15 @@ impl Trace {
         event!(warn, self.span, "replaced");
     }
 
-    /// What a look at the leases has shown; `idle` is an event once, until the service is used again.
-    pub(super) fn counted(&mut self, leases: usize) {
+    /// What a look at the leases has shown; `idle` is an event once, until the service is used again. Returns whether
+    /// it is one now.
+    pub(super) fn counted(&mut self, leases: usize) -> bool {
         let was_idle = mem::replace(&mut self.is_idle, leases == 0);
-        if self.is_idle && !was_idle {
+        let is_news = self.is_idle && !was_idle;
+        if is_news {
             event!(debug, self.span, "idle");
         }
+        is_news
     }
 
     pub(super) fn suspended(&self, pid: u32) {
@@ -184,13 +187,13 @@ impl Trace {
     }
 
     /// The instance is over: nothing is left of its process, or an external server is not used any more.
-    pub(super) fn over(&mut self) {
+    pub(super) fn over(&mut self) -> Option<Ownership> {
         match self.ownership {
             Some(Ownership::Owned) => event!(debug, self.span, "stopped"),
             Some(_) => event!(debug, self.span, "released"),
             None => {}
         }
-        *self = Self::none();
+        mem::replace(self, Self::none()).ownership
     }
 }
 

@@ -51,13 +51,15 @@ async fn single_leases_are_no_news() {
 async fn the_status_tells_counts_and_ages_as_they_are_now() {
     let fake = Fake::new();
     fake.script().load_time = 10 * SEC;
-    let service = service(&fake, config());
+    let service = service(&fake, config().idle_stop(300 * SEC));
     let waiters = [asks(&service), asks(&service)];
     sleep(SEC).await;
     let status = service.status();
     assert_eq!((status.waiters, status.leases, status.starts), (2, 0, 1));
     assert_eq!(status.pid, Some(1000));
     assert_eq!(status.up_for, None);
+    // The first probe took a millisecond of it.
+    assert_eq!(status.loading_for, Some(SEC - MS));
     let mut leases = Vec::new();
     for waiter in waiters {
         leases.push(waiter.await.unwrap().unwrap());
@@ -66,9 +68,12 @@ async fn the_status_tells_counts_and_ages_as_they_are_now() {
     let status = service.status();
     assert_eq!((status.waiters, status.leases), (0, 2));
     assert_eq!((status.up_for, status.idle_for), (Some(60 * SEC), None));
+    assert_eq!((status.loading_for, status.stops_in), (None, None));
     leases.clear();
     sleep(5 * SEC).await;
-    assert_eq!(service.status().idle_for, Some(5 * SEC));
+    let status = service.status();
+    assert_eq!(status.idle_for, Some(5 * SEC));
+    assert_eq!(status.stops_in, Some(295 * SEC));
     service.stop().await.unwrap();
     let status = service.status();
     assert_eq!(

@@ -36,9 +36,10 @@ fn a_program_that_is_killed_at_any_instant_of_the_start_leaves_nothing() {
         program.wait().unwrap();
         let is_gone = blocking_until(|| fixture.alive().is_empty());
         assert!(is_gone, "after {instant:?}: {:?}", fixture.alive());
-        // Nothing is started later either.
+        // A server that was just being started may say so only now, and ends as well.
         thread::sleep(ms(30));
-        assert!(fixture.alive().is_empty(), "after {instant:?}");
+        let is_gone = blocking_until(|| fixture.alive().is_empty());
+        assert!(is_gone, "after {instant:?}: {:?}", fixture.alive());
         if fixture.starts().is_empty() {
             reach = (reach * 5 / 4).min(Duration::from_secs(2));
         }

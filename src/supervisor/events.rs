@@ -1,0 +1,144 @@
+//! What happens to the services of your program, for those that listen.
+#![expect(
+    clippy::disallowed_types,
+    reason = "the time is shown, and decides nothing"
+)]
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::{Duration, SystemTime},
+};
+
+use serde::{Serialize, Serializer};
+use tokio::sync::broadcast;
+
+use crate::error::Error;
+
+/// How many events are kept for a consumer that is slower than they come.
+const KEPT: usize = 256;
+
+/// One channel for all services of your program.
+static EVENTS: LazyLock<broadcast::Sender<Arc<Happened>>> =
+    LazyLock::new(|| broadcast::Sender::new(KEPT));
+
+/// Something that happened to a service: see [`Event`](crate::Event).
+///
+/// It serializes to an object whose `kind` is its name in camel case, with durations as whole milliseconds and an error as
+/// its text.
+#[derive(Clone, Debug, Serialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// It waits for its address, which another service or program has.
+    #[non_exhaustive]
+    Waiting {
+        /// Who has it, if that is known.
+        holder: Option<String>,
+    },
+    /// Its process is about to be started.
+    Starting,
+    /// Its process runs, and is not ready.
+    #[non_exhaustive]
+    Loading {
+        /// The process.
+        pid: u32,
+    },
+    /// Its server serves requests.
+    #[non_exhaustive]
+    Ready {
+        /// How long that took from the start of the process, or from the first look at an external server.
+        #[serde(rename = "tookMs", serialize_with = "millis")]
+        took: Duration,
+        /// Whether your program did not start it.
+        external: bool,
+    },
+    /// No response of it is in progress any more. Its idle time begins.
+    Idle,
+    /// It gives out no new leases, since another service needs its place, and stops when the existing ones have ended.
+    MakingWay,
+    /// Its process is being stopped.
+    #[non_exhaustive]
+    Stopping {
+        /// Why, in a word or two, such as `idle`, `asked` or `swap`.
+        reason: &'static str,
+    },
+    /// Nothing of its process is left.
+    Stopped,
+    /// An external server is not used any more; it may well continue to run.
+    Released,
+    /// A start failed, or could not be made.
+    #[non_exhaustive]
+    Failed {
+        /// Why.
+        #[serde(serialize_with = "text")]
+        error: Error,
+    },
+}
+
+/// An event of one instance.
+#[derive(Debug)]
+pub(crate) struct Happened {
+    /// The number of the [`Client`](super::Client).
+    pub(crate) client: u64,
+    /// The name under which the service was asked for.
+    pub(crate) service: String,
+    pub(crate) instance: u64,
+    pub(crate) at: SystemTime,
+    pub(crate) kind: EventKind,
+}
+
+/// All events from now on.
+pub(crate) fn subscribe() -> broadcast::Receiver<Arc<Happened>> {
+    EVENTS.subscribe()
+}
+
+/// Tells of the instances of one service.
+#[derive(Debug)]
+pub(super) struct Teller {
+    client: u64,
+    service: String,
+    instance: u64,
+}
+
+impl Teller {
+    pub(super) fn of(client: u64) -> Self {
+        Self {
+            client,
+            service: String::new(),
+            instance: 0,
+        }
+    }
+
+    pub(super) fn begin(&mut self, service: &str, instance: u64) {
+        service.clone_into(&mut self.service);
+        self.instance = instance;
+    }
+
+    /// Neither waits for a consumer nor fails without one.
+    pub(super) fn tell(&self, kind: EventKind) {
+        if EVENTS.receiver_count() == 0 {
+            return;
+        }
+        let happened = Happened {
+            client: self.client,
+            service: self.service.clone(),
+            instance: self.instance,
+            at: SystemTime::now(),
+            kind,
+        };
+        drop(EVENTS.send(Arc::new(happened)));
+    }
+}
+
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    serializer.serialize_u64(millis)
+}
+
+fn text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
+}
