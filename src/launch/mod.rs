@@ -164,6 +164,8 @@ pub(crate) struct Look {
     pub(crate) listens_on: Vec<SocketAddr>,
     /// A process that this user may not signal (of `sudo`, for one), so that no stop reaches it.
     pub(crate) beyond_reach: Option<u32>,
+    /// What its processes have used of the CPU so far.
+    pub(crate) cpu: Option<Duration>,
 }
 
 /// What this machine allows, for servers that are started now: see [`Registry::guarantees`].

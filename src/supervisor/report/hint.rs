@@ -23,8 +23,14 @@ const RAISE_OR_CORRECT: &str = "raise `readyTimeoutMs` if the start needs longer
 pub(super) const SUSPENDED: &str = "it most often waits for an answer on a terminal, which a service does not have: \
                                     give it what it asks for in `args`, `env` or a file, or have it not ask";
 
-/// After a start that took too long, by what the last look at its processes and the last probe saw.
-pub(super) fn of_timeout(last: Option<&Probe>, started: bool, look: &Look) -> Cow<'static, str> {
+/// After a start that took too long, by what the last look at its processes and the last probe saw. `stuck` says that all
+/// probes saw the same and that the processes do nothing: to wait longer would not help.
+pub(super) fn of_timeout(
+    last: Option<&Probe>,
+    started: bool,
+    stuck: bool,
+    look: &Look,
+) -> Cow<'static, str> {
     if let Some(pid) = look.suspended {
         return format!("the process with pid {pid} is suspended; {SUSPENDED}").into();
     }
@@ -35,7 +41,7 @@ pub(super) fn of_timeout(last: Option<&Probe>, started: bool, look: &Look) -> Co
             "the server listens on {address} instead: make `args` and the URLs name the same host and port"
         )
         .into(),
-        _ => of_probe(last, started).into(),
+        _ => of_probe(last, started, stuck).into(),
     }
 }
 
@@ -47,7 +53,7 @@ pub(super) fn of_another_user(pid: u32) -> String {
     )
 }
 
-fn of_probe(last: Option<&Probe>, started: bool) -> &'static str {
+fn of_probe(last: Option<&Probe>, started: bool, stuck: bool) -> &'static str {
     let Some(Probe {
         answer, stranger, ..
     }) = last.filter(|_| started)
@@ -58,6 +64,14 @@ fn of_probe(last: Option<&Probe>, started: bool) -> &'static str {
         return "end that program, or give the service a port of its own";
     }
     match answer {
+        Answer::Refused if stuck => {
+            "nothing listens there, and the process does nothing: make `args` and the URLs name the same host and \
+             port, or run the command by hand to see what it waits for"
+        }
+        Answer::Status(503) if stuck => {
+            "its process does nothing, so a longer wait does not help: if its output shows an error, correct that, \
+             or run the command by hand to see what it waits for"
+        }
         Answer::Refused => {
             "nothing listens there yet: raise `readyTimeoutMs` if the start needs longer, or make \
              `args` and the URLs name the same host and port"

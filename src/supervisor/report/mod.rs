@@ -46,6 +46,8 @@ struct Facts {
     holder: Option<u32>,
     /// What the last probe came to.
     probe: Option<Probe>,
+    /// Whether an earlier one came to something else.
+    probes_differ: bool,
     /// What the processes did at the last look, and when that was.
     look: Look,
     looked: Option<Time>,
@@ -83,7 +85,10 @@ impl Report {
     }
 
     pub(super) fn probed(&mut self, probe: Probe) {
-        self.facts.probe = Some(probe);
+        let last = self.facts.probe.replace(probe);
+        let answer = |probe: Option<&Probe>| probe.map(|probe| probe.answer);
+        self.facts.probes_differ |=
+            last.is_some() && answer(last.as_ref()) != answer(self.facts.probe.as_ref());
     }
 
     /// A look takes milliseconds, so that there is one a second, and none in a quick start.
@@ -353,7 +358,10 @@ impl Facts {
         };
         let target = &asked.settings.target;
         let started = self.pid.is_some();
-        let hint = hint::of_timeout(self.probe.as_ref(), started, &self.look);
+        // A hundredth of the time would be a process that does at least something.
+        let idle = self.look.cpu.is_some_and(|cpu| cpu < limit / 100);
+        let stuck = idle && !self.probes_differ;
+        let hint = hint::of_timeout(self.probe.as_ref(), started, stuck, &self.look);
         Error::new(&asked.name, ErrorKind::ReadyTimeout { last_probe })
             .health_url(target.shown())
             .after(limit)

@@ -132,6 +132,43 @@ fn a_start_that_took_too_long_says_what_was_probed_and_seen_and_what_to_do() {
 }
 
 #[test]
+fn a_longer_wait_is_advised_only_where_it_could_help() {
+    let advises_to_wait = |answers: &[Answer], cpu: Duration| {
+        let settings =
+            LocalServiceConfig::new("/bin/server").validate("llama", "http://[::1]:1/v1");
+        let asked = Attached {
+            name: "llama".to_owned(),
+            settings: Arc::new(settings.unwrap()),
+        };
+        let mut report = Report::new(Teller::of(0));
+        report.spawning(Duration::ZERO);
+        report.spawned(77);
+        for answer in answers {
+            report.probed(saw(*answer));
+        }
+        let look = Look {
+            cpu: Some(cpu),
+            ..Look::default()
+        };
+        report.looked(look, 9000 * MS);
+        let limit = 10_000 * MS;
+        let failure = Failure::ReadyTimeout { limit };
+        let error = report.error(&asked, &failure, limit, || None, String::new);
+        error.hint().contains("`readyTimeoutMs`")
+    };
+    for answer in [Answer::Refused, Answer::Status(503)] {
+        assert!(!advises_to_wait(&[answer, answer], 90 * MS), "{answer}");
+        // It works on something.
+        assert!(advises_to_wait(&[answer, answer], 5000 * MS), "{answer}");
+    }
+    // It has come further.
+    assert!(advises_to_wait(
+        &[Answer::Refused, Answer::Status(503)],
+        90 * MS
+    ));
+}
+
+#[test]
 fn a_server_that_was_there_before_is_not_called_a_slow_start() {
     for last in [Answer::Silent, Answer::Closed, Answer::Status(503)] {
         let limit = 3000 * MS;

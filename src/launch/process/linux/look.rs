@@ -11,7 +11,7 @@ use rustix::{
     process::{PidfdFlags, getpid, pidfd_open, test_kill_process},
 };
 
-use super::{listener::open_sockets, members, sockets::all_listening, stat::Stat};
+use super::{cpu_time, listener::open_sockets, members, sockets::all_listening, stat::Stat};
 use crate::{
     config::Secrets,
     launch::{
@@ -35,6 +35,7 @@ pub(crate) fn look(family: &Family) -> Look {
         suspended: pids.iter().copied().find(|pid| is_suspended(*pid)),
         listens_on,
         beyond_reach: pids.iter().copied().find(|pid| is_beyond_reach(*pid)),
+        cpu: cpu_time(pids),
     }
 }
 
