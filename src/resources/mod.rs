@@ -6,6 +6,8 @@
 
 mod claim;
 pub(crate) mod peers;
+#[cfg_attr(not(test), expect(dead_code, reason = "the table will use it"))]
+mod plan;
 mod queue;
 
 pub(crate) use self::claim::{Claims, Ticket};

@@ -1,0 +1,5 @@
+//! The decision, in every order of events, and each rule by itself.
+
+mod exhaustive;
+mod rules;
+mod world;
