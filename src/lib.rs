@@ -119,7 +119,7 @@ pub use self::middleware::EnsureLocalServiceMiddleware;
 #[cfg(feature = "retry")]
 pub use self::middleware::retry;
 pub use self::{
-    config::{InheritEnv, LocalServiceConfig},
+    config::{Amount, InheritEnv, LocalServiceConfig, ParseAmountError},
     error::{BoxError, Error, ErrorKind, Problem},
     launch::Guarantees,
     machine::{Ownership, Phase, Record},
@@ -127,7 +127,7 @@ pub use self::{
         ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, EveryRequest, HoldLease,
         Resolve, body, future,
     },
-    service::{Event, Events, Lease, LocalService, Registry, Status, StatusWatch},
+    service::{Event, Events, Lease, LocalService, Registry, ResourceStatus, Status, StatusWatch},
     supervisor::EventKind,
 };
 

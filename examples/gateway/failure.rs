@@ -172,6 +172,7 @@ impl From<&Error> for Failure {
             ErrorKind::HealthRejected { .. } => "health_rejected",
             ErrorKind::AddressInUse { .. } => "address_in_use",
             ErrorKind::CrashLoop { .. } => "crash_loop",
+            ErrorKind::NoRoom { .. } => "no_room",
             ErrorKind::Overloaded { .. } => "overloaded",
             ErrorKind::Stopped { .. } => "stopped",
             ErrorKind::External { .. } => "not_started_here",

@@ -1,6 +1,7 @@
 //! The configuration of one server: how it is written, what it means, what is refused.
 
 mod address;
+mod amount;
 mod files;
 mod health;
 mod identity;
@@ -9,6 +10,7 @@ mod oom;
 mod refusals;
 mod secrets;
 mod settings;
+mod share;
 mod shown;
 mod strings;
 mod target;
@@ -18,7 +20,6 @@ mod wire;
 
 use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, time::Duration};
 
-pub use self::launch::InheritEnv;
 pub(crate) use self::{
     address::{Address, Origin, OwnedOrigin, UrlHost, same_origin, shown as shown_url},
     files::{file_problems, file_warnings},
@@ -29,9 +30,14 @@ pub(crate) use self::{
     refusals::Refusals,
     secrets::Secrets,
     settings::Settings,
+    share::{Needs, Share, Turn},
     target::Target,
     unique::Unique,
     validate::LONGEST,
+};
+pub use self::{
+    amount::{Amount, ParseAmountError},
+    launch::InheritEnv,
 };
 
 /// How one local server is started, probed and stopped.
@@ -77,6 +83,9 @@ pub struct LocalServiceConfig {
     max_waiters: Option<usize>,
     stop_detached: bool,
     oom_score_adj: OomScoreAdj,
+    needs: Needs,
+    pinned: bool,
+    turn: Option<Duration>,
 }
 
 impl LocalServiceConfig {
@@ -108,6 +117,9 @@ impl LocalServiceConfig {
             max_waiters: None,
             stop_detached: true,
             oom_score_adj: OomScoreAdj::default(),
+            needs: Needs::new(),
+            pinned: false,
+            turn: None,
         }
     }
 
@@ -340,13 +352,68 @@ impl LocalServiceConfig {
         self
     }
 
-    /// How long a request waits until another service at the same address has stopped; as long as
-    /// [`ready_timeout`](Self::ready_timeout) by default.
+    /// How long a request waits for other services, until its address and what it [needs](Self::needs) are
+    /// free; as long as [`ready_timeout`](Self::ready_timeout) by default.
     ///
-    /// If zero, it fails immediately while the other service runs.
+    /// If zero, it fails immediately while another service has them. Where several services take
+    /// [turns](Self::turn), four times their number times the time of a start is a good choice.
     #[must_use]
     pub fn swap_timeout(mut self, timeout: Duration) -> Self {
         self.swap_timeout = Some(timeout);
+        self
+    }
+
+    /// Needs so much of a named resource from before its process is started until nothing is left of it. None
+    /// by default.
+    ///
+    /// [`Registry::capacity`](crate::Registry::capacity) says how much there is. A service that has not what it
+    /// needs waits for at most [`swap_timeout`](Self::swap_timeout), and makes services leave that are not in use.
+    /// A server that your program did not start needs nothing.
+    ///
+    /// Call it once for each resource. Where handles of one process differ, the largest need counts; a process
+    /// that runs keeps what it has.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::{Amount, LocalServiceConfig, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// registry.capacity("gpu0", Amount::gib(24));
+    /// registry.capacity("models", 3);
+    ///
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server")
+    ///     .needs("gpu0", Amount::gib(18))
+    ///     .needs("models", 1);
+    /// let chat = registry.service("chat", "http://127.0.0.1:8080/v1", config)?;
+    /// # Ok::<(), tower_local_service::Error>(())
+    /// ```
+    #[must_use]
+    pub fn needs(mut self, resource: impl Into<String>, amount: impl Into<Amount>) -> Self {
+        self.needs.insert(resource.into(), amount.into());
+        self
+    }
+
+    /// Whether it is never stopped for another service; false by default.
+    ///
+    /// Its idle stop counts all the same. Where handles of one process differ, it is pinned if any says so.
+    #[must_use]
+    pub fn pinned(mut self, pinned: bool) -> Self {
+        self.pinned = pinned;
+        self
+    }
+
+    /// How long a server that is in use is not asked to make way for another service, from when it was ready.
+    ///
+    /// `None`, the default: as long as its start took. So at least half of the time goes into answers where two
+    /// services exclude each other. In use is a server with a lease out, or one whose last lease ended less than
+    /// a tenth of the turn ago.
+    /// A turn is over in any case when the first request that waits for the place has waited half of its
+    /// [`swap_timeout`](Self::swap_timeout). If zero, the server makes way as soon as another service asks.
+    /// Where handles of one process differ, the longest counts.
+    #[must_use]
+    pub fn turn(mut self, turn: impl Into<Option<Duration>>) -> Self {
+        self.turn = turn.into();
         self
     }
 
@@ -447,6 +514,9 @@ impl fmt::Debug for LocalServiceConfig {
             .field("max_waiters", &self.max_waiters)
             .field("stop_detached", &self.stop_detached)
             .field("oom_score_adj", &self.oom_score_adj)
+            .field("needs", &self.needs)
+            .field("pinned", &self.pinned)
+            .field("turn", &self.turn)
             .finish()
     }
 }

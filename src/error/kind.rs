@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::Amount;
+
 /// What kept the local service from being used.
 ///
 /// The text of the [`Error`](crate::Error) has the facts of the case and what to do next. For programs,
@@ -15,6 +17,7 @@ use std::fmt;
 /// | [`HealthRejected`](Self::HealthRejected) | 502 | the health URL answered 401 or 403 | set `healthHeaders`, or a `healthUrl` that needs no key |
 /// | [`ReadyTimeout`](Self::ReadyTimeout) | 504 | not ready within `readyTimeoutMs` | by `last_probe`: make the ports agree (refused), correct `healthUrl` (404), or allow more time (503) |
 /// | [`AddressInUse`](Self::AddressInUse) | 503 | another program or service has the address | end it, give the service a port of its own, or wait until the other service has stopped |
+/// | [`NoRoom`](Self::NoRoom) | 503 | other services have what it needs of a resource | send it again later, lower `needs`, raise `swapTimeoutMs`, or end a use of one of `holders` |
 /// | [`CrashLoop`](Self::CrashLoop) | 503 | the last starts failed | repair what the [source](std::error::Error::source) says; the next start comes after [`retry_after`](crate::Error::retry_after), or with [`start`](crate::LocalService::start) |
 /// | [`Overloaded`](Self::Overloaded) | 503 | more requests wait than `maxWaiters` | send it again later, or raise `maxWaiters` |
 /// | [`Stopped`](Self::Stopped) | 503 | the instance was stopped while it was in use | send the request again: that starts the service again |
@@ -91,6 +94,24 @@ pub enum ErrorKind {
         /// Who has it: another service by its name, with the process if a peer has it, or what the
         /// health URL answered.
         by: String,
+    },
+    /// Other services have so much of a resource that this one could not be started: none of them made way
+    /// within `swapTimeoutMs`, or those that never make way have too much. Nothing was started, and
+    /// nothing is counted.
+    ///
+    /// A caller that holds a lease on one service and asks for another that cannot run beside it gets this
+    /// error. [`retry_after`](crate::Error::retry_after) is known where only the turns of the others were
+    /// waited for.
+    #[non_exhaustive]
+    NoRoom {
+        /// The name of the resource.
+        resource: String,
+        /// How much of it the service needs.
+        needs: Amount,
+        /// How much there is in all.
+        capacity: Amount,
+        /// The services that have some of it.
+        holders: Vec<String>,
     },
     /// The last starts failed, and the backoff before the next one is not over
     /// ([`retry_after`](crate::Error::retry_after) is what is left of it). Its

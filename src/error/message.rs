@@ -99,15 +99,16 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
             write!(f, "finds its address taken by {by}")?;
             write_health_url(f, inner)
         }
+        ErrorKind::NoRoom { .. } => write_no_room(f, &inner.kind),
         ErrorKind::CrashLoop { failures } => write_crash_loop(f, *failures, inner),
         ErrorKind::Overloaded { waiters } => {
             write!(f, "has {waiters} requests waiting for it already")
         }
         ErrorKind::Stopped {} => f.write_str("was stopped while it was in use"),
-        ErrorKind::Unkillable { pid: Some(pid) } => {
-            write!(f, "has a process (pid {pid}) that survived SIGKILL")
+        ErrorKind::Unkillable { pid } => {
+            let pid = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
+            write!(f, "has a process{pid} that survived SIGKILL")
         }
-        ErrorKind::Unkillable { pid: None } => f.write_str("has a process that survived SIGKILL"),
         ErrorKind::External { pid } => {
             f.write_str("uses a server that this program did not start")?;
             pid.map_or(Ok(()), |pid| write!(f, " (pid {pid})"))
@@ -117,6 +118,31 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         }
         ErrorKind::ShutDown {} => f.write_str("is retired, or its registry is shut down"),
     }
+}
+
+fn write_no_room(f: &mut fmt::Formatter<'_>, kind: &ErrorKind) -> fmt::Result {
+    let ErrorKind::NoRoom {
+        resource,
+        needs,
+        capacity,
+        holders,
+    } = kind
+    else {
+        return Ok(());
+    };
+    write!(
+        f,
+        "needs {needs} of `{resource}`, of which there is {capacity}"
+    )?;
+    for (index, holder) in holders.iter().enumerate() {
+        f.write_str(if index == 0 { " and " } else { ", " })?;
+        write!(f, "`{holder}`")?;
+    }
+    f.write_str(match holders.len() {
+        0 => "",
+        1 => " has a part",
+        _ => " have parts",
+    })
 }
 
 fn write_health_url(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
@@ -170,6 +196,10 @@ pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
             "end the program that has the address, wait until it is free (`swapTimeoutMs` is how \
              long a request waits), give the service a port of its own, or, if that is the right \
              server, set `healthUrl` or `healthStatus`"
+        }
+        ErrorKind::NoRoom { .. } => {
+            "wait until the others are not in use (`swapTimeoutMs` is how long a request does), end your own \
+             use of them first, or lower `needs`"
         }
         ErrorKind::CrashLoop { .. } => {
             "repair what makes it fail; `start()` tries again without the wait"

@@ -267,6 +267,7 @@ impl Error {
             ErrorKind::External { .. } => StatusCode::CONFLICT,
             ErrorKind::AddressInUse { .. }
             | ErrorKind::CrashLoop { .. }
+            | ErrorKind::NoRoom { .. }
             | ErrorKind::Overloaded { .. }
             | ErrorKind::Stopped {}
             | ErrorKind::Unkillable { .. }

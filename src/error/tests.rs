@@ -3,6 +3,7 @@ use std::error::Error as _;
 use rustix::io::Errno;
 
 use super::{BoxError, *};
+use crate::config::Amount;
 
 fn error(kind: ErrorKind) -> Error {
     Error::new("llama", kind)
@@ -32,6 +33,15 @@ fn ready_timeout() -> Error {
 fn occupied() -> Error {
     let by = "local service `vllm`".to_owned();
     error(ErrorKind::AddressInUse { by })
+}
+
+fn no_room() -> Error {
+    error(ErrorKind::NoRoom {
+        resource: "gpu0".to_owned(),
+        needs: Amount::gib(18),
+        capacity: Amount::gib(24),
+        holders: vec!["vllm".to_owned(), "comfy".to_owned()],
+    })
 }
 
 fn crash_loop() -> Error {
@@ -73,6 +83,12 @@ fn kinds_of_a_start() -> Vec<(Error, u16, &'static str, &'static str)> {
             504,
             "within 120 s, its last probe saw: connection refused",
             "raise `readyTimeoutMs`",
+        ),
+        (
+            no_room(),
+            503,
+            "needs 18 GiB of `gpu0`, of which there is 24 GiB and `vllm`, `comfy` have parts",
+            "`swapTimeoutMs`",
         ),
     ]
 }

@@ -13,7 +13,12 @@ pub(crate) enum Action {
         /// A peer that has the address for the same server is asked to make way, too: its server failed here.
         evict: bool,
     },
-    /// Give the address back, or stop waiting for it. The use of a peer's server stays.
+    /// Ask for what the service needs beside its address; answered by `Claim`s.
+    ClaimRoom,
+    /// No lease is out, and another service waits for what this one has; answered by `Claim(Leave)` if that has room
+    /// then.
+    Offer,
+    /// Give back the address and the room, or stop waiting for them. The use of a peer's server stays.
     Release,
     /// Make sure that the peer's server which is used cannot be stopped; answered by `Claim`.
     RenewUse { after: Duration },
@@ -138,6 +143,8 @@ pub(crate) enum Failure {
     Denied,
     /// Another service has the address.
     Held,
+    /// Other services have what it needs beside the address.
+    NoRoom,
     /// What answers at the address is not the expected server.
     AddressInUse,
     CrashLoop {
@@ -158,7 +165,11 @@ impl Failure {
     pub(crate) fn is_news(&self) -> bool {
         !matches!(
             self,
-            Self::CrashLoop { .. } | Self::Overloaded { .. } | Self::Stopped | Self::ShutDown
+            Self::CrashLoop { .. }
+                | Self::Overloaded { .. }
+                | Self::NoRoom
+                | Self::Stopped
+                | Self::ShutDown
         )
     }
 }

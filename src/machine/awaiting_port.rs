@@ -97,13 +97,10 @@ impl AwaitingPort {
                 respawned,
             } => match sight {
                 Sight::Ready => Stage::borrowing(false, cx),
-                Sight::Refused if port_taken && !respawned => Stage::spawning(true, true, cx),
+                Sight::Refused if port_taken && !respawned => Stage::room(true, true, cx),
                 // Another program was quicker with the same server, and waits for its model. What our process died
                 // of may not be in its output: a server that ends at once can lose its last words.
                 _ if may_load && (port_taken || port_was_free) && !respawned => {
-                    if cx.contested && cx.waiters.is_empty() {
-                        return cx.rest();
-                    }
                     Stage::inspecting(Standing::Owner, true, cx)
                 }
                 _ => {

@@ -42,19 +42,19 @@ pub(crate) struct Closing {
 
 impl Borrowing {
     pub(super) fn begin(uses_peer: bool, cx: &mut Common) -> Self {
-        cx.act(Action::Release);
+        cx.release();
         cx.act(Action::Open(Ownership::External { pid: None }));
         Self::enter(uses_peer, cx)
     }
 
     pub(super) fn take_over(cx: &mut Common) -> Self {
-        cx.act(Action::Release);
+        cx.release();
         cx.act(Action::Reopen(Ownership::External { pid: None }));
         Self::enter(false, cx)
     }
 
     fn enter(uses_peer: bool, cx: &mut Common) -> Self {
-        (cx.contested, cx.retired) = (false, false);
+        cx.retired = false;
         cx.backoff.failed = false;
         cx.grant_all();
         cx.act(Action::ReadLeases);

@@ -4,40 +4,44 @@ use super::{Action, Claim, Common, Failure, Stage, Standing, Time};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Claiming {
-    pub(crate) since: Time,
     /// When the first waiter has waited for its swap timeout.
     pub(crate) due: Time,
 }
 
 impl Claiming {
-    pub(super) fn begin(cx: &Common) -> Self {
-        let since = cx.now;
-        let due = cx.waiters.first_due(since);
-        Self { since, due }
+    pub(super) fn begin(cx: &mut Common) -> Self {
+        cx.claimed_at = cx.now;
+        Self::of(cx)
     }
 
-    pub(super) fn joined(self, cx: &Common) -> Stage {
-        let due = cx.waiters.first_due(self.since);
-        Stage::Claiming(Self { due, ..self })
+    /// With the waiters that there are now.
+    pub(super) fn of(cx: &Common) -> Self {
+        let due = cx.waiters.first_due(cx.claimed_at);
+        Self { due }
     }
 
     pub(super) fn answered(self, claim: Claim, cx: &mut Common) -> Stage {
         match claim {
             Claim::Owner => Stage::inspecting(Standing::Owner, false, cx),
             Claim::Guest { open } => Stage::inspecting(Standing::Guest { open }, false, cx),
+            // A service that never makes way has it.
+            Claim::NoRoom => {
+                cx.fail_all(Failure::Held);
+                cx.rest()
+            }
             _ => Stage::Claiming(self),
         }
     }
 
     /// The callers that have waited for their swap timeout get an error; the others wait on.
-    pub(super) fn timed_out(self, cx: &mut Common) -> Stage {
-        let late = cx.waiters.take_late(self.since, cx.now);
+    pub(super) fn timed_out(cx: &mut Common) -> Stage {
+        let late = cx.waiters.take_late(cx.claimed_at, cx.now);
         if !late.is_empty() {
             cx.act(Action::Fail(late, Failure::Held));
         }
         if cx.waiters.is_empty() {
             return cx.rest();
         }
-        self.joined(cx)
+        Stage::Claiming(Self::of(cx))
     }
 }

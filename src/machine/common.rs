@@ -14,8 +14,12 @@ pub(crate) struct Common {
     pub(crate) waiters: Waiters,
     pub(crate) backoff: Backoff,
     pub(crate) last_answers: LastAnswers,
-    /// Another service waits for the address that this one has.
-    pub(crate) contested: bool,
+    /// Another service waits for what this one has.
+    pub(crate) wanted: bool,
+    /// When it began to wait for the address of this start.
+    pub(crate) claimed_at: Time,
+    /// It has what its process needs beside the address.
+    pub(crate) has_room: bool,
     /// A peer's server failed while this program used it, so its owner has to make way.
     pub(crate) condemned: bool,
     /// The service was retired while callers wait for its start, which ends once another service needs the address.
@@ -34,7 +38,9 @@ impl Common {
             waiters: Waiters::default(),
             backoff: Backoff::default(),
             last_answers: LastAnswers::default(),
-            contested: false,
+            wanted: false,
+            claimed_at: Time::ZERO,
+            has_room: false,
             condemned: false,
             retired: false,
             abandoned: false,
@@ -72,8 +78,9 @@ impl Common {
                 let former = std::mem::replace(&mut self.policy, *policy);
                 return Some(Event::PolicyChanged(former));
             }
-            Event::Claim(Claim::Contested) => self.contested = true,
-            Event::Claim(Claim::Uncontested) => self.contested = false,
+            Event::Claim(Claim::Wanted | Claim::Contested) => self.wanted = true,
+            Event::Claim(Claim::Uncontested) => self.wanted = false,
+            Event::Claim(Claim::Room) => self.has_room = true,
             Event::Gone { unread: true } => self.last_answers.await_those(self.now),
             Event::Tick => {
                 while self.last_answers.is_over(self.now) {
@@ -116,8 +123,8 @@ impl Common {
 
     /// Nothing runs and nothing is held. If callers wait, it starts again.
     pub(super) fn rest(&mut self) -> Stage {
-        (self.contested, self.retired) = (false, false);
-        self.act(Action::Release);
+        self.retired = false;
+        self.release();
         self.act(Action::EndUse);
         self.act(Action::StopsDone(Stopped::Gone));
         if let Some(failure) = self.backoff.refusal(self.now) {
@@ -132,14 +139,9 @@ impl Common {
         Stage::Stopped
     }
 
-    /// Whether the start is of no use any more: another service needs the address, and this one is retired. The callers
-    /// that wait for it get an error.
-    pub(super) fn gives_up(&mut self) -> bool {
-        let gives_up = self.retired && self.contested;
-        if gives_up {
-            self.fail_all(Failure::Stopped);
-        }
-        gives_up
+    pub(super) fn release(&mut self) {
+        (self.wanted, self.has_room) = (false, false);
+        self.act(Action::Release);
     }
 
     /// What survived KILL cannot be stopped.

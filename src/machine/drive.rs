@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Action, Event, Machine};
+use super::{Action, Claim, Event, Machine};
 
 /// What the machine's actions act on.
 pub(crate) trait Effects {
@@ -11,6 +11,9 @@ pub(crate) trait Effects {
 
     /// Whether the process has ended, asked of the system now. The event of its exit may still come.
     fn has_ended(&mut self) -> bool;
+
+    /// Whether the service has to make way before anything else happens to it. Says so once.
+    fn must_leave(&mut self) -> bool;
 
     /// Has the machine take the event, and takes note of it.
     fn decide(&mut self, machine: &mut Machine, event: Event) -> Result<Vec<Action>, Self::Error>;
@@ -32,6 +35,10 @@ pub(crate) fn drive<E: Effects>(
     // What a process that has just ended answered, or is asked for, means something else than if it lived.
     if machine.heeds_death(&events[0]) && effects.has_ended() {
         events.push_front(Event::Dying);
+    }
+    // Its lease word is closed, and stays so.
+    if effects.must_leave() {
+        events.push_front(Event::Claim(Claim::Leave));
     }
     while let Some(event) = events.pop_front() {
         for action in effects.decide(machine, event)? {

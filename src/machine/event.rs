@@ -36,7 +36,7 @@ pub(crate) enum Event {
     HandlesGone,
     /// A handle came or went, and the longest times changed.
     PolicyChanged(Policy),
-    /// What became of the claim on the address.
+    /// What became of the claim on the address, or on room.
     Claim(Claim),
     /// What the probe saw.
     Probed {
@@ -96,9 +96,11 @@ pub(crate) enum Want {
     Readiness,
     /// No lease, and the failures so far are forgiven: a person or a program decided to start it.
     Start,
+    /// No lease. It makes no other service leave, and keeps none waiting.
+    Preload,
 }
 
-/// What became of the claim on the address.
+/// What became of the claim on the address, or on what the service needs beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Claim {
     /// This service has the address.
@@ -110,10 +112,18 @@ pub(crate) enum Claim {
     },
     /// Another service has it for another server.
     Rival,
-    /// This service has it, and another service waits for it.
+    /// Another service waits for what this one has. It serves on, and offers it whenever no lease is out.
+    Wanted,
+    /// Another service waits for what this one has, which gives out no new leases.
     Contested,
     /// No other service waits for it any more.
     Uncontested,
+    /// This service makes way now. Its lease word is closed and no lease is out, or no caller waits for its start.
+    Leave,
+    /// This service has what it needs beside the address.
+    Room,
+    /// It can never have that, or the address, beside services that do not make way.
+    NoRoom,
     /// No peer has it: the server that is used there belongs to none.
     Free,
     /// The peer's server that was used is closed to this program.

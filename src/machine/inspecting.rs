@@ -57,8 +57,6 @@ impl Inspecting {
             Claim::Guest { open } => self.standing = Standing::Guest { open },
             // It was a guest. Its waiters now wait for the address, at most for their swap timeouts.
             Claim::Rival => return Stage::claiming(cx),
-            // Nothing was started, and no caller waits for it.
-            Claim::Contested if cx.gives_up() || cx.waiters.is_empty() => return cx.rest(),
             _ => return Stage::Inspecting(self),
         }
         self.look(cx);
@@ -73,8 +71,8 @@ impl Inspecting {
                 cx.condemned = false;
                 Stage::borrowing(!is_owner, cx)
             }
-            Sight::Refused if is_owner => Stage::spawning(true, self.respawned, cx),
-            Sight::Down if is_owner => Stage::spawning(false, self.respawned, cx),
+            Sight::Refused if is_owner => Stage::room(true, self.respawned, cx),
+            Sight::Down if is_owner => Stage::room(false, self.respawned, cx),
             // A peer's server has died, which its owner does not know yet; or it is loading.
             Sight::Refused | Sight::Down | Sight::Loading | Sight::Silent => self.wait(cx),
             // Its owner was asked to make way.
@@ -97,7 +95,7 @@ impl Inspecting {
     }
 
     pub(super) fn left_alone(self, cx: &mut Common) -> Stage {
-        if cx.contested || cx.retired {
+        if cx.retired {
             return cx.rest();
         }
         Stage::Inspecting(self)

@@ -40,6 +40,10 @@
 //! external one. The address is held from Inspecting to the end of `AwaitingPort`, but for a guest: a peer has it for
 //! the same server. This program does not hold it while Borrowing.
 //!
+//! A service that needs something beside its address waits in `Room` before Spawning, and looks once more when it has
+//! it. It has both as long as it has the address. Another service that waits for what this one has says `Wanted`,
+//! `Contested` or `Leave`; a server that serves says with `Offer` that no lease is out.
+//!
 //! The driver performs the actions of an event in order, then takes the events that answer them: [`drive`] is that
 //! loop, and the only one.
 
@@ -57,10 +61,13 @@ mod last_answers;
 mod loading;
 mod pace;
 mod phase;
+
 mod policy;
+mod room;
 mod seen;
 mod serving;
 mod silence;
+mod situation;
 mod stopping;
 mod waiters;
 
@@ -77,8 +84,10 @@ pub(crate) use self::{
     loading::{Loading, Spawning},
     pace::pause,
     policy::Policy,
+    room::Room,
     seen::Sight,
     serving::{Look, Serving},
+    situation::Situation,
     stopping::Stopping,
 };
 pub use self::{
@@ -101,6 +110,8 @@ pub(crate) enum Stage {
     Claiming(Claiming),
     /// Looking whether a server is running, before one is started.
     Inspecting(Inspecting),
+    /// Waiting for what the process needs beside its address.
+    Room(Room),
     /// The process is being created.
     Spawning(Spawning),
     /// The process runs and is not ready.
@@ -143,6 +154,7 @@ impl Machine {
             Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => None,
             Stage::Claiming(it) => Some(it.due),
             Stage::Inspecting(it) => Some(it.until),
+            Stage::Room(it) => Some(it.due),
             Stage::Loading(it) => Some(it.deadline()),
             Stage::Serving(it) => it.deadline(),
             Stage::Borrowing(it) => it.deadline(),
@@ -190,7 +202,7 @@ impl Machine {
                 | Event::Knocked { .. }
                 | Event::Probed { .. }
                 | Event::BodyEnded { .. }
-                | Event::Claim(Claim::Uncontested)
+                | Event::Claim(Claim::Uncontested | Claim::Wanted)
         );
         lives && matters
     }
@@ -199,9 +211,11 @@ impl Machine {
         match &self.stage {
             Stage::Stopped if self.common.backoff.failed => Phase::Failed,
             Stage::Stopped => Phase::Stopped,
-            Stage::Claiming(_) | Stage::Inspecting(_) | Stage::Spawning(_) | Stage::Loading(_) => {
-                Phase::Starting
-            }
+            Stage::Claiming(_)
+            | Stage::Inspecting(_)
+            | Stage::Room(_)
+            | Stage::Spawning(_)
+            | Stage::Loading(_) => Phase::Starting,
             Stage::Serving(_) | Stage::Borrowing(_) => Phase::Ready,
             Stage::Stopping(_) | Stage::AwaitingPort(_) => Phase::Stopping,
             Stage::Unkillable => Phase::Failed,
@@ -232,18 +246,21 @@ impl Machine {
 )]
 fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
     match (stage, event) {
+        (stage, Event::Claim(Claim::Leave)) => stage.make_way(cx),
+
         // A start.
         (Stage::Stopped, Event::Asked { .. }) => cx.claim(),
-        (Stage::Claiming(it), Event::Asked { .. }) => it.joined(cx),
+        (Stage::Claiming(_), Event::Asked { .. }) => Stage::Claiming(Claiming::of(cx)),
         (Stage::Claiming(it), Event::Claim(claim)) => it.answered(claim, cx),
-        (Stage::Claiming(it), Event::Tick) => it.timed_out(cx),
-        (Stage::Claiming(_), Event::Left { .. }) => cx.rest(),
+        (Stage::Claiming(_), Event::Tick) => Claiming::timed_out(cx),
         (Stage::Inspecting(it), Event::Claim(claim)) => it.answered(claim, cx),
         (Stage::Inspecting(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
         (Stage::Inspecting(it), Event::Tick) => it.timed_out(cx),
         (Stage::Inspecting(it), Event::Left { .. }) => it.left_alone(cx),
-        (Stage::Spawning(it), Event::Claim(Claim::Contested)) => Stage::Spawning(it).contested(cx),
-        (Stage::Loading(it), Event::Claim(Claim::Contested)) => Stage::Loading(it).contested(cx),
+        (Stage::Room(it), Event::Asked { .. }) => it.joined(cx),
+        (Stage::Room(it), Event::Claim(claim)) => it.answered(claim, cx),
+        (Stage::Room(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Claiming(_) | Stage::Room(_), Event::Left { .. }) => cx.rest(),
         (Stage::Spawning(it), Event::Left { .. }) => it.left_alone(cx),
         (Stage::Spawning(it), Event::Spawned) => it.spawned(cx),
         (Stage::Spawning(it), Event::SpawnFailed { invalid }) => it.failed(invalid, cx),
@@ -266,8 +283,7 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
         (Stage::Serving(it), Event::Leases(leases)) => it.counted(leases, cx),
         (Stage::Serving(it), Event::Used { last }) => it.used(last, cx),
         (Stage::Serving(it), Event::Closed) => it.closed(cx),
-        (Stage::Serving(it), Event::Claim(Claim::Contested)) => it.make_way(cx),
-        (Stage::Serving(it), Event::Claim(Claim::Uncontested)) => it.stay(cx),
+        (Stage::Serving(it), Event::Claim(claim)) => it.asked_to_make_way(claim, cx),
         (Stage::Serving(it), Event::BodyEnded { body }) => it.body_ended(body, cx),
         (Stage::Serving(it), Event::Tick) => it.timed_out(cx),
         (Stage::Serving(it), Event::Dying) => it.dying(),
@@ -309,12 +325,23 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
 
 /// Where each stage begins. A stage leads to another one through these only.
 impl Stage {
-    fn claiming(cx: &Common) -> Self {
+    fn claiming(cx: &mut Common) -> Self {
         Self::Claiming(Claiming::begin(cx))
     }
 
     fn inspecting(standing: Standing, respawned: bool, cx: &mut Common) -> Self {
         Self::Inspecting(Inspecting::begin(standing, respawned, cx))
+    }
+
+    /// Nothing runs at the address. The process is started when it has all that it needs.
+    fn room(port_was_free: bool, respawned: bool, cx: &mut Common) -> Self {
+        if !cx.policy.needs_room || cx.has_room {
+            return Self::spawning(port_was_free, respawned, cx);
+        }
+        if cx.waiters.is_empty() {
+            return cx.rest();
+        }
+        Self::Room(Room::begin(respawned, cx))
     }
 
     fn spawning(port_was_free: bool, respawned: bool, cx: &mut Common) -> Self {
@@ -370,7 +397,7 @@ impl Stage {
             Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
             Self::Unkillable => cx.cannot_stop(),
             // No process of this service runs.
-            Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) => {
+            Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) | Self::Room(_) => {
                 cx.act(Action::StopsDone(Stopped::Gone));
                 self
             }
@@ -388,24 +415,31 @@ impl Stage {
             Self::Unkillable => cx.cannot_stop(),
             stage if is_waited_for => {
                 cx.retired = true;
-                let stage = stage.contested(cx);
-                if !cx.waiters.is_empty() {
-                    cx.act(Action::StopsDone(Stopped::Gone));
-                }
+                cx.act(Action::StopsDone(Stopped::Gone));
                 stage
             }
             Self::Spawning(it) => Self::Spawning(it.cancel(StopReason::Retired)),
             Self::Loading(it) => it.stop(StopReason::Retired, cx),
-            Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) => cx.rest(),
+            Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) | Self::Room(_) => cx.rest(),
         }
     }
 
-    /// Another service waits for the address, which a start has.
-    fn contested(self, cx: &mut Common) -> Self {
-        match self {
-            Self::Inspecting(_) if cx.gives_up() => cx.rest(),
-            Self::Spawning(it) if cx.gives_up() => Self::Spawning(it.cancel(StopReason::Retired)),
-            Self::Loading(it) if cx.gives_up() => it.stop(StopReason::Retired, cx),
+    /// Another service needs its place: no lease is out and none can be taken, or no request waits for the start.
+    fn make_way(self, cx: &mut Common) -> Self {
+        let stage = match self {
+            Self::Serving(it) => return it.make_way(cx),
+            stage => stage,
+        };
+        if cx.retired {
+            cx.fail_all(Failure::Stopped);
+        }
+        match stage {
+            stage if !cx.waiters.are_polite() => stage,
+            // Nothing was started.
+            Self::Claiming(_) | Self::Inspecting(_) | Self::Room(_) => cx.rest(),
+            Self::Spawning(it) => Self::Spawning(it.cancel(StopReason::Swap)),
+            Self::Loading(it) => it.stop(StopReason::Swap, cx),
+            Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
             stage => stage,
         }
     }
@@ -413,6 +447,7 @@ impl Stage {
     fn policy_changed(self, former: Policy, cx: &mut Common) -> Self {
         match self {
             Self::Inspecting(it) => Self::Inspecting(it.policy_changed(former, cx)),
+            Self::Room(it) => it.policy_changed(cx),
             Self::Loading(it) => Self::Loading(it.policy_changed(cx)),
             Self::Serving(_) | Self::Borrowing(_) => {
                 cx.act(Action::ReadLeases);

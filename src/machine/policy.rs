@@ -15,6 +15,9 @@ pub(crate) struct Policy {
     pub(crate) abandon_grace: Option<Duration>,
     /// `None`: a server is never called unresponsive.
     pub(crate) unresponsive_after: Option<Duration>,
+    /// Its process needs something beside the address.
+    #[serde(default)]
+    pub(crate) needs_room: bool,
 }
 
 impl Policy {
@@ -29,6 +32,7 @@ impl Policy {
             stop_timeout: self.stop_timeout.max(other.stop_timeout),
             abandon_grace: longer(self.abandon_grace, other.abandon_grace),
             unresponsive_after: longer(self.unresponsive_after, other.unresponsive_after),
+            needs_room: self.needs_room || other.needs_room,
         }
     }
 }

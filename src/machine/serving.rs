@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, AfterGone, Common, Exited, InstanceEnd, Leases, Ownership, Stage, StopReason, Time,
-    Unanswered,
+    Action, AfterGone, Claim, Common, Exited, InstanceEnd, Leases, Ownership, Stage, StopReason,
+    Time, Unanswered,
     silence::{self, Silence},
 };
 
@@ -53,7 +53,8 @@ impl Serving {
         cx.act(Action::Open(Ownership::Owned));
         (cx.backoff.failed, cx.retired) = (false, false);
         cx.grant_all();
-        let it = Self {
+        cx.act(Action::ReadLeases);
+        Self {
             port_was_free,
             proven_at: cx.now + PROVEN,
             quiet_until: None,
@@ -65,12 +66,7 @@ impl Serving {
             closing: None,
             dying: false,
             bodies: Vec::new(),
-        };
-        if cx.contested {
-            return it.closed_for(StopReason::Swap, None, cx);
         }
-        cx.act(Action::ReadLeases);
-        it
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -142,11 +138,18 @@ impl Serving {
         }
         if let Some(closing) = &self.closing {
             let reason = closing.reason;
-            return if leases.out == 0 {
-                self.leave(reason, cx)
-            } else {
-                Stage::Serving(self)
-            };
+            if leases.out > 0 {
+                return Stage::Serving(self);
+            }
+            if reason != StopReason::Swap {
+                return self.leave(reason, cx);
+            }
+            // Several may have to make way together, and the other service may not wait any more.
+            cx.act(Action::Offer);
+            return Stage::Serving(self);
+        }
+        if cx.wanted && leases.out == 0 {
+            cx.act(Action::Offer);
         }
         if self.condemned.is_some() && leases.out == 0 {
             cx.act(Action::CloseIfIdle);
@@ -195,9 +198,22 @@ impl Serving {
         self.leave(reason, cx)
     }
 
-    /// Another service waits for the address.
+    /// What another service that waits for what this one has asks of it.
+    pub(super) fn asked_to_make_way(self, claim: Claim, cx: &mut Common) -> Stage {
+        match claim {
+            Claim::Contested => self.close(StopReason::Swap, None, cx),
+            Claim::Wanted | Claim::Uncontested => self.stay(cx),
+            _ => Stage::Serving(self),
+        }
+    }
+
+    /// Its word is closed already, and no lease is out.
     pub(super) fn make_way(self, cx: &mut Common) -> Stage {
-        self.close(StopReason::Swap, None, cx)
+        if self.dying {
+            return Stage::Serving(self);
+        }
+        let reason = self.closing.as_ref().map(|closing| closing.reason);
+        self.leave(reason.unwrap_or(StopReason::Swap), cx)
     }
 
     pub(super) fn close(
@@ -225,8 +241,8 @@ impl Serving {
         self
     }
 
-    /// No other service waits for the address any more.
-    pub(super) fn stay(mut self, cx: &mut Common) -> Stage {
+    /// No other service waits for it any more, or not yet for its end.
+    fn stay(mut self, cx: &mut Common) -> Stage {
         let makes_way = |closing: &Closing| closing.reason == StopReason::Swap;
         if self.closing.as_ref().is_some_and(makes_way) {
             self.closing = None;
@@ -234,6 +250,8 @@ impl Serving {
             if !self.dying {
                 cx.grant_all();
             }
+            cx.act(Action::ReadLeases);
+        } else if cx.wanted && self.closing.is_none() {
             cx.act(Action::ReadLeases);
         }
         Stage::Serving(self)

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Ask, Time};
+use super::{Ask, Time, Want};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Waiters {
@@ -16,6 +16,8 @@ pub(crate) struct Waiter {
     pub(crate) handle: u64,
     pub(crate) since: Time,
     pub(crate) swap_timeout: Duration,
+    /// It makes no other service leave.
+    pub(crate) is_polite: bool,
 }
 
 impl Waiters {
@@ -24,6 +26,7 @@ impl Waiters {
             handle: ask.handle,
             since: now,
             swap_timeout: ask.swap_timeout,
+            is_polite: ask.want == Want::Preload,
         };
         self.waiting.insert(waiter, waiting);
     }
@@ -35,6 +38,11 @@ impl Waiters {
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether other services have to respect those that wait.
+    pub(super) fn are_polite(&self) -> bool {
+        self.waiting.values().all(|waiter| waiter.is_polite)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -60,6 +68,12 @@ impl Waiters {
         dues.min().unwrap_or(Time::MAX)
     }
 
+    /// When the first of them has waited for half of its swap timeout.
+    pub(super) fn first_half(&self, since: Time) -> Time {
+        let halves = self.waiting.values().map(|waiter| waiter.half(since));
+        halves.min().unwrap_or(Time::MAX)
+    }
+
     /// The handle whose probe is used: that of the caller that has waited longest.
     pub(super) fn prober(&self) -> u64 {
         let first = self.waiting.values().next();
@@ -78,5 +92,9 @@ impl Waiters {
 impl Waiter {
     fn due(&self, since: Time) -> Time {
         self.since.max(since) + self.swap_timeout
+    }
+
+    fn half(&self, since: Time) -> Time {
+        self.since.max(since) + self.swap_timeout / 2
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::variables::Variables;
 use crate::{
-    config::{LocalServiceConfig, Unique},
+    config::{Amount, LocalServiceConfig, Unique},
     error::Problem,
 };
 
@@ -151,6 +151,10 @@ pub(super) struct Models {
     /// The providers by their ids, which are free to choose: what a model's name begins with.
     #[serde(deserialize_with = "or_default")]
     pub(super) providers: Unique<WrittenProvider>,
+    /// How much there is of each resource that local services `need`, such as memory of a GPU: bytes, a
+    /// number, or a text such as `24GB` or `24GiB`. `OpenClaw` does not know it.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) resources: Unique<Amount>,
 }
 
 /// One provider of models: an API somewhere, with or without a local server behind it.

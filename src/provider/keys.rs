@@ -11,7 +11,10 @@ use super::nearest::nearest;
 use crate::error::Problem;
 
 /// The keys that are read, and those that only `OpenClaw` reads.
-const MODELS: (&[&str], &[&str]) = (&["providers"], &["mode", "catalogRefresh", "pricing"]);
+const MODELS: (&[&str], &[&str]) = (
+    &["providers", "resources"],
+    &["mode", "catalogRefresh", "pricing"],
+);
 const PROVIDER: (&[&str], &[&str]) = (
     &[
         "baseUrl",

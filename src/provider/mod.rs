@@ -112,7 +112,7 @@ use self::{
 use crate::{
     error::{Error, Problem},
     middleware::Resolve,
-    service::{LocalService, Registry},
+    service::{Capacities, LocalService, Registry},
 };
 
 /// The name of a whole file in errors.
@@ -156,15 +156,16 @@ impl ProvidersConfig {
     /// provider, its field and what to do; [`ShutDown`](crate::ErrorKind::ShutDown) if the registry is
     /// shut down. The registry is then as it was.
     pub fn register(self, registry: &Registry) -> Result<Providers, Error> {
-        Providers::new(self.plan(None)?, registry)
+        let capacities = Capacities::default();
+        Providers::new(self.plan(None, &capacities)?, registry, capacities)
     }
 
     /// With the former look-up of variables, if it has none of its own.
-    fn plan(mut self, former: Option<Variables>) -> Result<Plan, Error> {
+    fn plan(mut self, former: Option<Variables>, capacities: &Capacities) -> Result<Plan, Error> {
         let variables = self.read.variables.take().or(former);
         let plan = match &variables {
-            Some(Variables(lookup)) => Plan::of(self, &**lookup)?,
-            None => Plan::of(self, &of_process)?,
+            Some(Variables(lookup)) => Plan::of(self, &**lookup, capacities)?,
+            None => Plan::of(self, &of_process, capacities)?,
         };
         Ok(Plan { variables, ..plan })
     }
@@ -200,15 +201,20 @@ pub struct Providers {
 
 struct Shared {
     registry: Registry,
+    /// What the file says how much there is.
+    capacities: Capacities,
     table: RwLock<Arc<Table>>,
 }
 
 impl Providers {
-    fn new(plan: Plan, registry: &Registry) -> Result<Self, Error> {
+    fn new(mut plan: Plan, registry: &Registry, capacities: Capacities) -> Result<Self, Error> {
+        let resources = std::mem::take(&mut plan.resources);
         let table = Table::new(plan, registry, &Table::default())?;
         table.warn();
+        capacities.replace(resources);
         let shared = Shared {
             registry: registry.clone(),
+            capacities,
             table: RwLock::new(Arc::new(table)),
         };
         Ok(Self {
@@ -229,6 +235,8 @@ impl Providers {
     ///   requests that wait for it are served by the successor, or fail with
     ///   [`Stopped`](crate::ErrorKind::Stopped) if that has another origin.
     ///
+    /// `models.resources` counts immediately, too: less of something stops nothing that runs.
+    ///
     /// No request is lost by it. Variables are looked up as at the last reading, unless the configuration
     /// has a [look-up](ProvidersConfig::with_variables) of its own.
     ///
@@ -236,7 +244,8 @@ impl Providers {
     ///
     /// As [`register`](ProvidersConfig::register). The providers then stay as they were.
     pub fn reload(&self, config: ProvidersConfig) -> Result<Changes, Error> {
-        self.replace(config.plan(self.table().variables.clone())?)
+        let variables = self.table().variables.clone();
+        self.replace(config.plan(variables, &self.shared.capacities)?)
     }
 
     /// The provider with this id, whatever the case of its letters.
@@ -300,12 +309,18 @@ impl Providers {
         table.resolve_model(table.primary.as_deref()?)
     }
 
-    fn replace(&self, plan: Plan) -> Result<Changes, Error> {
-        let Shared { registry, table } = &*self.shared;
+    fn replace(&self, mut plan: Plan) -> Result<Changes, Error> {
+        let Shared {
+            registry,
+            capacities,
+            table,
+        } = &*self.shared;
+        let resources = std::mem::take(&mut plan.resources);
         // Held to the end: of two reloads at the same time, one replaces the other.
         let mut table = table.write().unwrap_or_else(PoisonError::into_inner);
         let next = Arc::new(Table::new(plan, registry, &table)?);
         let changes = table.changes_to(&next);
+        capacities.replace(resources);
         let former = std::mem::replace(&mut *table, next.clone());
         drop(table);
         // After the new services are in place, so that no new request finds an old one.

@@ -18,10 +18,11 @@ use super::{
 };
 use crate::{
     config::{
-        Credentials, LONGEST, LocalServiceConfig, Refusals, Settings, Unique, file_problems,
-        file_warnings,
+        Amount, Credentials, LONGEST, LocalServiceConfig, Refusals, Settings, Unique,
+        file_problems, file_warnings,
     },
     error::{Error, ErrorKind, Problem},
+    service::Capacities,
 };
 
 /// Stands in the place of a base URL that cannot be found out. By RFC 2606 it leads nowhere.
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub(super) warnings: Vec<Problem>,
     /// What the next reading looks variables up by; those of the process if `None`.
     pub(super) variables: Option<Variables>,
+    /// How much the file says that there is.
+    pub(super) resources: BTreeMap<String, Amount>,
 }
 
 /// A provider that can work, or one that is unavailable.
@@ -62,9 +65,21 @@ impl Plan {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`] with all problems.
-    pub(super) fn of(mut config: ProvidersConfig, lookup: &Lookup<'_>) -> Result<Self, Error> {
+    pub(super) fn of(
+        mut config: ProvidersConfig,
+        lookup: &Lookup<'_>,
+        capacities: &Capacities,
+    ) -> Result<Self, Error> {
         let written = config.take_variables();
-        let scope = Scope::new(written, lookup);
+        let resources = std::mem::take(&mut config.models.resources.0);
+        let scope = Scope {
+            capacity: &|resource| {
+                let written = resources.get(resource).copied();
+                let said = [written, capacities.of_others(resource)];
+                said.into_iter().flatten().min()
+            },
+            ..Scope::new(written, lookup)
+        };
         let mut problems = Vec::new();
         let mut providers: Vec<Planned> = Vec::new();
         let mut warnings = std::mem::take(&mut config.read.misspelt);
@@ -103,6 +118,7 @@ impl Plan {
             primary,
             warnings,
             variables: None,
+            resources,
         })
     }
 }
@@ -114,6 +130,8 @@ struct Scope<'a> {
     written: BTreeMap<String, String>,
     /// Those whose look-up panicked.
     panicked: RefCell<BTreeSet<String>>,
+    /// How much there is of a resource.
+    capacity: &'a dyn Fn(&str) -> Option<Amount>,
 }
 
 impl<'a> Scope<'a> {
@@ -122,6 +140,7 @@ impl<'a> Scope<'a> {
             lookup,
             written: BTreeMap::new(),
             panicked: RefCell::default(),
+            capacity: &|_| None,
         };
         let given = |name: &str| scope.given(name);
         let written = written
@@ -455,7 +474,7 @@ impl<'a> Reader<'a> {
     }
 
     fn settings(&mut self, meant: &Meant, local: &LocalServiceConfig) -> Option<(Uri, Settings)> {
-        let error = match local.validate(self.id, &meant.base_url) {
+        let error = match local.validate_with(self.id, &meant.base_url, self.scope.capacity) {
             Ok(settings) => return Some((settings.base.clone(), settings)),
             Err(error) => error,
         };

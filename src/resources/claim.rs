@@ -6,28 +6,33 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     peers::{self, Bell, Peers, Ring, Standing},
-    queue::{Place, Queues},
+    table::{self, Asked, Gate, Place, Said, Server, Shortage, Table},
 };
-use crate::{config::Identity, machine::Claim};
+use crate::{
+    config::{Identity, Needs, Share},
+    machine::Claim,
+};
 
 /// The claims of a program.
 pub(crate) struct Claims {
-    queues: Arc<Queues>,
+    pub(crate) table: Arc<Table>,
     /// Where the peers are met that respect them; asked at first need.
     folder: Box<dyn Fn() -> Option<Arc<PathBuf>> + Send + Sync>,
 }
 
-/// A claim; dropping it gives the addresses back, or leaves the queues.
+/// A claim; dropping it gives back what the service has, or ends its wait.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     peers: Arc<Peers>,
     place: Place,
     /// A peer that has the address for the same server is to make way, too.
     evict: bool,
-    /// The last answer.
+    /// The last answer of the addresses.
     last: Option<Claim>,
+    /// What was told of the table.
+    told: Said,
     /// Since when peers are waited for.
-    waits_since: Option<Instant>,
+    waits_since: Instant,
     holder: Option<String>,
     ring: Ring,
     bell: Option<Bell>,
@@ -37,7 +42,7 @@ impl Claims {
     /// Claims that the peers respect which share the folder; `None` for none.
     pub(crate) fn new(folder: impl Fn() -> Option<Arc<PathBuf>> + Send + Sync + 'static) -> Self {
         Self {
-            queues: Arc::default(),
+            table: Arc::default(),
             folder: Box::new(folder),
         }
     }
@@ -48,13 +53,22 @@ impl Claims {
     }
 
     /// Claims the addresses of the identity.
-    pub(crate) fn claim(&self, name: &str, peers: &Arc<Peers>, evict: bool) -> Ticket {
+    pub(crate) fn claim(
+        &self,
+        name: &str,
+        peers: &Arc<Peers>,
+        server: Arc<dyn Server>,
+        gate: Arc<Gate>,
+        evict: bool,
+    ) -> Ticket {
+        let place = self.table.join(name, peers.addresses(), server, gate);
         Ticket {
             peers: peers.clone(),
-            place: self.queues.join(name, peers.addresses()),
+            place,
             evict,
             last: None,
-            waits_since: None,
+            told: Said::default(),
+            waits_since: Instant::now(),
             holder: None,
             ring: Ring::default(),
             bell: None,
@@ -71,9 +85,8 @@ impl Default for Claims {
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let queues = &self.queues;
         f.debug_struct("Claims")
-            .field("queues", queues)
+            .field("table", &self.table)
             .finish_non_exhaustive()
     }
 }
@@ -86,27 +99,52 @@ impl Ticket {
     /// Nothing is lost.
     pub(crate) async fn next(&mut self) -> Claim {
         loop {
-            let news = self.negotiate().await.filter(|it| self.last != Some(*it));
-            if let Some(claim) = news {
-                self.last = Some(claim);
+            if self.must_leave() {
+                return Claim::Leave;
+            }
+            if let Some(claim) = self.of_address().await {
+                return claim;
+            }
+            if self.peers.owns()
+                && let Some(claim) = self.of_others()
+            {
                 return claim;
             }
             self.changed().await;
         }
     }
 
+    /// Whether this service has to make way, which is said once. The caller has its gate.
+    pub(crate) fn must_leave(&mut self) -> bool {
+        let leaves = self.place.said().asked == Asked::Leave;
+        leaves && std::mem::replace(&mut self.told.asked, Asked::Leave) != Asked::Leave
+    }
+
+    /// News of the claim on the addresses.
+    async fn of_address(&mut self) -> Option<Claim> {
+        let claim = self.negotiate().await?;
+        (self.last.replace(claim) != Some(claim)).then_some(claim)
+    }
+
     /// `None` while the address changes hands.
     async fn negotiate(&mut self) -> Option<Claim> {
         if self.peers.owns() {
-            return Some(self.as_owner());
+            return Some(Claim::Owner);
         }
-        if !self.place.is_first() {
-            return Some(Claim::Rival);
+        let said = self.place.said();
+        if !said.has_address {
+            return Some(if said.no_room {
+                Claim::NoRoom
+            } else {
+                Claim::Rival
+            });
         }
         match self.peers.try_own() {
             Standing::Owner => {
                 self.ring.stop();
-                Some(self.as_owner())
+                self.holder = None;
+                self.bell = Some(self.peers.hang_bell());
+                Some(Claim::Owner)
             }
             Standing::Guest { bell, is_open } => {
                 if self.evict {
@@ -125,43 +163,86 @@ impl Ticket {
         }
     }
 
-    fn as_owner(&mut self) -> Claim {
-        self.holder = None;
-        if self.bell.is_none() {
-            self.bell = Some(self.peers.hang_bell());
+    /// What services that wait ask of the owner of the addresses, and what has become of its own wait for room.
+    fn of_others(&mut self) -> Option<Claim> {
+        self.place
+            .ring(self.bell.as_ref().is_some_and(Bell::is_rung));
+        let (said, told) = (self.place.said(), self.told);
+        self.told = said;
+        if said.asked == Asked::Leave {
+            // That is said elsewhere.
+            self.told.asked = told.asked;
         }
-        let is_rung = self.bell.as_ref().is_some_and(Bell::is_rung);
-        match self.last {
-            Some(Claim::Owner | Claim::Uncontested) if is_rung || self.place.is_contested() => {
-                Claim::Contested
-            }
-            Some(Claim::Contested) if is_rung || self.place.is_contested() => Claim::Contested,
-            Some(Claim::Contested | Claim::Uncontested) => Claim::Uncontested,
-            // First that it is the owner.
-            _ => Claim::Owner,
+        if said.has_room != told.has_room {
+            return Some(Claim::Room);
+        }
+        if said.waits && said.no_room && !told.no_room {
+            return Some(Claim::NoRoom);
+        }
+        if (said.asked, said.looks) == (told.asked, told.looks) {
+            return None;
+        }
+        match said.asked {
+            Asked::Wanted => Some(Claim::Wanted),
+            Asked::Close => Some(Claim::Contested),
+            Asked::Nothing if told.asked != Asked::Nothing => Some(Claim::Uncontested),
+            Asked::Nothing | Asked::Leave => None,
         }
     }
 
     /// Resolves when there may be news.
     async fn changed(&mut self) {
-        if let Some(bell) = &mut self.bell {
-            tokio::select! {
-                () = self.place.changed() => {}
-                () = bell.changed() => {}
-            }
-        } else if self.place.is_first() {
-            let since = *self.waits_since.get_or_insert_with(Instant::now);
-            sleep(peers::pace(since.elapsed(), peers::EAGERLY)).await;
-        } else {
-            self.place.changed().await;
+        let owns = self.peers.owns();
+        let tries = self.place.said().has_address && !owns;
+        let since = self.waits_since;
+        let retry = async {
+            let pause = peers::pace(since.elapsed(), peers::EAGERLY);
+            sleep(pause).await;
+        };
+        tokio::select! {
+            () = self.place.changed() => {}
+            () = rung(self.bell.as_mut()), if owns => {}
+            () = retry, if tries => {}
         }
+        if !self.place.said().has_address {
+            self.waits_since = Instant::now();
+        }
+    }
+
+    /// How the service stands now. The caller has its gate.
+    pub(crate) fn report(&self, standing: table::Standing, share: &Share) {
+        self.place.report(standing, share.pinned, share.turn);
+    }
+
+    /// Claims what the process needs beside the addresses.
+    pub(crate) fn want(&mut self, needs: Needs) {
+        self.told.no_room = false;
+        self.place.want(needs);
+    }
+
+    /// No lease is out, and another service waits. Says whether this one makes way now. The caller has its gate.
+    pub(crate) fn offer(&mut self) -> bool {
+        self.place.offer();
+        self.must_leave()
+    }
+
+    /// What it waits for; `None` for nothing, or for a peer.
+    pub(crate) fn shortage(&self) -> Option<Shortage> {
+        self.place.shortage()
     }
 
     /// The service that has the address.
     pub(crate) fn holder(&self) -> Option<String> {
-        let here = self.place.holder();
-        here.map(|name| format!("local service `{name}`"))
+        let here = self.shortage().and_then(|it| it.holders.into_iter().next());
+        here.map(|(name, _)| format!("local service `{name}`"))
             .or_else(|| self.holder.clone())
+    }
+}
+
+async fn rung(bell: Option<&mut Bell>) {
+    match bell {
+        Some(bell) => bell.changed().await,
+        None => std::future::pending().await,
     }
 }
 

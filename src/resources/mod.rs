@@ -1,13 +1,16 @@
-//! Which service may have an address: a queue in this program, and files with its peers.
+//! Which service may have an address or a share of the machine: a table in this program, and files with its peers.
 //!
 //! Two servers cannot listen on one port, so a service claims its addresses before it looks what is running there, and
-//! gives them back when nothing of its process is left. A service that waits makes the one that has the address
-//! retire: first among the services of this program ([`queue`]), then among those of its [`peers`].
+//! gives them back when nothing of its process is left. What it needs beside them, such as memory of a GPU, it claims
+//! before its process is started. A service that waits makes others retire: first among the services of this program
+//! ([`table`], which does what [`plan`] decides), then among those of its [`peers`].
 
 mod claim;
 pub(crate) mod peers;
-#[cfg_attr(not(test), expect(dead_code, reason = "the table will use it"))]
 mod plan;
-mod queue;
+mod table;
 
-pub(crate) use self::claim::{Claims, Ticket};
+pub(crate) use self::{
+    claim::{Claims, Ticket},
+    table::{Gate, Server, Shortage, Standing, Usage},
+};

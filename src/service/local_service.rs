@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     error::{Error, ErrorKind},
     leases::Grant,
-    machine::{Ownership, Record, Want},
+    machine::{Ownership, Phase, Record, Want},
     supervisor::{self, Attached, Client, Snapshot},
 };
 #[cfg(feature = "retry")]
@@ -164,6 +164,11 @@ impl LocalService {
         self.ask(Want::Start).await.map(drop)
     }
 
+    /// The same, if there is room for it and no other service has to leave.
+    pub(super) async fn preload(&self) -> Result<(), Error> {
+        self.ask(Want::Preload).await.map(drop)
+    }
+
     /// Whether a lease could be taken.
     pub(crate) fn is_ready(&self) -> bool {
         let word = self.handle.instances.leases.word();
@@ -263,6 +268,7 @@ impl LocalService {
             .and_then(|it| it.idle_stop);
         let stops_in = idle_stop.zip(idle_for).filter(|_| is_owned);
         Status {
+            waits_for: self.waits_for(&snapshot),
             phase: snapshot.phase,
             ownership: snapshot.ownership,
             pid: snapshot.pid,
@@ -275,6 +281,15 @@ impl LocalService {
             starts: snapshot.starts,
             last_error: snapshot.last_error.map(|error| error.named(self.name())),
         }
+    }
+
+    fn waits_for(&self, snapshot: &Snapshot) -> Option<String> {
+        // Nothing else waits, and the table need not be asked.
+        if snapshot.phase != Phase::Starting {
+            return None;
+        }
+        let shortage = self.handle.client.shortage()?;
+        Some(shortage.to_string())
     }
 
     /// Follows the changes of its phase and of who started the server, from now on.

@@ -7,14 +7,16 @@ mod last_answers;
 mod lease;
 mod local_service;
 mod registry;
+mod resource_status;
 mod status;
 mod succession;
 
-pub(crate) use self::broken_off::BrokenOff;
+pub(crate) use self::{broken_off::BrokenOff, registry::Capacities};
 pub use self::{
     events::{Event, Events},
     lease::Lease,
     local_service::{LocalService, StatusWatch},
     registry::Registry,
+    resource_status::ResourceStatus,
     status::Status,
 };

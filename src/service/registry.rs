@@ -1,18 +1,21 @@
 //! Registries: sets of services, which share one supervisor for each identity in all of your program.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use http::Uri;
 use tokio::runtime::Handle;
 
-use super::{Events, LocalService};
+use super::{Events, LocalService, ResourceStatus};
 use crate::{
-    config::{Identity, LocalServiceConfig, Settings},
+    config::{Amount, Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
     launch::{Guarantees, process::Processes},
     resources::{Claims, peers},
@@ -89,6 +92,52 @@ pub struct Registry {
 struct Inner {
     runtime: Option<Handle>,
     entries: Mutex<Entries>,
+    capacities: Capacities,
+}
+
+/// What a registry, or a configuration file, says how much there is, as long as it lives.
+pub(crate) struct Capacities {
+    owner: u64,
+    said: Mutex<BTreeMap<String, Amount>>,
+}
+
+impl Default for Capacities {
+    fn default() -> Self {
+        static OWNERS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            owner: OWNERS.fetch_add(1, Relaxed),
+            said: Mutex::default(),
+        }
+    }
+}
+
+impl Capacities {
+    /// Says this in the place of what was said before.
+    pub(crate) fn replace(&self, capacities: BTreeMap<String, Amount>) {
+        self.change(|said| *said = capacities);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Amount>)) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = said.clone();
+        change(&mut said);
+        if *said != before {
+            let table = &PROCESS_WIDE.claims.table;
+            table.set_capacities(self.owner, said.clone());
+        }
+    }
+
+    /// How much there is, as far as any other says so.
+    pub(crate) fn of_others(&self, resource: &str) -> Option<Amount> {
+        let table = &PROCESS_WIDE.claims.table;
+        table.capacity_without(self.owner, resource)
+    }
+}
+
+impl Drop for Capacities {
+    fn drop(&mut self) {
+        self.replace(BTreeMap::new());
+    }
 }
 
 #[derive(Default)]
@@ -145,7 +194,7 @@ impl Registry {
     pub fn with_runtime(runtime: Handle) -> Self {
         let inner = Inner {
             runtime: Some(runtime),
-            entries: Mutex::default(),
+            ..Inner::default()
         };
         Self {
             inner: Arc::new(inner),
@@ -173,7 +222,8 @@ impl Registry {
         config: LocalServiceConfig,
     ) -> Result<LocalService, Error> {
         let name = name.into();
-        let settings = config.validate(&name, base_url.as_ref())?;
+        let capacity = |resource: &str| PROCESS_WIDE.claims.table.capacity(resource);
+        let settings = config.validate_with(&name, base_url.as_ref(), &capacity)?;
         self.adopt(name, settings)
     }
 
@@ -185,6 +235,57 @@ impl Registry {
         // Dropped outside of the lock: the former handle may be the last one of its process.
         let _former = self.entries().insert(&service)?;
         Ok(service)
+    }
+
+    /// How much there is of a named resource: memory of a GPU, or a number of models that may run at a time.
+    ///
+    /// It holds for all services of your program, of whatever registry, as long as this registry lives. Where
+    /// several registries say it, the smallest amount counts. Another call for the same resource replaces the
+    /// amount. A smaller one stops nothing: it only keeps services from being started until there is room.
+    ///
+    /// Say it before you create services that [need](LocalServiceConfig::needs) it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::{Amount, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// registry.capacity("gpu0", Amount::gib(24));
+    /// registry.capacity("models", 3);
+    ///
+    /// let gpu = &registry.resources()[0];
+    /// assert_eq!((gpu.name.as_str(), gpu.capacity), ("gpu0", Amount::gib(24)));
+    /// assert!(gpu.holders.is_empty());
+    /// ```
+    pub fn capacity(&self, resource: impl Into<String>, capacity: impl Into<Amount>) {
+        let (resource, capacity) = (resource.into(), capacity.into());
+        let capacities = &self.inner.capacities;
+        capacities.change(|said| _ = said.insert(resource, capacity));
+    }
+
+    /// How the named resources of your program are used, sorted by their names.
+    #[must_use]
+    pub fn resources(&self) -> Vec<ResourceStatus> {
+        let usage = PROCESS_WIDE.claims.table.usage();
+        usage.into_iter().map(ResourceStatus::from).collect()
+    }
+
+    /// Starts these services one after another, as far as there is room now, and says what became of each.
+    ///
+    /// No service is made to leave for it, and none is kept waiting: a service for which there is no room gets
+    /// [`NoRoom`](ErrorKind::NoRoom) or [`AddressInUse`](ErrorKind::AddressInUse) immediately, and the next one
+    /// is tried. A service for which a request comes meanwhile is started as ever.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the start under way continues, and the services after it are not started.
+    pub async fn preload(&self, services: &[LocalService]) -> Vec<Result<(), Error>> {
+        let mut results = Vec::new();
+        for service in services {
+            results.push(service.preload().await);
+        }
+        results
     }
 
     /// What this machine allows, for servers that are started now. Does not block.

@@ -41,6 +41,7 @@ use crate::{
 ///   "pid": 4711,
 ///   "leases": 0,
 ///   "waiters": 0,
+///   "waitsFor": null,
 ///   "loadingForMs": null,
 ///   "upForMs": 81250,
 ///   "idleForMs": 12003,
@@ -63,6 +64,9 @@ pub struct Status {
     pub leases: usize,
     /// Requests that wait for it, of all names that the service has.
     pub waiters: usize,
+    /// What it waits for that other services of your program have, such as ``18 GiB of gpu0, which `chat` has
+    /// and uses``; `None` if it waits for nothing of theirs.
+    pub waits_for: Option<String>,
     /// How long the start under way has taken so far, or the wait for an external server that loads.
     pub loading_for: Option<Duration>,
     /// How long it has been ready; `None` while it is not.
@@ -95,12 +99,13 @@ impl Serialize for Status {
         });
         let millis = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
         let last_error = self.last_error.as_ref().map(Error::to_string);
-        let mut status = serializer.serialize_struct("Status", 11)?;
+        let mut status = serializer.serialize_struct("Status", 12)?;
         status.serialize_field("phase", phase)?;
         status.serialize_field("ownership", &ownership)?;
         status.serialize_field("pid", &self.pid)?;
         status.serialize_field("leases", &self.leases)?;
         status.serialize_field("waiters", &self.waiters)?;
+        status.serialize_field("waitsFor", &self.waits_for)?;
         status.serialize_field("loadingForMs", &self.loading_for.map(millis))?;
         status.serialize_field("upForMs", &self.up_for.map(millis))?;
         status.serialize_field("idleForMs", &self.idle_for.map(millis))?;
@@ -125,6 +130,7 @@ mod tests {
             pid: None,
             leases: 0,
             waiters: 0,
+            waits_for: None,
             loading_for: None,
             up_for: None,
             idle_for: None,
@@ -143,6 +149,7 @@ mod tests {
             pid: Some(4711),
             leases: 1,
             waiters: 2,
+            waits_for: Some("room".to_owned()),
             loading_for: Some(Duration::from_millis(7)),
             stops_in: Some(Duration::ZERO),
             up_for: Some(Duration::from_micros(81_250_999)),
@@ -155,8 +162,8 @@ mod tests {
             serde_json::to_value(status).unwrap(),
             json!({
                 "phase": "ready", "ownership": "owned", "pid": 4711, "leases": 1, "waiters": 2,
-                "loadingForMs": 7, "upForMs": 81_250, "idleForMs": u64::MAX, "stopsInMs": 0, "starts": 3,
-                "lastError": text,
+                "waitsFor": "room", "loadingForMs": 7, "upForMs": 81_250, "idleForMs": u64::MAX,
+                "stopsInMs": 0, "starts": 3, "lastError": text,
             })
         );
     }
@@ -174,8 +181,8 @@ mod tests {
                 serde_json::to_value(status(phase)).unwrap(),
                 json!({
                     "phase": word, "ownership": null, "pid": null, "leases": 0, "waiters": 0,
-                    "loadingForMs": null, "upForMs": null, "idleForMs": null, "stopsInMs": null,
-                    "starts": 0, "lastError": null,
+                    "waitsFor": null, "loadingForMs": null, "upForMs": null, "idleForMs": null,
+                    "stopsInMs": null, "starts": 0, "lastError": null,
                 })
             );
         }

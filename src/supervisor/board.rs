@@ -8,9 +8,10 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    config::Settings,
+    config::{Settings, Share},
     error::Error,
     machine::{Journal, Ownership, Phase, Policy, Time},
+    resources::Gate,
 };
 
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Board {
     /// How many tasks of the service have ended by a panic.
     pub(crate) panics: AtomicU64,
     handles: Mutex<BTreeMap<u64, Attached>>,
+    /// By which the service is known where services wait for each other.
+    pub(super) gate: Arc<Gate>,
 }
 
 /// A handle, as the supervisor knows it.
@@ -60,11 +63,20 @@ impl Board {
             journal: Journal::default(),
             panics: AtomicU64::new(0),
             handles: Mutex::default(),
+            gate: Arc::default(),
         }
     }
 
     pub(crate) fn handles(&self) -> MutexGuard<'_, BTreeMap<u64, Attached>> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What all handles need together.
+    pub(super) fn share(&self) -> Option<Share> {
+        let handles = self.handles();
+        let mut shares = handles.values().map(|handle| &handle.settings.share);
+        let first = shares.next()?.clone();
+        Some(shares.fold(first, Share::largest))
     }
 
     /// The longest times of all handles.

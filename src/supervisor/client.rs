@@ -25,7 +25,7 @@ use crate::{
     error::{Error, ErrorKind},
     leases::{Grant, Instances},
     machine::{Ask, Want},
-    resources::Claims,
+    resources::{Claims, Shortage},
 };
 
 type Start = dyn Fn(Reader<Command>, Attached, &Handle) + Send + Sync;
@@ -43,6 +43,7 @@ pub(crate) struct Client {
     was_started: AtomicBool,
     /// Starts a task that reads the inbox.
     start: Box<Start>,
+    claims: Arc<Claims>,
 }
 
 impl Client {
@@ -55,6 +56,7 @@ impl Client {
         let number = NEXT.fetch_add(1, Relaxed);
         let (instances, board) = (Arc::new(Instances::new()), Arc::new(Board::new()));
         let parts = (instances.clone(), board.clone());
+        let all_claims = claims.clone();
         let start = move |inbox, first, runtime: &Handle| {
             let (instances, board) = parts.clone();
             let (backend, claims) = (backend.clone(), claims.clone());
@@ -79,6 +81,7 @@ impl Client {
             runtime,
             was_started: AtomicBool::new(false),
             start: Box::new(start),
+            claims: all_claims,
         }
     }
 
@@ -114,7 +117,11 @@ impl Client {
                 handle,
                 shut_down: false,
                 want,
-                swap_timeout: settings.swap_timeout,
+                swap_timeout: match want {
+                    // It has what is free now, or nothing.
+                    Want::Preload => Duration::ZERO,
+                    _ => settings.swap_timeout,
+                },
                 max_waiters: settings.max_waiters,
             };
             let (reply, answer) = oneshot::channel();
@@ -133,6 +140,11 @@ impl Client {
             }
         }
         Err(Error::new(&from.name, ErrorKind::ShutDown {}))
+    }
+
+    /// What it waits for that other services of this program have.
+    pub(crate) fn shortage(&self) -> Option<Shortage> {
+        self.claims.table.shortage_of(&self.board.gate)
     }
 
     /// Stops what runs.

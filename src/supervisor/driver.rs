@@ -9,17 +9,18 @@ use super::{
     board::{Attached, Board},
     callers::Callers,
     negotiation::Negotiation,
-    report::Report,
+    report::{Others, Report},
     waits::Probe,
     work::Work,
 };
 use crate::{
+    config::Share,
     error::{Error, ErrorKind},
     launch::{Holder, Listener, Look, Running},
     leases::{Grant, Instances, PastInstance, word::Word},
     machine::{
-        Action, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase, Sight,
-        StopReason, Stopped, Unanswered, Want,
+        Action, Claim, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
+        Sight, StopReason, Stopped, Unanswered, Want,
     },
     probe::Answer,
 };
@@ -48,6 +49,10 @@ impl<B: Backend> Effects for Driver<B> {
         self.work.has_ended()
     }
 
+    fn must_leave(&mut self) -> bool {
+        self.address.must_leave()
+    }
+
     fn decide(&mut self, machine: &mut Machine, event: Event) -> Result<Vec<Action>, Infallible> {
         let now = self.instances.now();
         let actions = machine.on(event.clone(), now);
@@ -63,6 +68,11 @@ impl<B: Backend> Effects for Driver<B> {
                 self.report.claimed(&self.last.name, instance, now);
                 self.address.claim(&self.last.name, evict);
             }
+            Action::ClaimRoom => self.address.want(self.share().needs),
+            Action::Offer => {
+                let leaves = self.address.offer();
+                return Ok(leaves.then_some(Event::Claim(Claim::Leave)));
+            }
             Action::Release => self.address.release(),
             Action::RenewUse { after } => self.address.renew(after),
             Action::EndUse => self.address.peers.stop_using(self.idle_for()),
@@ -71,22 +81,16 @@ impl<B: Backend> Effects for Driver<B> {
             Action::LookForUse => return Ok(self.look_for_use()),
             Action::Spawn => return Ok(self.spawn()),
             Action::Terminate(reason) => self.terminate(reason),
-            Action::Kill => {
-                if let Some(process) = &mut self.work.process {
-                    // For the error if it survives.
-                    self.work.look = Some(Box::pin(process.look()));
-                    process.kill();
-                }
-            }
+            Action::Kill => self.kill(),
             Action::Open(ownership) => self.open(ownership),
             Action::Reopen(ownership) => {
                 self.instances.leases.update(Word::reopen);
                 self.report.reopened(ownership);
-                self.address.opened(ownership);
+                self.address.reopened(ownership);
             }
             Action::Close => {
                 self.instances.leases.update(Word::close);
-                self.report.closed(machine.common.contested);
+                self.report.closed(machine.common.wanted);
                 self.address.peers.admit_no_more();
                 return Ok(Some(self.read_leases()));
             }
@@ -129,6 +133,7 @@ impl<B: Backend> Effects for Driver<B> {
         if !machine.is_looking_for_use() {
             self.work.last_use = None;
         }
+        self.address.report(machine.situation(), &self.share());
         let rests = matches!(machine.phase(), Phase::Stopped | Phase::Failed);
         if rests && self.work.process.is_none() {
             self.report.over();
@@ -172,6 +177,12 @@ impl<B: Backend> Driver<B> {
     fn knock(&mut self) {
         let target = self.last.settings.target.clone();
         self.work.knock = Some(Box::pin(self.backend.refuses(target)));
+    }
+
+    /// What all handles need together. That of the last one counts when none is left.
+    fn share(&self) -> Share {
+        let share = self.board.share();
+        share.unwrap_or_else(|| self.last.settings.share.clone())
     }
 
     fn idle_for(&self) -> Duration {
@@ -231,6 +242,7 @@ impl<B: Backend> Driver<B> {
             return Some(Event::SpawnFailed { invalid: true });
         }
         self.report.starting(&settings.launch);
+        self.address.spawning();
         self.work.spawn = Some(Box::pin(self.backend.launch(&settings, &name)));
         None
     }
@@ -256,6 +268,14 @@ impl<B: Backend> Driver<B> {
         self.report.stopping(reason);
         if let Some(process) = &mut self.work.process {
             process.terminate();
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(process) = &mut self.work.process {
+            // For the error if it survives.
+            self.work.look = Some(Box::pin(process.look()));
+            process.kill();
         }
     }
 
@@ -389,9 +409,15 @@ impl<B: Backend> Driver<B> {
 
     fn error(&self, failure: &Failure) -> Error {
         let holder = || self.address.holder();
+        let shortage = || self.address.shortage();
         let output = || self.output();
-        self.report
-            .error(&self.last, failure, self.instances.now(), holder, output)
+        self.report.error(
+            &self.last,
+            failure,
+            self.instances.now(),
+            &Others { holder, shortage },
+            output,
+        )
     }
 
     fn stops_done(&mut self, stopped: Stopped, machine: &Machine) {

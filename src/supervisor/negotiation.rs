@@ -8,10 +8,11 @@ use tokio::time::{Instant, sleep};
 
 use super::waits::{Pending, Woken, pending};
 use crate::{
-    config::Identity,
-    machine::{Claim, Ownership, Time},
+    config::{Identity, Needs, Share},
+    leases::{Instances, word::Word},
+    machine::{Claim, Ownership, Situation, Time},
     resources::{
-        Claims, Ticket,
+        Claims, Gate, Server, Shortage, Standing, Ticket,
         peers::{self, Peers},
     },
 };
@@ -19,6 +20,11 @@ use crate::{
 pub(super) struct Negotiation {
     claims: Arc<Claims>,
     pub(super) peers: Arc<Peers>,
+    instances: Arc<Instances>,
+    pub(super) gate: Arc<Gate>,
+    /// When the process was started, and how long it took to be ready.
+    spawned_at: Instant,
+    took: Duration,
     /// Given back after the process, where the task ends before its work.
     ticket: Option<Ticket>,
     /// A renewal of the use of a peer's server is under way.
@@ -28,10 +34,20 @@ pub(super) struct Negotiation {
 }
 
 impl Negotiation {
-    pub(super) fn new(claims: Arc<Claims>, identity: Identity, name: &str) -> Self {
+    pub(super) fn new(
+        claims: Arc<Claims>,
+        identity: Identity,
+        name: &str,
+        instances: Arc<Instances>,
+        gate: Arc<Gate>,
+    ) -> Self {
         Self {
             peers: claims.peers(identity, name),
             claims,
+            instances,
+            gate,
+            spawned_at: Instant::now(),
+            took: Duration::ZERO,
             ticket: None,
             renewal: None,
             lent_since: None,
@@ -60,7 +76,58 @@ impl Negotiation {
     }
 
     pub(super) fn claim(&mut self, name: &str, evict: bool) {
-        self.ticket = Some(self.claims.claim(name, &self.peers, evict));
+        let server = Arc::new(Instance {
+            instances: self.instances.clone(),
+            peers: self.peers.clone(),
+        });
+        let gate = self.gate.clone();
+        self.ticket = Some(self.claims.claim(name, &self.peers, server, gate, evict));
+    }
+
+    /// Claims what the process needs beside the address.
+    pub(super) fn want(&mut self, needs: Needs) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.want(needs);
+        }
+    }
+
+    /// Whether the service makes way now that no lease is out.
+    pub(super) fn offer(&mut self) -> bool {
+        self.ticket.as_mut().is_some_and(Ticket::offer)
+    }
+
+    /// Whether it has to make way before anything else happens.
+    pub(super) fn must_leave(&mut self) -> bool {
+        self.ticket.as_mut().is_some_and(Ticket::must_leave)
+    }
+
+    pub(super) fn spawning(&mut self) {
+        self.spawned_at = Instant::now();
+    }
+
+    /// Tells the other services how this one stands.
+    pub(super) fn report(&self, situation: Option<Situation>, share: &Share) {
+        let (Some(ticket), Some(situation)) = (&self.ticket, situation) else {
+            return;
+        };
+        let standing = match situation {
+            Situation::Waits {
+                is_polite,
+                impatient_at,
+            } => Standing::Waits {
+                is_polite,
+                impatient_at: (impatient_at != Time::MAX)
+                    .then(|| self.instances.instant(impatient_at)),
+            },
+            Situation::Starts { wanted } => Standing::Starts { wanted },
+            Situation::Serves => Standing::Serves { took: self.took },
+            Situation::Leaves => Standing::Leaves,
+        };
+        ticket.report(standing, share);
+    }
+
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        self.ticket.as_ref().and_then(Ticket::shortage)
     }
 
     pub(super) fn release(&mut self) {
@@ -85,7 +152,15 @@ impl Negotiation {
     }
 
     /// An instance begins.
-    pub(super) fn opened(&self, ownership: Ownership) {
+    pub(super) fn opened(&mut self, ownership: Ownership) {
+        if ownership == Ownership::Owned {
+            self.took = self.spawned_at.elapsed();
+            self.peers.admit();
+        }
+    }
+
+    /// An instance continues.
+    pub(super) fn reopened(&self, ownership: Ownership) {
         if ownership == Ownership::Owned {
             self.peers.admit();
         }
@@ -117,6 +192,40 @@ impl Negotiation {
         }
         self.lent_since.get_or_insert_with(Instant::now);
         (1, idle_since)
+    }
+}
+
+/// The server that is used now, for other services that need its place.
+struct Instance {
+    instances: Arc<Instances>,
+    peers: Arc<Peers>,
+}
+
+impl Server for Instance {
+    fn is_in_use(&self) -> bool {
+        self.instances.leases.word().count() > 0 || self.peers.peers_use()
+    }
+
+    fn idle_since(&self) -> Instant {
+        let here = self.instances.leases.idle_since();
+        let before = self.peers.used_before();
+        let elsewhere = before.map(|it| self.instances.now().saturating_sub(it));
+        self.instances
+            .instant(here.max(elsewhere.unwrap_or_default()))
+    }
+
+    fn close_if_free(&self) -> Option<bool> {
+        let mut was = None;
+        let closed = self.peers.close_unless_used(|| {
+            was = self.instances.leases.close_if_free();
+            was.is_some()
+        });
+        was.filter(|_| closed).map(Word::is_open)
+    }
+
+    fn reopen(&self) {
+        self.instances.leases.update(Word::open_again);
+        self.peers.admit();
     }
 }
 

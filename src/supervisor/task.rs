@@ -1,7 +1,7 @@
 //! The task of one service: it waits for what happens, and drives the machine with it.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     thread,
 };
 
@@ -46,6 +46,8 @@ impl<B: Backend> Supervisor<B> {
         events: Teller,
     ) -> Self {
         let identity = Identity::of(&first.settings);
+        let gate = board.gate.clone();
+        let address = Negotiation::new(claims, identity, &first.name, instances.clone(), gate);
         Self {
             machine: Machine::new(first.settings.policy),
             driver: Driver {
@@ -53,7 +55,7 @@ impl<B: Backend> Supervisor<B> {
                 board,
                 backend,
                 work: Work::new(),
-                address: Negotiation::new(claims, identity, &first.name),
+                address,
                 callers: Callers::new(inbox),
                 report: Report::new(events),
                 last: first,
@@ -136,6 +138,9 @@ impl<B: Backend> Supervisor<B> {
     }
 
     fn take(&mut self, event: Event) {
+        // Meanwhile no other service makes this one leave.
+        let gate = self.driver.address.gate.clone();
+        let _gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(()) = drive(&mut self.machine, event, &mut self.driver);
     }
 

@@ -17,6 +17,7 @@ pub(crate) struct Bug {
     /// In the place of [`Machine::on`].
     pub(crate) decide: Decide,
     pub(crate) close_if_idle: fn(Word) -> Option<Word>,
+    pub(crate) close_if_free: fn(Word) -> Option<Word>,
     pub(crate) give_back: fn(Word, u64, Outcome) -> Option<Word>,
     /// The driver drops a grant without its lease.
     pub(crate) keeps_what_nobody_takes: bool,
@@ -28,6 +29,7 @@ impl Bug {
     pub(crate) const NONE: Self = Self {
         decide: Machine::on,
         close_if_idle: Word::close_if_idle,
+        close_if_free: Word::close_if_free,
         give_back: Word::give_back,
         keeps_what_nobody_takes: false,
         ignores_peers: false,

@@ -93,16 +93,39 @@ fn restarts_early(machine: &mut Machine, event: Event, now: Time) -> Vec<Action>
 fn cuts_for_rivals(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
     let contested = event == Event::Claim(Claim::Contested);
     if contested && matches!(machine.stage, Stage::Serving(_)) {
-        machine.common.contested = true;
+        machine.common.wanted = true;
         return machine.on(Event::StopAsked, now);
     }
     machine.on(event, now)
 }
 
-/// Another service that waits for the address is forgotten when the instance is ready.
+/// Another service that waits is forgotten while leases are out.
 fn forgets_rivals(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
-    if matches!(event, Event::Probed { .. }) {
-        machine.common.contested = false;
+    if matches!(event, Event::Leases(Leases { out: 1.., .. })) {
+        machine.common.wanted = false;
+    }
+    machine.on(event, now)
+}
+
+/// A server that is asked to close leaves as soon as it is idle, whether or not that suffices.
+fn leaves_unasked(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
+    let mut actions = machine.on(event, now);
+    if actions.contains(&Action::Offer) {
+        actions.extend(machine.on(Event::Claim(Claim::Leave), now));
+    }
+    actions
+}
+
+/// The process is started without what it needs beside the address.
+fn takes_no_room(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
+    machine.common.policy.needs_room = false;
+    machine.on(event, now)
+}
+
+/// A start makes way although callers wait for it.
+fn leaves_waiters(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
+    if matches!(machine.stage, Stage::Room(_)) && event == Event::Tick {
+        machine.common.waiters.waiting.clear();
     }
     machine.on(event, now)
 }
@@ -308,6 +331,7 @@ const CRASH: Bounds = Bounds { crashes: 1, ..ONE };
 const STOP: Bounds = Bounds { stops: 1, ..ONE };
 const USE: Bounds = Bounds { uses: 1, ..ONE };
 const RIVAL: Bounds = Bounds { rivals: 1, ..ONE };
+const ROOM: Bounds = Bounds { room: true, ..ONE };
 const STRANGER: Bounds = Bounds {
     strangers: 1,
     ..ONE
@@ -319,7 +343,7 @@ const BODY: Bounds = Bounds {
     ..ONE
 };
 
-static FOUND_IN_EVERY_ORDER: [Harm; 17] = [
+static FOUND_IN_EVERY_ORDER: [Harm; 21] = [
     Harm {
         name: "a waiter is stranded in a stop",
         bug: machine(strands_waiters),
@@ -399,10 +423,37 @@ static FOUND_IN_EVERY_ORDER: [Harm; 17] = [
         breaks: "TERM under a lease of a peer",
     },
     Harm {
-        name: "a service that waits for the address is forgotten when it is ready",
+        name: "a service that waits for the address is forgotten under leases",
         bug: machine(forgets_rivals),
         evils: RIVAL,
-        breaks: "another waits for an instance that stays open",
+        breaks: "another waits for an idle instance that does not say so",
+    },
+    Harm {
+        name: "a server is closed for another service under a lease",
+        bug: Bug {
+            close_if_free: |word| Some(word.close()),
+            ..Bug::NONE
+        },
+        evils: RIVAL,
+        breaks: "idle with a lease out",
+    },
+    Harm {
+        name: "a server that offers its place leaves at once",
+        bug: machine(leaves_unasked),
+        evils: RIVAL,
+        breaks: "left unasked",
+    },
+    Harm {
+        name: "a start does not wait for room",
+        bug: machine(takes_no_room),
+        evils: ROOM,
+        breaks: "spawned without room",
+    },
+    Harm {
+        name: "callers that wait for room are forgotten",
+        bug: machine(leaves_waiters),
+        evils: ROOM,
+        breaks: "a waiter was forgotten",
     },
     Harm {
         name: "what other programs do does not count",
@@ -448,7 +499,7 @@ fn the_exhaustive_check_finds_each_harmful_bug() {
     }
 }
 
-static FOUND_AT_RANDOM: [(&str, Bug); 23] = [
+static FOUND_AT_RANDOM: [(&str, Bug); 26] = [
     (
         "a waiter is not claimed for after a stop",
         machine(strands_waiters),
@@ -468,6 +519,15 @@ static FOUND_AT_RANDOM: [(&str, Bug); 23] = [
         machine(restarts_early),
     ),
     ("a rival cuts off leases", machine(cuts_for_rivals)),
+    (
+        "a server that offers its place leaves at once",
+        machine(leaves_unasked),
+    ),
+    ("a start does not wait for room", machine(takes_no_room)),
+    (
+        "callers that wait for room are forgotten",
+        machine(leaves_waiters),
+    ),
     ("no idle timer", machine(sets_no_timer)),
     (
         "a waiter that is answered still waits",

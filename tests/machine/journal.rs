@@ -112,6 +112,7 @@ fn life() -> Vec<(Time, Event)> {
         stop_timeout: 10 * SEC,
         abandon_grace: None,
         unresponsive_after: Some(120 * SEC),
+        needs_room: false,
     };
     let mut life = vec![
         (Time::ZERO, Event::PolicyChanged(policy)),

@@ -8,8 +8,8 @@ use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use http::{HeaderMap, Uri};
 
 use super::{
-    Address, InheritEnv, Launch, LocalServiceConfig, OomScoreAdj, Refusals, Secrets, Settings,
-    Target, UrlHost,
+    Address, Amount, InheritEnv, Launch, LocalServiceConfig, Needs, OomScoreAdj, Refusals, Secrets,
+    Settings, Share, Target, Turn, UrlHost,
     address::{self, url},
     file_problems, file_warnings, health, same_origin,
 };
@@ -22,18 +22,24 @@ use crate::{
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl LocalServiceConfig {
-    /// Checks everything that can be known without the file system.
+    /// Checks everything that can be known without the file system. `capacity` is how much there is of a resource.
     ///
     /// A missing or unusable file is only a warning: a server that runs already needs no command.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`] with all problems.
-    pub(crate) fn validate(&self, service: &str, base_url: &str) -> Result<Settings, Error> {
+    pub(crate) fn validate_with(
+        &self,
+        service: &str,
+        base_url: &str,
+        capacity: &dyn Fn(&str) -> Option<Amount>,
+    ) -> Result<Settings, Error> {
         let mut refusals = Refusals::of(service);
         check_name(service, &mut refusals);
         check_launch(&self.launch, &mut refusals);
         self.check_limits(&mut refusals);
+        check_needs(&self.needs, capacity, &mut refusals);
         let urls = self.urls(base_url, &mut refusals);
         let target = self.target(urls.as_ref(), &mut refusals);
 
@@ -45,6 +51,12 @@ impl LocalServiceConfig {
             }
             _ => Err(refusals.into_error()),
         }
+    }
+
+    /// Where there is as much of everything as it needs.
+    #[cfg(test)]
+    pub(crate) fn validate(&self, service: &str, base_url: &str) -> Result<Settings, Error> {
+        self.validate_with(service, base_url, &|_| Some(Amount::new(u64::MAX)))
     }
 
     fn urls(&self, base_url: &str, refusals: &mut Refusals<'_>) -> Option<(Uri, Uri)> {
@@ -90,6 +102,7 @@ impl LocalServiceConfig {
             ("stopTimeoutMs", self.stop_timeout, "0"),
             ("swapTimeoutMs", swap_timeout, "0"),
             ("abandonGraceMs", abandon_grace, "0"),
+            ("turnMs", self.turn.unwrap_or_default(), "0 (at once)"),
         ] {
             if time > LONGEST || (time.is_zero() && least == "1") {
                 let most = LONGEST.as_millis();
@@ -141,11 +154,17 @@ impl LocalServiceConfig {
                 stop_timeout: self.stop_timeout,
                 abandon_grace: self.abandon_grace,
                 unresponsive_after: self.unresponsive_after,
+                needs_room: self.needs.values().any(|it| it.get() > 0),
             },
             swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
             max_waiters: self.max_waiters,
             stop_detached: self.stop_detached,
             oom_score_adj: self.oom_score_adj,
+            share: Share {
+                needs: self.needs.clone(),
+                pinned: self.pinned,
+                turn: Turn::new(self.turn),
+            },
             secrets: Arc::new(secrets),
             unavailable: None,
         }
@@ -229,6 +248,36 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
     if let InheritEnv::Only(names) = &launch.inherit_env {
         for name in names {
             check_variable("inheritEnv", name.as_ref(), refusals);
+        }
+    }
+}
+
+fn check_needs(
+    needs: &Needs,
+    capacity: &dyn Fn(&str) -> Option<Amount>,
+    refusals: &mut Refusals<'_>,
+) {
+    for (name, amount) in needs {
+        let field = format!("needs.{name}");
+        if name.trim().is_empty() {
+            refusals.add("needs", "has a resource without a name: give it one");
+            continue;
+        }
+        match capacity(name) {
+            None => refusals.add(
+                &field,
+                format!(
+                    "is a resource of which nothing says how much there is: write it into \
+                     `models.resources`, or call `Registry::capacity({name:?}, …)` first"
+                ),
+            ),
+            Some(capacity) if *amount > capacity => refusals.add(
+                &field,
+                format!(
+                    "is {amount}, and there is only {capacity}: write less, or a larger capacity"
+                ),
+            ),
+            Some(_) => {}
         }
     }
 }

@@ -477,6 +477,41 @@ fn no_waiter_at_all_is_refused() {
 }
 
 #[test]
+fn what_a_service_needs_there_has_to_be() {
+    let capacity = |resource: &str| (resource == "gpu0").then(|| Amount::gib(24));
+    let config = config()
+        .needs("gpu0", Amount::gib(25))
+        .needs("gpu1", 0)
+        .needs(" ", 1)
+        .max_waiters(0);
+    let refused = config.validate_with("llama", BASE, &capacity).unwrap_err();
+    let ErrorKind::InvalidConfig { problems } = refused.kind() else {
+        panic!("{refused}");
+    };
+    let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(fields, ["maxWaiters", "needs", "needs.gpu0", "needs.gpu1"]);
+    assert!(
+        problems[2]
+            .message
+            .starts_with("is 25 GiB, and there is only 24 GiB")
+    );
+    assert!(problems[3].message.contains("Registry::capacity(\"gpu1\""));
+}
+
+#[test]
+fn what_a_service_needs_is_no_part_of_the_identity() {
+    let needs = config().needs("gpu0", 5).pinned(true).turn(Duration::ZERO);
+    let settings = accepted(&needs, BASE);
+    assert_eq!(
+        crate::config::Identity::of(&settings),
+        crate::config::Identity::of(&accepted(&config(), BASE))
+    );
+    assert!(settings.policy.needs_room && settings.share.pinned);
+    // Nothing is waited for that is not needed.
+    assert!(!accepted(&config().needs("gpu0", 0), BASE).policy.needs_room);
+}
+
+#[test]
 fn a_score_that_the_kernel_does_not_know_is_refused() {
     for score in [-1001, 1001, i32::MIN, i32::MAX] {
         assert_refused(&config().oom_score_adj(score), "oomScoreAdj", "null");
@@ -505,6 +540,7 @@ fn the_defaults_are_those_of_the_table() {
             stop_timeout: secs(10),
             abandon_grace: None,
             unresponsive_after: Some(secs(120)),
+            needs_room: false,
         }
     );
     assert_eq!(settings.swap_timeout, secs(120));

@@ -12,10 +12,10 @@ use serde::{
     de::{self, IgnoredAny, Unexpected, Visitor},
 };
 
-use super::{InheritEnv, LocalServiceConfig, Unique};
+use super::{Amount, InheritEnv, LocalServiceConfig, Unique};
 
 /// Keys are in camel case, times in milliseconds. Unknown keys are refused by name, and so is `null`,
-/// except for `abandonGraceMs` and `oomScoreAdj`.
+/// except for `abandonGraceMs`, `turnMs` and `oomScoreAdj`.
 ///
 /// `args`, `cwd`, `env` and `inheritEnv` are taken as they are. `inheritEnv` is `true` or a list of
 /// names; `false` is refused: write an empty list.
@@ -76,8 +76,8 @@ struct Wire {
     /// How long the process may take to end after SIGTERM, before SIGKILL, in milliseconds. Refused by
     /// `OpenClaw`.
     stop_timeout_ms: Given<Millis>,
-    /// How long a request waits until another service on the same port has stopped, in milliseconds;
-    /// 0: not at all. As long as `readyTimeoutMs` if left out. Refused by `OpenClaw`.
+    /// How long a request waits for other services, until the port and what the service `needs` are free, in
+    /// milliseconds; 0: not at all. As long as `readyTimeoutMs` if left out. Refused by `OpenClaw`.
     swap_timeout_ms: Given<Millis>,
     /// Stops a start so long after the last request that waited for it was dropped, in milliseconds;
     /// null: the start continues. Refused by `OpenClaw`.
@@ -94,6 +94,15 @@ struct Wire {
     /// Refused by `OpenClaw`.
     #[cfg_attr(test, schemars(range(min = -1000, max = 1000)))]
     oom_score_adj: Given<Option<i32>>,
+    /// How much of each resource in `models.resources` it needs while its process runs. A service that has
+    /// not what it needs waits, and stops services that are not in use. Refused by `OpenClaw`.
+    needs: Given<Unique<Amount>>,
+    /// Whether it is never stopped for another service. Refused by `OpenClaw`.
+    pinned: Given<bool>,
+    /// How long it is not stopped for another service while it is in use, from when it was ready, in
+    /// milliseconds; null: as long as its start took; 0: not at all. Over in any case when a request for
+    /// the other service has waited half of its `swapTimeoutMs`. Refused by `OpenClaw`.
+    turn_ms: Option<Millis>,
 }
 
 impl Wire {
@@ -113,6 +122,9 @@ impl Wire {
         config.swap_timeout = self.swap_timeout_ms.0.map(|it| it.0);
         config.abandon_grace = self.abandon_grace_ms.map(|it| it.0);
         put(&mut config.allow_remote_health, self.allow_remote_health.0);
+        config.turn = self.turn_ms.map(|it| it.0);
+        config.needs = self.needs.0.unwrap_or_default().0;
+        put(&mut config.pinned, self.pinned.0);
         put(&mut config.stop_detached, self.stop_detached.0);
         put(
             &mut config.unresponsive_after,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Discreet, Given, Inherit, LocalServiceConfig, Millis, Wire};
+use super::{Amount, Discreet, Given, Inherit, LocalServiceConfig, Millis, Wire};
 
 impl JsonSchema for LocalServiceConfig {
     fn schema_name() -> Cow<'static, str> {
@@ -27,7 +27,7 @@ impl JsonSchema for LocalServiceConfig {
 }
 
 /// The keys that have a default.
-fn defaults() -> [(&'static str, serde_json::Value); 9] {
+fn defaults() -> [(&'static str, serde_json::Value); 11] {
     let config = LocalServiceConfig::new("/");
     let ms = |time: std::time::Duration| serde_json::json!(time.as_millis());
     [
@@ -43,6 +43,8 @@ fn defaults() -> [(&'static str, serde_json::Value); 9] {
         ("abandonGraceMs", config.abandon_grace.map(ms).into()),
         ("unresponsiveMs", config.unresponsive_after.map(ms).into()),
         ("stopDetached", config.stop_detached.into()),
+        ("pinned", config.pinned.into()),
+        ("turnMs", config.turn.map(ms).into()),
     ]
 }
 
@@ -87,6 +89,20 @@ impl JsonSchema for Inherit {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [{ "const": true }, generator.subschema_for::<Vec<String>>()] })
+    }
+}
+
+impl JsonSchema for Amount {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"], "minimum": 0 })
     }
 }
 

@@ -59,6 +59,8 @@ fn every_key_is_read() {
         "maxWaiters": 8,
         "stopDetached": false,
         "oomScoreAdj": -9,
+        "pinned": true,
+        "turnMs": 10,
     }))
     .unwrap();
     let ms = Duration::from_millis;
@@ -92,6 +94,33 @@ fn every_key_is_read() {
     assert_eq!(config.max_waiters, Some(8));
     assert!(!config.stop_detached);
     assert_eq!(config.oom_score_adj, OomScoreAdj::Exactly(-9));
+    assert_eq!((config.pinned, config.turn), (true, Some(ms(10))));
+}
+
+#[test]
+fn what_a_service_needs_is_read() {
+    let needs = with("needs", json!({ "gpu0": "18GB", "models": 1 }));
+    let expected = [("gpu0", 18_000_000_000), ("models", 1)];
+    let expected = expected.map(|(name, amount)| (name.to_owned(), Amount::new(amount)));
+    assert_eq!(needs.unwrap().needs, expected.into());
+}
+
+#[test]
+fn what_a_service_needs_is_an_amount_of_each_resource() {
+    for (needs, said) in [
+        (json!({ "gpu0": -1 }), "out of range"),
+        (json!({ "gpu0": "18 gigs" }), "is no amount"),
+        (json!({ "gpu0": null }), "a whole number, or a text"),
+        (json!(["gpu0"]), "an object"),
+    ] {
+        let refused = refusal("needs", needs.clone());
+        assert!(refused.contains(said), "{needs}: {refused}");
+    }
+    let twice = r#"{ "command": "/bin/server", "needs": { "gpu0": 1, "gpu0": 2 } }"#;
+    let refused = serde_json::from_str::<LocalServiceConfig>(twice).unwrap_err();
+    assert!(refused.to_string().contains("duplicate key `gpu0`"));
+    assert_eq!(with("turnMs", Value::Null).unwrap().turn, None);
+    assert_eq!(with("turnMs", 0).unwrap().turn, Some(Duration::ZERO));
 }
 
 #[test]
@@ -118,6 +147,8 @@ fn null_is_refused_but_where_it_means_something() {
         "swapTimeoutMs",
         "maxWaiters",
         "stopDetached",
+        "needs",
+        "pinned",
     ] {
         assert!(with(key, Value::Null).is_err(), "{key}");
     }

@@ -149,6 +149,11 @@ impl Word {
         self.with(OPEN).without(SUSPECT)
     }
 
+    /// After [`close_if_free`](Self::close_if_free), where nothing came of it.
+    pub(crate) fn open_again(self) -> Self {
+        self.with(OPEN)
+    }
+
     pub(crate) fn close(self) -> Self {
         self.look().without(OPEN)
     }
@@ -156,6 +161,11 @@ impl Word {
     /// `None` if a lease is out, or was since the last look.
     pub(crate) fn close_if_idle(self) -> Option<Self> {
         (self.0 & (COUNT | TOUCHED) == 0).then(|| self.without(OPEN))
+    }
+
+    /// `None` if a lease is out. For another service, which does not ask when it was last used.
+    pub(crate) fn close_if_free(self) -> Option<Self> {
+        (self.count() == 0).then(|| self.without(OPEN))
     }
 
     /// The instance is over, and the word has the number of the next.
@@ -263,6 +273,11 @@ impl LeaseCount {
     /// Whether it could be closed.
     pub(crate) fn close_if_idle(&self) -> bool {
         self.change(Word::close_if_idle).is_some()
+    }
+
+    /// What the word was before, if it could be closed for another service.
+    pub(crate) fn close_if_free(&self) -> Option<Word> {
+        self.change(Word::close_if_free)
     }
 
     pub(crate) fn open(&self, now: Duration) -> u64 {

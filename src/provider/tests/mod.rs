@@ -37,7 +37,9 @@ fn providers(providers: Value) -> ProvidersConfig {
 }
 
 fn register(config: ProvidersConfig, registry: &Registry) -> Result<Providers, Error> {
-    Providers::new(Plan::of(config, &lookup)?, registry)
+    let capacities = Capacities::default();
+    let plan = Plan::of(config, &lookup, &capacities)?;
+    Providers::new(plan, registry, capacities)
 }
 
 fn try_registered(config: ProvidersConfig) -> Result<Providers, Error> {
@@ -49,7 +51,7 @@ fn registered(value: Value) -> Providers {
 }
 
 fn reload(handle: &Providers, value: Value) -> Changes {
-    let plan = Plan::of(providers(value), &lookup).unwrap();
+    let plan = Plan::of(providers(value), &lookup, &Capacities::default()).unwrap();
     handle.replace(plan).unwrap()
 }
 

@@ -189,8 +189,13 @@ mod json5 {
         for path in sample_files() {
             let text = std::fs::read_to_string(&path).unwrap();
             let config = ProvidersConfig::from_json5(&text).unwrap();
-            let plan = Plan::of(config, &|_: &str| Some("/sample".to_owned()));
-            let registered = plan.and_then(|plan| Providers::new(plan, &Registry::new()));
+            let plan = Plan::of(
+                config,
+                &|_: &str| Some("/sample".to_owned()),
+                &Capacities::default(),
+            );
+            let registered =
+                plan.and_then(|plan| Providers::new(plan, &Registry::new(), Capacities::default()));
             let providers =
                 registered.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let (provider, model) = providers.primary_model().unwrap();

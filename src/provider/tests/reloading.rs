@@ -89,3 +89,74 @@ async fn what_was_retired_by_hand_comes_back_with_a_reload() {
     assert_eq!(reload(&handle, json!({ "a": local(9341) })).kept, ["a"]);
     assert!(!service(&handle, "a").is_shut_down());
 }
+
+fn sharing(resources: Value, needs: Value) -> ProvidersConfig {
+    let service = edited(local(9341), "needs", needs);
+    file(json!({ "models": { "resources": resources, "providers": { "chat": service } } }))
+}
+
+/// How much there is of it.
+fn capacity(registry: &Registry, name: &str) -> Option<u64> {
+    let resources = registry.resources();
+    let found = resources.iter().find(|it| it.name == name)?;
+    Some(found.capacity.get())
+}
+
+#[test]
+fn the_file_says_how_much_there_is_until_it_says_something_else() {
+    let registry = Registry::new();
+    let config = sharing(
+        json!({ "reload-gpu": "24GB" }),
+        json!({ "reload-gpu": "18GB" }),
+    );
+    let providers = register(config, &registry).unwrap();
+    assert_eq!(capacity(&registry, "reload-gpu"), Some(24_000_000_000));
+    let before = service(&providers, "chat");
+
+    let less = sharing(
+        json!({ "reload-gpu": "12GB" }),
+        json!({ "reload-gpu": "10GB" }),
+    );
+    assert_eq!(providers.reload(less).unwrap().changed, ["chat"]);
+    assert_eq!(capacity(&registry, "reload-gpu"), Some(12_000_000_000));
+    assert!(Arc::ptr_eq(
+        service(&providers, "chat").client(),
+        before.client()
+    ));
+
+    // What cannot work changes nothing.
+    let too_much = sharing(
+        json!({ "reload-gpu": 5 }),
+        json!({ "reload-gpu": 6, "reload-cpu": 1 }),
+    );
+    let refused = providers.reload(too_much).unwrap_err();
+    let ErrorKind::InvalidConfig { problems } = refused.kind() else {
+        panic!("{refused}");
+    };
+    let fields: Vec<_> = problems.iter().map(|it| &*it.field).collect();
+    assert_eq!(
+        fields,
+        [
+            "localService.needs.reload-cpu",
+            "localService.needs.reload-gpu"
+        ]
+    );
+    assert_eq!(capacity(&registry, "reload-gpu"), Some(12_000_000_000));
+
+    drop(providers);
+    assert_eq!(capacity(&registry, "reload-gpu"), None);
+}
+
+#[test]
+fn of_several_that_say_how_much_there_is_the_smallest_counts() {
+    let (registry, other) = (Registry::new(), Registry::new());
+    registry.capacity("several-gpu", 10);
+    other.capacity("several-gpu", 20);
+    assert_eq!(capacity(&other, "several-gpu"), Some(10));
+    let config = sharing(json!({ "several-gpu": 30 }), json!({ "several-gpu": 11 }));
+    assert!(register(config, &other).is_err(), "there are only 10");
+    registry.capacity("several-gpu", 40);
+    assert_eq!(capacity(&other, "several-gpu"), Some(20));
+    drop(other);
+    assert_eq!(capacity(&registry, "several-gpu"), Some(40));
+}

@@ -21,6 +21,7 @@ use crate::{
     leases::PastInstance,
     machine::{Exited, Failure, InstanceEnd, Ownership, Phase, StopReason, Time},
     probe::Answer,
+    resources::Shortage,
 };
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
@@ -257,17 +258,16 @@ impl Report {
         snapshot.last_error.clone_from(&self.facts.last_error);
     }
 
-    /// `asked` is the handle whose probe was used, `holder` names the service that has the address, `output` is what
-    /// the process wrote so far.
+    /// `asked` is the handle whose probe was used, `output` is what the process wrote so far.
     pub(super) fn error(
         &self,
         asked: &Attached,
         failure: &Failure,
         now: Time,
-        holder: impl Fn() -> Option<String>,
+        others: &Others<impl Fn() -> Option<String>, impl Fn() -> Option<Shortage>>,
         output: impl Fn() -> String,
     ) -> Error {
-        self.facts.error(asked, failure, now, holder, output)
+        self.facts.error(asked, failure, now, others, output)
     }
 }
 
@@ -291,7 +291,7 @@ impl Facts {
         asked: &Attached,
         failure: &Failure,
         now: Time,
-        holder: impl Fn() -> Option<String>,
+        others: &Others<impl Fn() -> Option<String>, impl Fn() -> Option<Shortage>>,
         output: impl Fn() -> String,
     ) -> Error {
         let error = |kind| Error::new(&asked.name, kind);
@@ -320,9 +320,10 @@ impl Facts {
                 }
             }
             Failure::Held => {
-                let by = holder().unwrap_or_else(|| "another program".to_owned());
+                let by = (others.holder)().unwrap_or_else(|| "another program".to_owned());
                 error(ErrorKind::AddressInUse { by }).with_hint(hint::HELD)
             }
+            Failure::NoRoom => no_room(asked, (others.shortage)()),
             Failure::AddressInUse => {
                 let by = occupant(self.probe.as_ref());
                 let hint = hint::of_occupied(self.answer(), asked.settings.target.sends_key);
@@ -390,6 +391,30 @@ impl Facts {
             Some(last) => error.cause(last.clone()),
             None => error,
         }
+    }
+}
+
+/// What is known of the other services when an error is made.
+pub(super) struct Others<H, S> {
+    /// Names the one that has the address.
+    pub(super) holder: H,
+    pub(super) shortage: S,
+}
+
+/// What is too little for the service that was asked for.
+fn no_room(asked: &Attached, shortage: Option<Shortage>) -> Error {
+    let shortage = shortage.unwrap_or_default();
+    let holders = shortage.holders.into_iter().map(|(name, _)| name);
+    let kind = ErrorKind::NoRoom {
+        resource: shortage.resource,
+        needs: shortage.needs,
+        capacity: shortage.capacity,
+        holders: holders.collect(),
+    };
+    let error = Error::new(&asked.name, kind);
+    match shortage.turn_ends_in {
+        Some(turn) => error.retry_in(turn),
+        None => error,
     }
 }
 

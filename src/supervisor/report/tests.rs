@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    config::{Credentials, LocalServiceConfig},
+    config::{Amount, Credentials, LocalServiceConfig},
     launch::Holder,
     machine::Exited,
 };
@@ -47,8 +47,24 @@ fn text_with(
         report.probed(probe);
     }
     let holder = || Some("local service `vllm`".to_owned());
+    let shortage = || {
+        Some(Shortage {
+            resource: "gpu0".to_owned(),
+            is_address: false,
+            needs: Amount::gib(18),
+            capacity: Amount::gib(24),
+            holders: vec![("vllm".to_owned(), true)],
+            turn_ends_in: None,
+        })
+    };
     let text = report
-        .error(&asked, failure, 112 * MS, holder, String::new)
+        .error(
+            &asked,
+            failure,
+            112 * MS,
+            &Others { holder, shortage },
+            String::new,
+        )
         .to_string();
     assert!(text.starts_with("local service `llama` "), "{text}");
     assert!(!text.contains("sk-very-secret"), "{text}");
@@ -223,6 +239,13 @@ fn the_program_that_has_the_port_decides_what_to_do() {
         false,
         "taken by local service `vllm`",
         "`swapTimeoutMs`",
+    );
+    assert_says(
+        &Failure::NoRoom,
+        None,
+        false,
+        "needs 18 GiB of `gpu0`, of which there is 24 GiB and `vllm` has a part",
+        "`needs`",
     );
 }
 

@@ -6,6 +6,7 @@ mod fake;
 mod handles;
 mod peers;
 mod ready;
+mod room;
 mod seen;
 mod start;
 mod stop;

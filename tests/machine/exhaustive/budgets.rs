@@ -137,6 +137,41 @@ fn with_a_drain_under_a_rival() {
 }
 
 #[test]
+fn with_a_need_beside_the_address() {
+    keeps_all_promises(&Bounds {
+        room: true,
+        rivals: 1,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_need_beside_the_address_in_trouble() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        room: true,
+        crashes: 1,
+        strangers: 1,
+        rivals: 1,
+        stops: 1,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_need_beside_the_address_at_the_end() {
+    keeps_all_promises(&Bounds {
+        rounds: 1,
+        room: true,
+        crashes: 1,
+        rivals: 1,
+        retirements: 1,
+        dismissals: 1,
+        ..PEACE
+    });
+}
+
+#[test]
 fn with_two_ports() {
     keeps_all_promises(&Bounds {
         clients: 1,
@@ -225,6 +260,16 @@ fn with_a_server_that_does_not_answer() {
 #[test]
 fn with_another_program_that_uses_the_server() {
     keeps_all_promises(&Bounds {
+        crashes: 1,
+        uses: 1,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_another_program_that_uses_the_server_and_a_rival() {
+    keeps_all_promises(&Bounds {
+        rounds: 1,
         crashes: 1,
         rivals: 1,
         uses: 1,

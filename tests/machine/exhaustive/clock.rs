@@ -21,6 +21,7 @@ impl World {
         }
         self.cut_from.iter_mut().for_each(|it| shift(it, elapsed));
         rebase(&mut self.machine, elapsed);
+        rebase_claim(&mut self.machine, elapsed);
         match self.machine.stage {
             Stage::Serving(_) | Stage::Borrowing(_) if self.leases_out() > 0 => {
                 self.idle_since = NOW;
@@ -29,6 +30,7 @@ impl World {
             Stage::Stopped
             | Stage::Claiming(_)
             | Stage::Inspecting(_)
+            | Stage::Room(_)
             | Stage::Spawning(_)
             | Stage::Loading(_) => {
                 self.idle_since = NOW;
@@ -74,10 +76,8 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
     }
     match &mut machine.stage {
         Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => {}
-        Stage::Claiming(it) => {
-            shift(&mut it.since, elapsed);
-            shift(&mut it.due, elapsed);
-        }
+        Stage::Claiming(it) => shift(&mut it.due, elapsed),
+        Stage::Room(it) => shift(&mut it.due, elapsed),
         Stage::Inspecting(it) => {
             // It says when to probe again.
             it.since = NOW;
@@ -126,6 +126,21 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
         }
         Stage::Stopping(it) => shift(&mut it.step_ends, elapsed),
         Stage::AwaitingPort(it) => shift(&mut it.since, elapsed),
+    }
+}
+
+/// When the wait began matters only until the service has all that it needs.
+fn rebase_claim(machine: &mut Machine, elapsed: Duration) {
+    let common = &mut machine.common;
+    let waits = match &machine.stage {
+        Stage::Claiming(_) | Stage::Room(_) => true,
+        Stage::Inspecting(_) => common.policy.needs_room && !common.has_room,
+        _ => false,
+    };
+    if waits {
+        shift(&mut common.claimed_at, elapsed);
+    } else {
+        common.claimed_at = NOW;
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::{
     Violation, ensure,
-    world::{Address, NOW, Stands, World, policy},
+    world::{Address, NOW, Room, Stands, Told, World, policy},
 };
 use crate::{
     machine::{
-        Action, Effects, Event, InstanceEnd, Leases, Machine, Ownership, StopReason, Stopped, Time,
-        drive,
+        Action, Effects, Event, InstanceEnd, Leases, Machine, Ownership, Stage, StopReason,
+        Stopped, Time, drive,
     },
     word::Outcome,
 };
@@ -24,7 +24,7 @@ impl World {
     pub(super) fn feed_at(&mut self, event: Event, now: Time) -> Result<(), Violation> {
         self.clock = now;
         self.fed = 0;
-        let mut machine = std::mem::replace(&mut self.machine, Machine::new(policy()));
+        let mut machine = std::mem::replace(&mut self.machine, Machine::new(policy(false)));
         let driven = drive(&mut machine, event, self);
         self.machine = machine;
         self.set_back();
@@ -40,6 +40,11 @@ impl Effects for World {
         self.process.is_some_and(|it| it.dead && !it.told)
     }
 
+    /// A step says so at once.
+    fn must_leave(&mut self) -> bool {
+        false
+    }
+
     fn decide(&mut self, machine: &mut Machine, event: Event) -> Result<Vec<Action>, Violation> {
         self.fed += 1;
         ensure(self.fed < MANY, "answers without end")?;
@@ -49,6 +54,11 @@ impl Effects for World {
     fn perform(&mut self, action: Action, machine: &Machine) -> Result<Option<Event>, Violation> {
         match action {
             Action::Claim { .. } => self.claim()?,
+            Action::ClaimRoom => self.claim_room()?,
+            Action::Offer => {
+                ensure(self.leases_out() == 0, "offered under a lease")?;
+                self.awaited = false;
+            }
             Action::Release => self.release()?,
             Action::RenewUse { .. } => {
                 ensure(self.process.is_none(), "the use of our own server renewed")?;
@@ -108,6 +118,9 @@ impl Effects for World {
             (self.renewing, self.knocking) = (false, false);
         }
         self.wants_own &= self.probing;
+        if !matches!(machine.stage, Stage::Serving(_)) {
+            (self.told, self.awaited) = (Told::Nothing, false);
+        }
     }
 }
 
@@ -141,11 +154,21 @@ impl World {
         Ok(())
     }
 
+    fn claim_room(&mut self) -> Result<(), Violation> {
+        let ours = matches!(self.address, Address::Ours { .. });
+        ensure(ours, "asked for room without the address")?;
+        ensure(self.room != Room::Ours, "asked for room twice")?;
+        self.room = Room::Asked;
+        Ok(())
+    }
+
     fn release(&mut self) -> Result<(), Violation> {
         let free = self.process.is_none() && !self.spawning;
         ensure(free, "the address of a process was given away")?;
         self.borrowed = self.address == (Address::Guest { open: true });
         self.address = Address::NotOurs;
+        self.room = Room::NotOurs;
+        self.makes_way = false;
         Ok(())
     }
 
@@ -171,6 +194,8 @@ impl World {
         let ours = matches!(self.address, Address::Ours { .. });
         ensure(ours, "spawned on another service's address")?;
         ensure(!self.handles_gone, "spawned for nobody")?;
+        let has_room = !self.needs_room || self.room == Room::Ours;
+        ensure(has_room, "spawned without room")?;
         self.spawning = true;
         Ok(())
     }
@@ -200,6 +225,10 @@ impl World {
         ensure(
             alone || reason != StopReason::Abandoned,
             "abandoned while a caller waits",
+        )?;
+        ensure(
+            process.terminated || reason != StopReason::Swap || self.makes_way,
+            "left unasked",
         )?;
         process.terminated = true;
         ensure(

@@ -56,8 +56,21 @@ pub(super) enum Step {
     Inherited,
     /// … and another service was quicker.
     Outrun,
+    /// Another service waits for the address, …
     Contested,
+    /// … and does not any more.
     Uncontested,
+    /// … and this one is to say when no lease is out, …
+    Wanted,
+    /// … and to give out no new ones, …
+    Close,
+    /// … and to make way.
+    Leave,
+    /// The same, and a client calls before the word is closed.
+    LeaveAndCall(usize),
+    /// What it needs beside the address is free.
+    Room,
+    NoRoom,
     Renewed(Claim),
     /// A peer begins to use our server, …
     Lend,
@@ -93,6 +106,7 @@ impl Step {
                 | Self::Lend
                 | Self::TickAndCall(_)
                 | Self::TickAndLend
+                | Self::LeaveAndCall(_)
         )
     }
 }
@@ -149,7 +163,7 @@ impl World {
         }
     }
 
-    fn may_call(&self, index: usize) -> bool {
+    pub(super) fn may_call(&self, index: usize) -> bool {
         let Client { rounds, stands } = self.clients[index];
         stands == Stands::Idle && rounds > 0 && !self.handles_gone
     }
@@ -201,29 +215,6 @@ impl World {
         }
         if process.dead && process.told {
             steps.push(Step::Gone);
-        }
-    }
-
-    fn address_steps(&self, steps: &mut Vec<Step>) {
-        let contested = match self.address {
-            Address::NotOurs | Address::Guest { .. } => return,
-            Address::Asked { missing, contested } => {
-                steps.push(Step::Granted);
-                // At the ports that this service has.
-                if self.rivals > 0 && contested < self.ports - missing {
-                    steps.push(Step::Contested);
-                }
-                contested
-            }
-            Address::Ours { contested } => {
-                if self.rivals > 0 && contested < self.ports {
-                    steps.push(Step::Contested);
-                }
-                contested
-            }
-        };
-        if contested > 0 {
-            steps.push(Step::Uncontested);
         }
     }
 
@@ -317,9 +308,6 @@ impl World {
             Step::TickAndCall(index) => return self.tick_and(Some(index), false),
             Step::TickAndLend => return self.tick_and(None, true),
             Step::Pause => self.pause(),
-            Step::Granted | Step::Contested | Step::Uncontested => {
-                return self.address_changes(step);
-            }
             Step::Spawned
             | Step::SpawnFailed
             | Step::Crash
@@ -327,7 +315,7 @@ impl World {
             | Step::Gone => {
                 return self.process_does(step);
             }
-            _ => return self.peer_does(step),
+            _ => return self.others_do(step),
         }
         Ok(())
     }
@@ -537,38 +525,5 @@ impl World {
                 self.feed(Event::Gone { unread })
             }
         }
-    }
-
-    /// The machine gets one answer for the whole address: `Owner` for all ports, `Contested` for any of them.
-    fn address_changes(&mut self, step: Step) -> Result<(), Violation> {
-        self.rivals -= u8::from(step == Step::Contested);
-        match (&mut self.address, step) {
-            (Address::Asked { missing, .. }, Step::Granted) if *missing > 1 => *missing -= 1,
-            (Address::Asked { contested, .. }, Step::Granted) => {
-                let contested = *contested;
-                self.address = Address::Ours { contested };
-                self.feed(Event::Claim(Claim::Owner))?;
-                let is_still_ours = matches!(self.address, Address::Ours { .. });
-                if contested > 0 && is_still_ours {
-                    return self.feed(Event::Claim(Claim::Contested));
-                }
-            }
-            (Address::Asked { contested, .. }, Step::Uncontested) => *contested -= 1,
-            (Address::Asked { contested, .. }, _) => *contested += 1,
-            (Address::Ours { contested }, Step::Uncontested) => {
-                *contested -= 1;
-                if *contested == 0 {
-                    return self.feed(Event::Claim(Claim::Uncontested));
-                }
-            }
-            (Address::Ours { contested }, _) => {
-                *contested += 1;
-                if *contested == 1 {
-                    return self.feed(Event::Claim(Claim::Contested));
-                }
-            }
-            (Address::NotOurs | Address::Guest { .. }, _) => {}
-        }
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod driver;
 mod environment;
 mod peers;
 mod promises;
+mod rivals;
 mod world;
 
 use std::{
@@ -39,6 +40,8 @@ pub(crate) struct Bounds {
     pub(crate) peers: u8,
     /// Of how many ports the address consists: others may have or want each of them.
     pub(crate) ports: u8,
+    /// It needs something beside its address.
+    pub(crate) room: bool,
     /// `stop()`.
     pub(crate) stops: u8,
     /// A retirement, with or without a limit.
@@ -64,6 +67,7 @@ pub(crate) const PEACE: Bounds = Bounds {
     rivals: 0,
     peers: 0,
     ports: 1,
+    room: false,
     stops: 0,
     retirements: 0,
     dismissals: 0,

@@ -2,7 +2,7 @@
 
 use super::{
     Violation, ensure,
-    world::{Address, Stands, World},
+    world::{Address, Room, Stands, Told, World},
 };
 use crate::machine::Stage;
 
@@ -61,15 +61,20 @@ impl World {
         };
         let told_alive = self.process.is_some_and(|process| !process.told);
         ensure(told_alive == owned, "ready on a corpse")?;
-        let contested = matches!(self.address, Address::Ours { contested } if contested > 0);
+        let contested = self.told == Told::Contested;
         ensure(
             !contested || !self.word.is_open(),
             "another waits for an instance that stays open",
         )?;
         let idle = self.word.count() == 0 && !self.lent_seen && !self.woken;
-        let timed =
-            self.machine.deadline().is_some() || self.knocking || self.machine.is_looking_for_use();
         let corpse = self.process.is_some_and(|process| process.dead);
+        ensure(
+            !self.awaited || !idle || self.is_lent() || corpse,
+            "another waits for an idle instance that does not say so",
+        )?;
+        // One that is closed for another service waits for that.
+        let looks = self.knocking || self.machine.is_looking_for_use();
+        let timed = self.machine.deadline().is_some() || looks || contested;
         ensure(!owned || !idle || timed || corpse, "idle without a timer")
     }
 
@@ -99,6 +104,8 @@ impl World {
             "an address was kept",
         )?;
         ensure(!stopped || !self.uses_peer, "a peer's server was kept")?;
+        let has_address = matches!(self.address, Address::Ours { .. });
+        ensure(has_address || self.room == Room::NotOurs, "room was kept")?;
         // A process that nothing can kill is all that may outlive its handles.
         let works = runs || self.probing || self.machine.deadline().is_some();
         ensure(

@@ -18,13 +18,14 @@ pub(super) const RETIRE_LIMIT: Duration = Duration::from_millis(5);
 
 pub(super) const CLIENTS: usize = 2;
 
-pub(super) fn policy() -> Policy {
+pub(super) fn policy(needs_room: bool) -> Policy {
     Policy {
         ready_timeout: 40 * MS,
         idle_stop: Some(20 * MS),
         stop_timeout: 10 * MS,
         abandon_grace: Some(10 * MS),
         unresponsive_after: Some(10 * SEC),
+        needs_room,
     }
 }
 
@@ -86,6 +87,23 @@ pub(super) enum Address {
     },
 }
 
+/// What the process needs beside the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Room {
+    NotOurs,
+    Asked,
+    Ours,
+}
+
+/// What another service that waits for what this one has has asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Told {
+    Nothing,
+    Wanted,
+    /// It is closed.
+    Contested,
+}
+
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct World {
@@ -107,6 +125,13 @@ pub(super) struct World {
     /// Requests that ended without an answer, which the machine does not know of.
     pub(super) unanswered: u32,
     pub(super) address: Address,
+    pub(super) needs_room: bool,
+    pub(super) room: Room,
+    pub(super) told: Told,
+    /// The other service waits to hear that no lease is out.
+    pub(super) awaited: bool,
+    /// It was told to make way.
+    pub(super) makes_way: bool,
     /// A peer knows that this program uses its server.
     pub(super) uses_peer: bool,
     /// The external server that is used is a peer's.
@@ -183,7 +208,8 @@ impl Hash for World {
             hasher.write_u64(client.as_number());
         }
         self.process.hash(hasher);
-        self.address.hash(hasher);
+        (self.address, self.room, self.told).hash(hasher);
+        common.claimed_at.hash(hasher);
         (self.idle_since, self.alive_since, self.cut_from).hash(hasher);
         (
             self.lent,
@@ -195,7 +221,10 @@ impl Hash for World {
         )
             .hash(hasher);
         let flags = [
-            common.contested,
+            common.wanted,
+            common.has_room,
+            self.awaited,
+            self.makes_way,
             common.retired,
             common.condemned,
             common.abandoned,
@@ -240,7 +269,7 @@ impl World {
             stands: Stands::Idle,
         };
         Self {
-            machine: Machine::new(policy()),
+            machine: Machine::new(policy(bounds.room)),
             bug,
             word: Word::NEW,
             clients: std::array::from_fn(client),
@@ -252,6 +281,11 @@ impl World {
             knocking: false,
             unanswered: 0,
             address: Address::NotOurs,
+            needs_room: bounds.room,
+            room: Room::NotOurs,
+            told: Told::Nothing,
+            awaited: false,
+            makes_way: false,
             uses_peer: false,
             borrowed: false,
             admits: false,

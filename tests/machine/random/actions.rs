@@ -2,10 +2,10 @@
 
 use super::{
     Violation, ensure,
-    promises::{Instance, Promises, Standing},
+    promises::{Instance, Promises, Room, Standing, Told},
 };
 use crate::machine::{
-    Action, Event, Failure, InstanceEnd, Ownership, Sight, StopReason, Stopped, Time,
+    Action, Claim, Event, Failure, InstanceEnd, Ownership, Sight, StopReason, Stopped, Time,
 };
 
 impl Promises {
@@ -17,30 +17,10 @@ impl Promises {
     ) -> Result<(), Violation> {
         let no_process = self.process.is_none() && !self.spawning;
         match action {
-            Action::Claim { .. } => {
-                ensure(self.claim == Standing::NotOurs, "claimed twice")?;
-                self.claim = Standing::Asked;
-                self.spawns = 0;
+            Action::Claim { .. } | Action::ClaimRoom | Action::Release => {
+                self.claims(action, no_process)?;
             }
-            Action::Release => {
-                ensure(no_process, "the address of a process was given away")?;
-                self.claim = Standing::NotOurs;
-            }
-            Action::Spawn => {
-                ensure(no_process, "two processes")?;
-                let ours = matches!(self.claim, Standing::Ours { .. });
-                ensure(ours, "spawned on an address that it does not own")?;
-                ensure(!self.handles_gone, "spawned for nobody")?;
-                let paused = now >= self.failures.not_before;
-                ensure(paused, "spawned before the pause was over")?;
-                // Once more after a lost port, and no oftener.
-                self.spawns += 1;
-                ensure(self.spawns <= 2, "spawned again and again")?;
-                self.spawning = true;
-                self.cut_from = None;
-                // A start that callers wait for stays retired until they are served.
-                self.retired &= !self.waiters.is_empty();
-            }
+            Action::Spawn => self.spawn(no_process, now)?,
             Action::Terminate(reason) => self.terminate(*reason, event, now)?,
             Action::Kill => self.kill(now)?,
             Action::Grant(waiters) => {
@@ -83,6 +63,48 @@ impl Promises {
         };
         self.stop_waits = false;
         ensure(is_so, "a stop was answered too early, or wrongly")
+    }
+
+    fn claims(&mut self, action: &Action, no_process: bool) -> Result<(), Violation> {
+        match action {
+            Action::Claim { .. } => {
+                ensure(self.claim == Standing::NotOurs, "claimed twice")?;
+                self.claim = Standing::Asked;
+                self.spawns = 0;
+            }
+            Action::ClaimRoom => {
+                let ours = matches!(self.claim, Standing::Ours { .. });
+                ensure(ours, "asked for room without the address")?;
+                ensure(self.room != Room::Ours, "asked for room twice")?;
+                self.room = Room::Asked;
+            }
+            Action::Release => {
+                ensure(no_process, "the address of a process was given away")?;
+                (self.claim, self.room) = (Standing::NotOurs, Room::NotOurs);
+                self.makes_way = false;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, no_process: bool, now: Time) -> Result<(), Violation> {
+        ensure(no_process, "two processes")?;
+        let ours = matches!(self.claim, Standing::Ours { .. });
+        ensure(ours, "spawned on an address that it does not own")?;
+        let has_room = !self.policy.needs_room || self.room == Room::Ours;
+        ensure(has_room, "spawned without room")?;
+        ensure(!self.handles_gone, "spawned for nobody")?;
+        let paused = now >= self.failures.not_before;
+        ensure(paused, "spawned before the pause was over")?;
+        // Once more after a lost port, and no oftener.
+        self.spawns += 1;
+        ensure(self.spawns <= 2, "spawned again and again")?;
+        self.spawning = true;
+        self.cut_from = None;
+        // A start that callers wait for stays retired until they are served.
+        self.retired &= !self.waiters.is_empty();
+        Ok(())
     }
 
     fn act_on_instance(
@@ -142,7 +164,7 @@ impl Promises {
 
     fn terminate(&mut self, reason: StopReason, event: &Event, now: Time) -> Result<(), Violation> {
         let stop_timeout = self.policy.stop_timeout / 2 * 2;
-        let (alone, claim) = (self.waiters.is_empty(), self.claim);
+        let (alone, makes_way) = (self.waiters.is_empty(), self.makes_way);
         let (ready_timeout, grace) = (self.policy.ready_timeout, self.policy.abandon_grace);
         let (cut_from, retired) = (self.cut_from, self.retired);
         let process = self.process.as_mut().ok_or("TERM to nobody")?;
@@ -163,7 +185,7 @@ impl Promises {
                 }
             ),
             StopReason::Retired => retired,
-            StopReason::Swap => claim == Standing::Ours { contested: true },
+            StopReason::Swap => makes_way,
             StopReason::Idle | StopReason::Refuses | StopReason::Unresponsive => {
                 matches!(event, Event::Closed | Event::Leases(_))
             }
@@ -233,10 +255,13 @@ impl Promises {
     fn end(&mut self, end: InstanceEnd, event: &Event, now: Time) -> Result<(), Violation> {
         let exited = self.process.as_ref().and_then(|process| process.exited);
         let instance = self.instance.take();
+        if let Standing::Ours { told } = &mut self.claim {
+            *told = Told::Nothing;
+        }
         let external = instance.as_ref().is_some_and(|it| !it.owned);
         let none_out = match event {
             Event::Leases(leases) => leases.out == 0,
-            Event::Closed => true,
+            Event::Closed | Event::Claim(Claim::Leave) => true,
             _ => false,
         };
         let sensible = match end {

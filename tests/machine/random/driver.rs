@@ -1,6 +1,10 @@
 //! What the driver does for the machine.
 
-use super::{Violation, ensure, promises::Promises, world::World};
+use super::{
+    Violation, ensure,
+    promises::{Promises, Standing, Told},
+    world::World,
+};
 use crate::machine::{
     Action, Effects, Event, InstanceEnd, Machine, Ownership, Phase, Record, StopReason, Time, Want,
     drive,
@@ -29,6 +33,10 @@ impl Effects for World {
 
     fn has_ended(&mut self) -> bool {
         self.has_ended
+    }
+
+    fn must_leave(&mut self) -> bool {
+        false
     }
 
     fn decide(&mut self, machine: &mut Machine, event: Event) -> Result<Vec<Action>, Violation> {
@@ -176,8 +184,11 @@ impl World {
         let Some(idle_stop) = self.promises.policy.idle_stop else {
             return Ok(());
         };
+        // One that is closed for another service waits for that.
+        let told = Told::Contested;
+        let closed = self.promises.claim == Standing::Ours { told };
         let looks = self.machine.is_checking() || self.machine.is_looking_for_use();
-        let idles = ready && unused && !looks && !self.has_ended;
+        let idles = ready && unused && !closed && !looks && !self.has_ended;
         let used_before = self.now.saturating_sub(self.used_at);
         let idle = self.leases.idle_for(self.now).min(used_before);
         ensure(!idles || idle <= idle_stop, "it idles and is not stopped")

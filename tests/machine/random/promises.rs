@@ -24,6 +24,9 @@ pub(crate) struct Promises {
     pub(super) policy: Policy,
     pub(super) waiters: BTreeMap<u64, Waiter>,
     pub(super) claim: Standing,
+    pub(super) room: Room,
+    /// It was told to make way.
+    pub(super) makes_way: bool,
     pub(super) spawning: bool,
     pub(super) process: Option<Process>,
     pub(super) instance: Option<Instance>,
@@ -63,7 +66,23 @@ pub(super) enum Standing {
     NotOurs,
     Asked,
     Guest,
-    Ours { contested: bool },
+    Ours { told: Told },
+}
+
+/// What another service that waits has asked of the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Nothing,
+    Wanted,
+    Contested,
+}
+
+/// How the claim on what is needed beside the address stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    NotOurs,
+    Asked,
+    Ours,
 }
 
 #[derive(Debug)]
@@ -93,6 +112,8 @@ impl Promises {
             policy,
             waiters: BTreeMap::new(),
             claim: Standing::NotOurs,
+            room: Room::NotOurs,
+            makes_way: false,
             spawning: false,
             process: None,
             instance: None,
@@ -177,19 +198,36 @@ impl Promises {
             }
             Event::PolicyChanged(policy) => self.policy = *policy,
             Event::BodyEnded { body } => _ = self.bodies.insert(*body),
-            Event::Claim(claim) => {
-                self.claim = match claim {
-                    Claim::Owner | Claim::Uncontested => Standing::Ours { contested: false },
-                    Claim::Contested => Standing::Ours { contested: true },
-                    // The answer to a renewed use.
-                    Claim::Guest { .. } if self.claim == Standing::NotOurs => Standing::NotOurs,
-                    Claim::Guest { .. } => Standing::Guest,
-                    Claim::Rival => Standing::Asked,
-                    Claim::Free | Claim::Lost => self.claim,
-                };
-            }
+            Event::Claim(claim) => self.claimed(*claim),
             _ => self.happened_to_what_runs(event, now),
         }
+    }
+
+    fn claimed(&mut self, claim: Claim) {
+        let told = |told| Standing::Ours { told };
+        let owned = self.instance.as_ref().is_some_and(|it| it.owned);
+        let serves = owned && self.phase == Phase::Ready;
+        self.claim = match claim {
+            Claim::Owner | Claim::Uncontested => told(Told::Nothing),
+            Claim::Wanted if serves => told(Told::Wanted),
+            Claim::Contested if serves => told(Told::Contested),
+            Claim::Leave => {
+                self.makes_way = true;
+                if let Some(instance) = &mut self.instance {
+                    instance.open = false;
+                }
+                self.claim
+            }
+            Claim::Room => {
+                self.room = Room::Ours;
+                self.claim
+            }
+            // The answer to a renewed use.
+            Claim::Guest { .. } if self.claim == Standing::NotOurs => Standing::NotOurs,
+            Claim::Guest { .. } => Standing::Guest,
+            Claim::Rival => Standing::Asked,
+            _ => self.claim,
+        };
     }
 
     fn happened_to_what_runs(&mut self, event: &Event, now: Time) {
@@ -207,6 +245,9 @@ impl Promises {
             }
             Event::SpawnFailed { .. } => self.spawning = false,
             Event::Exited(exited) => {
+                if let Standing::Ours { told } = &mut self.claim {
+                    *told = Told::Nothing;
+                }
                 if let Some(process) = &mut self.process {
                     process.exited = Some(*exited);
                 }

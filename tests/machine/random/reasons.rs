@@ -2,7 +2,7 @@
 
 use super::{
     Violation, ensure,
-    promises::{KILL_TIMEOUT, Promises, Standing, Waiter},
+    promises::{KILL_TIMEOUT, Promises, Standing, Told, Waiter},
 };
 use crate::machine::{Claim, Event, Failure, Machine, Phase, Sight, Time};
 
@@ -32,9 +32,9 @@ impl Promises {
                 *limit == self.policy.ready_timeout && now >= since + *limit
             }
             Failure::Denied => self.process.is_some() && saw == Some(Sight::Denied),
-            Failure::Held => {
+            Failure::Held | Failure::NoRoom => {
                 let waited = |it: &Waiter| now >= it.since + it.swap_timeout;
-                all(&waited)
+                *event == Event::Claim(Claim::NoRoom) || all(&waited)
             }
             Failure::AddressInUse => {
                 self.process.is_none() && matches!(saw, Some(Sight::Denied | Sight::Other))
@@ -58,13 +58,7 @@ impl Promises {
                 let killed = process.and_then(|process| process.killed);
                 killed.is_some_and(|killed| now >= killed + KILL_TIMEOUT)
             }
-            Failure::Stopped => {
-                let asked = matches!(
-                    event,
-                    Event::RetireAsked { .. } | Event::Claim(Claim::Contested)
-                );
-                asked && self.claim == Standing::Ours { contested: true }
-            }
+            Failure::Stopped => self.retired && *event == Event::Claim(Claim::Leave),
             Failure::ShutDown => match event {
                 Event::Dismissed { handle } => all(&|it: &Waiter| it.handle == *handle),
                 _ => false,
@@ -94,7 +88,8 @@ impl Promises {
             Phase::Stopping => !self.spawning && matches!(self.claim, Standing::Ours { .. }),
         };
         ensure(is_so, "it tells of another phase")?;
-        let contested = self.claim == Standing::Ours { contested: true };
+        let told = Told::Contested;
+        let contested = self.claim == Standing::Ours { told };
         let open = self.instance.as_ref().is_some_and(|instance| instance.open);
         ensure(
             !contested || !open,

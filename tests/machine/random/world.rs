@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Leases, Promises, Violation, ensure, promises::Standing};
+use super::{
+    Leases, Promises, Violation, ensure,
+    promises::{Room, Standing, Told},
+};
 use crate::{
     bug::Bug,
     machine::{Ask, Claim, Event, Exited, Machine, Policy, Record, Sight, Time, Unanswered, Want},
@@ -109,6 +112,7 @@ fn policy(number: u8) -> Policy {
         stop_timeout: if is_set(4) { Duration::ZERO } else { 4 * SEC },
         abandon_grace: (!is_set(8)).then_some(2 * SEC),
         unresponsive_after: (!is_set(16)).then_some(60 * SEC),
+        needs_room: is_set(32),
     }
 }
 
@@ -182,6 +186,7 @@ impl World {
         let want = match amount % 8 {
             0 => Want::Start,
             1 => Want::Readiness,
+            2 if amount & 8 == 0 => Want::Preload,
             _ => Want::Lease,
         };
         if want == Want::Lease && self.leases.take() {
@@ -295,11 +300,40 @@ impl World {
             (Standing::Asked, 0) | (Standing::Guest, 1) => Claim::Guest { open },
             (Standing::Guest, 0) => Claim::Rival,
             (Standing::Guest, _) => Claim::Owner,
-            (Standing::Ours { contested: false }, _) => Claim::Contested,
-            (Standing::Ours { contested: true }, _) => Claim::Uncontested,
+            (Standing::Ours { told }, _) => return self.others_say(told, amount),
             _ => return Ok(()),
         };
         self.feed(Event::Claim(claim))
+    }
+
+    /// What the other services say to one that has the address.
+    fn others_say(&mut self, told: Told, amount: u8) -> Result<(), Violation> {
+        let instance = self.promises.instance.as_ref();
+        let is_idle = self.leases.count() == 0;
+        let claim = match (instance, amount % 8) {
+            _ if self.promises.room == Room::Asked => match amount % 8 {
+                0 => Claim::NoRoom,
+                _ => Claim::Room,
+            },
+            (Some(_), 0..=3) if is_idle && told != Told::Nothing => return self.makes_way(),
+            (Some(_), 4 | 5) => Claim::Contested,
+            (Some(_), 6) => Claim::Wanted,
+            (Some(_), 7) => Claim::Uncontested,
+            (None, 0..=2) if self.is_unwanted() => return self.makes_way(),
+            _ => return Ok(()),
+        };
+        self.feed(Event::Claim(claim))
+    }
+
+    /// No request waits for the start, or none that counts.
+    fn is_unwanted(&self) -> bool {
+        let mut waiters = self.promises.waiters.values();
+        waiters.all(|it| it.want == Want::Preload) || self.machine.common.retired
+    }
+
+    fn makes_way(&mut self) -> Result<(), Violation> {
+        self.leases.open = false;
+        self.feed(Event::Claim(Claim::Leave))
     }
 
     /// Whose server it is by now that was a peer's, or of no program with this crate.
@@ -409,7 +443,17 @@ impl World {
                 it.killed.is_some() || it.terminated.is_some() && mood.heeds_term
             });
             let negotiates = matches!(self.promises.claim, Standing::Asked | Standing::Guest);
-            if negotiates && mood.grants {
+            let told = Told::Contested;
+            let closed = self.promises.claim == Standing::Ours { told };
+            if closed
+                && self.promises.instance.is_some()
+                && self.leases.count() == 0
+                && !self.has_ended
+            {
+                self.makes_way()?;
+            } else if self.promises.room == Room::Asked && mood.grants {
+                self.feed(Event::Claim(Claim::Room))?;
+            } else if negotiates && mood.grants {
                 self.feed(Event::Claim(Claim::Owner))?;
             } else if self.renewing {
                 self.renewed(2)?;

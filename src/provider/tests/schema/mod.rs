@@ -94,6 +94,13 @@ fn with(key: &str, value: Value) -> Value {
     with_provider(provider)
 }
 
+/// There is so much, and the service needs so much.
+fn with_resource(capacity: Value, needs: Value) -> Value {
+    let mut file = with_service("needs", json!({ "schema-gpu": needs }));
+    file["models"]["resources"] = json!({ "schema-gpu": capacity });
+    file
+}
+
 fn with_model(model: Value) -> Value {
     json!({ "agents": { "defaults": { "model": model } } })
 }
@@ -151,6 +158,11 @@ fn what_the_types_take_fits_the_schema() {
         with_service("idleStopMs", json!(0)),
         with_service("readyTimeoutMs", json!(60e3)),
         with_service("abandonGraceMs", json!(null)),
+        with_service("turnMs", json!(null)),
+        with_service("turnMs", json!(0)),
+        with_service("pinned", json!(true)),
+        with_resource(json!("24GB"), json!("18 GiB")),
+        with_resource(json!(3), json!(1)),
         with_model(json!("a/b")),
         with_model(json!({ "primary": "a/b", "fallbacks": [] })),
         with_model(json!(null)),
@@ -194,6 +206,11 @@ fn what_the_types_refuse_the_schema_refuses() {
         with_service("idleStopMs", json!("5m")),
         with_service("stopTimeoutMs", json!(1e12)),
         with_service("maxWaiters", json!(0)),
+        with_service("pinned", json!(null)),
+        with_service("turnMs", json!(-1)),
+        with_service("needs", json!(["gpu0"])),
+        with_resource(json!(24), json!(-1)),
+        with_resource(json!(24), json!(null)),
         with_model(json!(5)),
         with_model(json!({ "primary": 5 })),
     ] {
