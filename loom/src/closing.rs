@@ -1,7 +1,7 @@
 //! Leases that are taken while the supervisor closes.
 //!
 //! Found by these models, each tried: `close_if_idle` without a look at the count; without a look at
-//! `TOUCHED`; `take` that ignores `OPEN`, or `SUSPECT`; `close_if_idle` as a load and a store.
+//! `TOUCHED`; `close_if_free` without a look at the count; `take` that ignores `OPEN`, or `SUSPECT`; `close_if_idle` as a load and a store.
 
 use super::*;
 
@@ -99,5 +99,68 @@ fn a_call_after_a_missing_answer_asks_the_supervisor() {
         assert_eq!(server.leases.take(), None);
         server.leases.update(Word::trust);
         assert_eq!(server.leases.take(), Some(instance));
+    });
+}
+
+/// As the table does for a service that needs the place of this one.
+fn makes_way(server: &Server) -> bool {
+    let closed = server.leases.close_if_free().is_some();
+    if closed {
+        let was = server.leases.update(Word::end);
+        assert_eq!(was.count(), 0, "stopped for another service with a lease out");
+        server.leases.open(server.now());
+    }
+    closed
+}
+
+#[test]
+fn an_instance_makes_way_for_another_service_or_is_used() {
+    model(|| {
+        let server = Server::new();
+        let callers = [server.caller(), server.caller()];
+        let closed = makes_way(&server);
+        let instances = callers.map(|caller| caller.join().unwrap());
+        for (instance, _) in instances.into_iter().flatten() {
+            // One that came and went before does not keep it: another service waits.
+            assert!(instance <= u64::from(closed), "a lease of instance {instance}");
+        }
+        assert_eq!(server.leases.word().count(), 0);
+    });
+}
+
+#[test]
+fn of_two_instances_both_make_way_or_none_does() {
+    model(|| {
+        let (one, other) = (Server::new(), Server::new());
+        let caller = other.reader();
+        if one.leases.close_if_free().is_some() {
+            if other.leases.close_if_free().is_some() {
+                for server in [&one, &other] {
+                    assert_eq!(server.leases.update(Word::end).count(), 0);
+                }
+            } else {
+                one.leases.update(Word::open_again);
+                assert_eq!(one.leases.take(), Some(0), "it serves on");
+                one.give_back(0);
+            }
+        }
+        caller.join().unwrap();
+    });
+}
+
+#[test]
+fn one_that_is_open_again_is_as_suspect_as_before() {
+    model(|| {
+        let server = Server::new();
+        let instance = server.leases.take().unwrap();
+        let failing = server.client(move |server| {
+            server.leases.suspect(instance);
+            server.give_back(instance);
+        });
+        if server.leases.close_if_free().is_some() {
+            server.leases.update(Word::open_again);
+        }
+        failing.join().unwrap();
+        assert_eq!(server.leases.take(), None, "it is looked at first");
     });
 }

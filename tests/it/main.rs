@@ -61,6 +61,7 @@ mod resolvers;
 mod runtimes;
 mod secrets;
 mod several_programs;
+mod sharing;
 mod shutdown;
 mod silence;
 mod stop;
