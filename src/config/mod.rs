@@ -65,6 +65,7 @@ pub use self::{
 /// assert!(!format!("{config:?}").contains("sk-very-secret"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct LocalServiceConfig {
     launch: Launch,
     health_url: Option<String>,
@@ -86,6 +87,7 @@ pub struct LocalServiceConfig {
     needs: Needs,
     pinned: bool,
     turn: Option<Duration>,
+    keep_ready: bool,
 }
 
 impl LocalServiceConfig {
@@ -120,6 +122,7 @@ impl LocalServiceConfig {
             needs: Needs::new(),
             pinned: false,
             turn: None,
+            keep_ready: false,
         }
     }
 
@@ -417,6 +420,20 @@ impl LocalServiceConfig {
         self
     }
 
+    /// Starts the server without a request: when the service is created, and again whenever it has ended; false
+    /// by default.
+    ///
+    /// For that no other service has to leave, and none is kept waiting. So a small model is back as soon as the
+    /// big one has left that needed its room. It is not stopped for idleness; after
+    /// [`stop`](crate::LocalService::stop) it stays stopped until the next request. A start that fails is
+    /// tried again after the back-off, at most a minute later. With [`pinned`](Self::pinned), nothing makes it
+    /// leave either. Where handles of one process differ, it is kept ready if any says so.
+    #[must_use]
+    pub fn keep_ready(mut self, keep: bool) -> Self {
+        self.keep_ready = keep;
+        self
+    }
+
     /// Stops a start so long after the last request that waited for it was dropped.
     ///
     /// `None`, the default: the start continues until the server is ready, and the next request waits
@@ -517,6 +534,7 @@ impl fmt::Debug for LocalServiceConfig {
             .field("needs", &self.needs)
             .field("pinned", &self.pinned)
             .field("turn", &self.turn)
+            .field("keep_ready", &self.keep_ready)
             .finish()
     }
 }

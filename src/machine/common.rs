@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Action, Ask, Claim, Event, Failure, InstanceEnd, Policy, Stage, StopReason, Stopped, Time,
-    Want, backoff::Backoff, last_answers::LastAnswers, waiters::Waiters,
+    Want, backoff::Backoff, keeping::Keeping, last_answers::LastAnswers, waiters::Waiters,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +13,7 @@ pub(crate) struct Common {
     pub(crate) policy: Policy,
     pub(crate) waiters: Waiters,
     pub(crate) backoff: Backoff,
+    pub(crate) keeping: Keeping,
     pub(crate) last_answers: LastAnswers,
     /// Another service waits for what this one has.
     pub(crate) wanted: bool,
@@ -37,6 +38,7 @@ impl Common {
             policy,
             waiters: Waiters::default(),
             backoff: Backoff::default(),
+            keeping: Keeping::default(),
             last_answers: LastAnswers::default(),
             wanted: false,
             claimed_at: Time::ZERO,
@@ -57,6 +59,7 @@ impl Common {
                     self.backoff.forgive();
                 }
                 self.waiters.asker = ask.handle;
+                self.keeping.is_stopped = false;
                 if let Some(failure) = self.refusal(stage, ask) {
                     self.act(Action::Fail(vec![*waiter], failure));
                     return None;
@@ -73,7 +76,11 @@ impl Common {
                 self.act(Action::Fail(dismissed, Failure::ShutDown));
                 return (self.waiters.is_empty()).then_some(Event::Left { waiter: last });
             }
-            Event::HandlesGone => self.abandoned = true,
+            Event::HandlesGone => {
+                self.abandoned = true;
+                return Some(Event::RetireAsked { limit: None });
+            }
+            Event::StopAsked | Event::RetireAsked { .. } => self.keeping.is_stopped = true,
             Event::PolicyChanged(policy) => {
                 let former = std::mem::replace(&mut self.policy, *policy);
                 return Some(Event::PolicyChanged(former));
@@ -136,7 +143,7 @@ impl Common {
         if self.abandoned {
             self.act(Action::Finish);
         }
-        Stage::Stopped
+        self.keep()
     }
 
     pub(super) fn release(&mut self) {

@@ -98,7 +98,8 @@ impl Loading {
 
     /// Sets its times by the policy of now.
     pub(super) fn policy_changed(mut self, cx: &Common) -> Self {
-        let alone = self.alone_since.zip(cx.policy.abandon_grace);
+        let grace = cx.policy.abandon_grace.filter(|_| !cx.keeps_ready());
+        let alone = self.alone_since.zip(grace);
         self.abandon_at = alone.map(|(since, grace)| since + grace);
         self.ready_by = self.since + cx.policy.ready_timeout;
         self

@@ -57,6 +57,7 @@ mod drive;
 mod event;
 mod inspecting;
 mod journal;
+mod keeping;
 mod last_answers;
 mod loading;
 mod pace;
@@ -151,7 +152,8 @@ impl Machine {
     /// When the next `Tick` is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let of_stage = match &self.stage {
-            Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => None,
+            Stage::Stopped => self.common.next_try(),
+            Stage::Spawning(_) | Stage::Unkillable => None,
             Stage::Claiming(it) => Some(it.due),
             Stage::Inspecting(it) => Some(it.until),
             Stage::Room(it) => Some(it.due),
@@ -162,7 +164,8 @@ impl Machine {
             Stage::AwaitingPort(it) => Some(it.until()),
         };
         let of_answers = self.common.last_answers.deadline();
-        of_stage.into_iter().chain(of_answers).min()
+        let all = of_stage.into_iter().chain(of_answers);
+        all.filter(|due| *due != Time::MAX).min()
     }
 
     /// Whether a probe is of use; one under way is dropped when it is not.
@@ -250,6 +253,7 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
 
         // A start.
         (Stage::Stopped, Event::Asked { .. }) => cx.claim(),
+        (Stage::Stopped, Event::Tick | Event::PolicyChanged(_)) => cx.keep(),
         (Stage::Claiming(_), Event::Asked { .. }) => Stage::Claiming(Claiming::of(cx)),
         (Stage::Claiming(it), Event::Claim(claim)) => it.answered(claim, cx),
         (Stage::Claiming(_), Event::Tick) => Claiming::timed_out(cx),
@@ -308,7 +312,6 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
         // By hand.
         (stage, Event::StopAsked) => stage.stop_asked(cx),
         (stage, Event::RetireAsked { limit }) => stage.retire_asked(limit, cx),
-        (stage, Event::HandlesGone) => stage.retire_asked(None, cx),
         (stage, Event::PolicyChanged(former)) => stage.policy_changed(former, cx),
 
         // Its process has ended, or is being ended.
@@ -338,7 +341,7 @@ impl Stage {
         if !cx.policy.needs_room || cx.has_room {
             return Self::spawning(port_was_free, respawned, cx);
         }
-        if cx.waiters.is_empty() {
+        if cx.waiters.is_empty() && !cx.keeps_ready() {
             return cx.rest();
         }
         Self::Room(Room::begin(respawned, cx))
@@ -396,6 +399,11 @@ impl Stage {
             Self::Stopping(it) => Self::Stopping(it.call_off(cx)),
             Self::AwaitingPort(it) => Self::AwaitingPort(it.call_off(cx)),
             Self::Unkillable => cx.cannot_stop(),
+            Self::Claiming(_) | Self::Inspecting(_) | Self::Room(_)
+                if cx.policy.keep_ready && cx.waiters.is_empty() =>
+            {
+                cx.rest()
+            }
             // No process of this service runs.
             Self::Stopped | Self::Claiming(_) | Self::Inspecting(_) | Self::Room(_) => {
                 cx.act(Action::StopsDone(Stopped::Gone));

@@ -18,6 +18,9 @@ pub(crate) struct Policy {
     /// Its process needs something beside the address.
     #[serde(default)]
     pub(crate) needs_room: bool,
+    /// It is started without a request, and again whenever there is room.
+    #[serde(default)]
+    pub(crate) keep_ready: bool,
 }
 
 impl Policy {
@@ -33,6 +36,7 @@ impl Policy {
             abandon_grace: longer(self.abandon_grace, other.abandon_grace),
             unresponsive_after: longer(self.unresponsive_after, other.unresponsive_after),
             needs_room: self.needs_room || other.needs_room,
+            keep_ready: self.keep_ready || other.keep_ready,
         }
     }
 }

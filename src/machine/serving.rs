@@ -52,6 +52,7 @@ impl Serving {
     pub(super) fn begin(port_was_free: bool, cx: &mut Common) -> Self {
         cx.act(Action::Open(Ownership::Owned));
         (cx.backoff.failed, cx.retired) = (false, false);
+        cx.keeping.succeeds();
         cx.grant_all();
         cx.act(Action::ReadLeases);
         Self {
@@ -171,7 +172,8 @@ impl Serving {
             return;
         }
         let idle_since = leases.idle_since.max(self.used_at);
-        let idle_at = cx.policy.idle_stop.map(|it| idle_since + it);
+        let idle_stop = cx.policy.idle_stop.filter(|_| !cx.keeps_ready());
+        let idle_at = idle_stop.map(|it| idle_since + it);
         if idle_at.is_none_or(|idle_at| idle_at > cx.now) {
             self.quiet_until = idle_at;
         } else if look == Look::Done {

@@ -29,7 +29,12 @@ impl Machine {
         let stopped = |after: &AfterGone| !matches!(after, AfterGone::DiedLoading { .. });
         Some(match &self.stage {
             Stage::Stopped | Stage::Borrowing(_) => return None,
-            Stage::Claiming(_) | Stage::Room(_) => Situation::Waits {
+            Stage::Claiming(_) => Situation::Waits {
+                is_polite: self.common.waiters.are_polite(),
+                impatient_at: self.common.waiters.first_half(self.common.claimed_at),
+            },
+            // It has the address, which a retired service does not keep from others.
+            Stage::Room(_) => Situation::Waits {
                 is_polite: !wanted,
                 impatient_at: self.common.waiters.first_half(self.common.claimed_at),
             },

@@ -164,6 +164,13 @@ impl LocalService {
         self.ask(Want::Start).await.map(drop)
     }
 
+    /// Lets its supervisor start it without a request, if it is to be kept ready.
+    pub(crate) fn keep_ready(&self) {
+        if self.settings().policy.keep_ready {
+            self.client().begin(&self.handle.attached);
+        }
+    }
+
     /// The same, if there is room for it and no other service has to leave.
     pub(super) async fn preload(&self) -> Result<(), Error> {
         self.ask(Want::Preload).await.map(drop)
@@ -265,6 +272,7 @@ impl LocalService {
             .client
             .board
             .policy()
+            .filter(|it| !it.keep_ready)
             .and_then(|it| it.idle_stop);
         let stops_in = idle_stop.zip(idle_for).filter(|_| is_owned);
         Status {

@@ -234,6 +234,7 @@ impl Registry {
         let service = LocalService::attach(name, settings, client);
         // Dropped outside of the lock: the former handle may be the last one of its process.
         let _former = self.entries().insert(&service)?;
+        service.keep_ready();
         Ok(service)
     }
 

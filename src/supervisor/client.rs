@@ -147,6 +147,12 @@ impl Client {
         self.claims.table.shortage_of(&self.board.gate)
     }
 
+    /// Starts the task, if none runs.
+    pub(crate) fn begin(&self, from: &Attached) {
+        // Without a thread for it, the next request says so.
+        drop(self.send(Command::Handles, from));
+    }
+
     /// Stops what runs.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         let (reply, stopped) = oneshot::channel();

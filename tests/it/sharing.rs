@@ -313,3 +313,20 @@ async fn with_turns_a_start_serves_many_more_answers() {
     assert!(at_once <= 5, "{at_once}");
     assert!(in_turns >= 10, "{in_turns}");
 }
+
+#[tokio::test]
+async fn a_server_that_is_kept_ready_is_back_when_the_big_one_has_left() {
+    let (first, second) = (Fixture::new(), Fixture::new());
+    let gpu = Resource::with(24);
+    let small = gpu.service(&first, "small", 12, first.config().keep_ready(true));
+    eventually("it starts without a request", || {
+        small.try_acquire().is_some()
+    })
+    .await;
+    let config = second.config().idle_stop(ms(100)).turn(Duration::ZERO);
+    let big = gpu.service(&second, "big", 24, config);
+    assert_eq!(ask(&big, &second.url("/hello")).await.unwrap().1, "hello");
+    assert!(!is_alive(first.starts()[0]));
+    eventually("it is back", || small.try_acquire().is_some()).await;
+    assert_eq!(first.starts().len(), 2);
+}

@@ -113,6 +113,7 @@ fn life() -> Vec<(Time, Event)> {
         abandon_grace: None,
         unresponsive_after: Some(120 * SEC),
         needs_room: false,
+        keep_ready: false,
     };
     let mut life = vec![
         (Time::ZERO, Event::PolicyChanged(policy)),

@@ -155,6 +155,7 @@ impl LocalServiceConfig {
                 abandon_grace: self.abandon_grace,
                 unresponsive_after: self.unresponsive_after,
                 needs_room: self.needs.values().any(|it| it.get() > 0),
+                keep_ready: self.keep_ready,
             },
             swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
             max_waiters: self.max_waiters,

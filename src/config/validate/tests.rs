@@ -541,6 +541,7 @@ fn the_defaults_are_those_of_the_table() {
             abandon_grace: None,
             unresponsive_after: Some(secs(120)),
             needs_room: false,
+            keep_ready: false,
         }
     );
     assert_eq!(settings.swap_timeout, secs(120));

@@ -103,6 +103,9 @@ struct Wire {
     /// milliseconds; null: as long as its start took; 0: not at all. Over in any case when a request for
     /// the other service has waited half of its `swapTimeoutMs`. Refused by `OpenClaw`.
     turn_ms: Option<Millis>,
+    /// Whether it is started without a request, and again whenever it has ended, as far as no other service
+    /// has to be stopped for it. It is not stopped for idleness. Refused by `OpenClaw`.
+    keep_ready: Given<bool>,
 }
 
 impl Wire {
@@ -125,6 +128,7 @@ impl Wire {
         config.turn = self.turn_ms.map(|it| it.0);
         config.needs = self.needs.0.unwrap_or_default().0;
         put(&mut config.pinned, self.pinned.0);
+        put(&mut config.keep_ready, self.keep_ready.0);
         put(&mut config.stop_detached, self.stop_detached.0);
         put(
             &mut config.unresponsive_after,

@@ -59,8 +59,6 @@ fn every_key_is_read() {
         "maxWaiters": 8,
         "stopDetached": false,
         "oomScoreAdj": -9,
-        "pinned": true,
-        "turnMs": 10,
     }))
     .unwrap();
     let ms = Duration::from_millis;
@@ -94,7 +92,6 @@ fn every_key_is_read() {
     assert_eq!(config.max_waiters, Some(8));
     assert!(!config.stop_detached);
     assert_eq!(config.oom_score_adj, OomScoreAdj::Exactly(-9));
-    assert_eq!((config.pinned, config.turn), (true, Some(ms(10))));
 }
 
 #[test]
@@ -103,6 +100,10 @@ fn what_a_service_needs_is_read() {
     let expected = [("gpu0", 18_000_000_000), ("models", 1)];
     let expected = expected.map(|(name, amount)| (name.to_owned(), Amount::new(amount)));
     assert_eq!(needs.unwrap().needs, expected.into());
+    assert!(with("pinned", true).unwrap().pinned);
+    assert!(with("keepReady", true).unwrap().keep_ready);
+    let turn = with("turnMs", 10).unwrap().turn;
+    assert_eq!(turn, Some(Duration::from_millis(10)));
 }
 
 #[test]
@@ -149,6 +150,7 @@ fn null_is_refused_but_where_it_means_something() {
         "stopDetached",
         "needs",
         "pinned",
+        "keepReady",
     ] {
         assert!(with(key, Value::Null).is_err(), "{key}");
     }

@@ -662,3 +662,85 @@ async fn services_that_ask_for_more_than_there_is_never_have_it_at_once() {
     }
     assert!(servers.iter().all(|(_, server)| server.starts() > 0));
 }
+
+// === R9: kept ready ===
+
+fn kept() -> LocalServiceConfig {
+    at_once().keep_ready(true).idle_stop(10 * SEC)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_kept_ready_starts_without_a_request_and_stays() {
+    let machine = Machine::with(24);
+    let small = machine.server("small", 12, kept());
+    small.service.keep_ready();
+    sleep(60 * SEC).await;
+    assert!(small.is_running());
+    assert_eq!((small.starts(), small.stops()), (1, 0));
+    assert!(small.service.try_acquire().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_makes_way_for_a_request_and_is_back_when_there_is_room() {
+    let machine = Machine::with(24);
+    let small = machine.server("small", 12, kept());
+    let big = machine.server("big", 24, at_once().idle_stop(30 * SEC));
+    small.service.keep_ready();
+    sleep(SEC).await;
+    let begun = Instant::now();
+    drop(big.lease().await);
+    assert!(begun.elapsed() < SEC && !small.is_running());
+    sleep(20 * SEC).await;
+    assert!(big.is_running(), "nothing makes way for it");
+    sleep(15 * SEC).await;
+    assert!(!big.is_running() && small.is_running());
+    assert_eq!(small.starts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_keeps_no_request_waiting_while_it_starts() {
+    let machine = Machine::with(24);
+    let small = machine.server("small", 24, kept());
+    let other = machine.server("other", 24, at_once());
+    small.fake.script().load_time = 60 * SEC;
+    small.service.keep_ready();
+    sleep(SEC).await;
+    assert!(small.is_running());
+    let begun = Instant::now();
+    drop(other.lease().await);
+    assert!(begun.elapsed() < SEC);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stop_it_stays_stopped_until_the_next_request() {
+    let machine = Machine::with(24);
+    let small = machine.server("small", 12, kept());
+    small.service.keep_ready();
+    sleep(SEC).await;
+    small.service.stop().await.unwrap();
+    sleep(600 * SEC).await;
+    assert_eq!(small.starts(), 1);
+    drop(small.lease().await);
+    small.fake.exit(1);
+    sleep(SEC).await;
+    assert!(small.is_running());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_is_tried_again_less_and_less_often() {
+    for (error, elsewhere) in [(Some("no"), Answer::Refused), (None, Answer::Status(404))] {
+        let machine = Machine::with(24);
+        let small = machine.server("small", 12, kept());
+        small.fake.script().spawn_error = error;
+        small.fake.script().elsewhere = elsewhere;
+        small.service.keep_ready();
+        sleep(300 * SEC).await;
+        let tries = small.fake.count(What::Probed);
+        assert!((5..=20).contains(&tries), "{tries}");
+        // It works as soon as that is mended.
+        small.fake.script().spawn_error = None;
+        small.fake.script().elsewhere = Answer::Refused;
+        sleep(61 * SEC).await;
+        assert!(small.is_running());
+    }
+}

@@ -172,6 +172,32 @@ fn with_a_need_beside_the_address_at_the_end() {
 }
 
 #[test]
+fn with_a_service_that_is_kept_ready() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        rounds: 1,
+        room: true,
+        keep: true,
+        rivals: 1,
+        stops: 1,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_service_that_is_kept_ready_in_trouble() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        rounds: 1,
+        keep: true,
+        crashes: 1,
+        strangers: 1,
+        rivals: 1,
+        ..PEACE
+    });
+}
+
+#[test]
 fn with_two_ports() {
     keeps_all_promises(&Bounds {
         clients: 1,

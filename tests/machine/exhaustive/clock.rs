@@ -68,6 +68,9 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
     // Which handle's probe is used decides nothing here.
     common.waiters.asker = 0;
     shift(&mut common.backoff.not_before, elapsed);
+    shift(&mut common.keeping.not_before, elapsed);
+    // A second is as good as a minute.
+    common.keeping.pause = common.keeping.pause.min(SEC);
     for waiter in common.waiters.waiting.values_mut() {
         shift(&mut waiter.since, elapsed);
     }

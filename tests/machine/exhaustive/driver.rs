@@ -24,7 +24,7 @@ impl World {
     pub(super) fn feed_at(&mut self, event: Event, now: Time) -> Result<(), Violation> {
         self.clock = now;
         self.fed = 0;
-        let mut machine = std::mem::replace(&mut self.machine, Machine::new(policy(false)));
+        let mut machine = std::mem::replace(&mut self.machine, Machine::new(policy(false, false)));
         let driven = drive(&mut machine, event, self);
         self.machine = machine;
         self.set_back();
@@ -48,12 +48,17 @@ impl Effects for World {
     fn decide(&mut self, machine: &mut Machine, event: Event) -> Result<Vec<Action>, Violation> {
         self.fed += 1;
         ensure(self.fed < MANY, "answers without end")?;
+        machine.common.policy.keep_ready &= self.tries > 0;
         Ok((self.bug.decide)(machine, event, self.clock))
     }
 
     fn perform(&mut self, action: Action, machine: &Machine) -> Result<Option<Event>, Violation> {
         match action {
-            Action::Claim { .. } => self.claim()?,
+            Action::Claim { .. } => {
+                let unasked = u8::from(machine.waiters() == 0);
+                self.tries = self.tries.saturating_sub(unasked);
+                self.claim()?;
+            }
             Action::ClaimRoom => self.claim_room()?,
             Action::Offer => {
                 ensure(self.leases_out() == 0, "offered under a lease")?;

@@ -42,6 +42,8 @@ pub(crate) struct Bounds {
     pub(crate) ports: u8,
     /// It needs something beside its address.
     pub(crate) room: bool,
+    /// It is started without a request, and again.
+    pub(crate) keep: bool,
     /// `stop()`.
     pub(crate) stops: u8,
     /// A retirement, with or without a limit.
@@ -68,6 +70,7 @@ pub(crate) const PEACE: Bounds = Bounds {
     peers: 0,
     ports: 1,
     room: false,
+    keep: false,
     stops: 0,
     retirements: 0,
     dismissals: 0,

@@ -74,7 +74,8 @@ impl World {
         )?;
         // One that is closed for another service waits for that.
         let looks = self.knocking || self.machine.is_looking_for_use();
-        let timed = self.machine.deadline().is_some() || looks || contested;
+        let kept = self.machine.common.policy.keep_ready;
+        let timed = self.machine.deadline().is_some() || looks || contested || kept;
         ensure(!owned || !idle || timed || corpse, "idle without a timer")
     }
 

@@ -18,7 +18,7 @@ pub(super) const RETIRE_LIMIT: Duration = Duration::from_millis(5);
 
 pub(super) const CLIENTS: usize = 2;
 
-pub(super) fn policy(needs_room: bool) -> Policy {
+pub(super) fn policy(needs_room: bool, keep_ready: bool) -> Policy {
     Policy {
         ready_timeout: 40 * MS,
         idle_stop: Some(20 * MS),
@@ -26,6 +26,7 @@ pub(super) fn policy(needs_room: bool) -> Policy {
         abandon_grace: Some(10 * MS),
         unresponsive_after: Some(10 * SEC),
         needs_room,
+        keep_ready,
     }
 }
 
@@ -132,6 +133,8 @@ pub(super) struct World {
     pub(super) awaited: bool,
     /// It was told to make way.
     pub(super) makes_way: bool,
+    /// How often it is still started without a request: it would be without end.
+    pub(super) tries: u8,
     /// A peer knows that this program uses its server.
     pub(super) uses_peer: bool,
     /// The external server that is used is a peer's.
@@ -203,6 +206,7 @@ impl Hash for World {
         common.waiters.hash(hasher);
         common.last_answers.hash(hasher);
         (common.backoff.failures, common.backoff.not_before).hash(hasher);
+        common.keeping.hash(hasher);
         self.word.hash(hasher);
         for client in self.clients {
             hasher.write_u64(client.as_number());
@@ -226,6 +230,8 @@ impl Hash for World {
             self.awaited,
             self.makes_way,
             common.retired,
+            self.tries > 0,
+            self.tries > 1,
             common.condemned,
             common.abandoned,
             common.backoff.failed,
@@ -269,7 +275,7 @@ impl World {
             stands: Stands::Idle,
         };
         Self {
-            machine: Machine::new(policy(bounds.room)),
+            machine: Machine::new(policy(bounds.room, bounds.keep)),
             bug,
             word: Word::NEW,
             clients: std::array::from_fn(client),
@@ -286,6 +292,7 @@ impl World {
             told: Told::Nothing,
             awaited: false,
             makes_way: false,
+            tries: 2 * u8::from(bounds.keep),
             uses_peer: false,
             borrowed: false,
             admits: false,

@@ -144,6 +144,7 @@ impl World {
         }
         self.now = until.max(self.now);
         let grace = self.promises.policy.abandon_grace;
+        let grace = grace.filter(|_| !self.promises.policy.keep_ready);
         let alone = self.promises.alone_since.zip(grace);
         let is_abandoned = alone.is_some_and(|(since, grace)| since + grace < self.now);
         ensure(!is_abandoned, "a start continues for nobody")?;
@@ -188,7 +189,8 @@ impl World {
         let told = Told::Contested;
         let closed = self.promises.claim == Standing::Ours { told };
         let looks = self.machine.is_checking() || self.machine.is_looking_for_use();
-        let idles = ready && unused && !closed && !looks && !self.has_ended;
+        let kept = self.promises.policy.keep_ready;
+        let idles = ready && unused && !closed && !kept && !looks && !self.has_ended;
         let used_before = self.now.saturating_sub(self.used_at);
         let idle = self.leases.idle_for(self.now).min(used_before);
         ensure(!idles || idle <= idle_stop, "it idles and is not stopped")

@@ -113,6 +113,7 @@ fn policy(number: u8) -> Policy {
         abandon_grace: (!is_set(8)).then_some(2 * SEC),
         unresponsive_after: (!is_set(16)).then_some(60 * SEC),
         needs_room: is_set(32),
+        keep_ready: is_set(64),
     }
 }
 
