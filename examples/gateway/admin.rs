@@ -8,11 +8,11 @@ use axum::{
     http::StatusCode,
 };
 use serde::Serialize;
-use tower_local_service::{LocalService, Status};
+use tower_local_service::{LocalService, Registry, ResourceStatus, Status};
 
 use crate::{app::Gateway, failure::Failure};
 
-/// `GET /admin/status`: all providers with a server here, by their ids.
+/// `GET /admin/status`: all providers with a server here, by their ids, and what they share.
 pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Statuses> {
     let ids = gateway.providers.ids().into_iter();
     let services = ids.filter_map(|id| {
@@ -21,12 +21,14 @@ pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Statuses> {
     });
     Json(Statuses {
         providers: services.collect(),
+        resources: Registry::global().resources(),
     })
 }
 
 #[derive(Serialize)]
 pub(crate) struct Statuses {
     providers: BTreeMap<String, Status>,
+    resources: Vec<ResourceStatus>,
 }
 
 /// `POST /admin/{provider}/start`: answers when it is ready. If the client hangs up, the start continues.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::{
     Fixture,
-    gateway::{Gateway, provider},
+    gateway::{ConfigFile, Gateway, chat_provider, provider},
     is_alive,
 };
 
@@ -86,7 +86,39 @@ async fn only_providers_with_a_server_here_are_started_and_shown() {
         assert_eq!(reply.failure(), (404, "no_such_provider".into()), "{path}");
     }
     let status = gateway.get("/admin/status").await.json();
-    assert_eq!(status, json!({ "providers": {} }));
+    assert_eq!(status, json!({ "providers": {}, "resources": [] }));
+}
+
+#[tokio::test]
+async fn it_shows_which_server_has_what_and_what_another_one_waits_for() {
+    let fixtures = [(); 2].map(|()| Fixture::new().with("--tokens", 400));
+    let [mut one, mut two] = fixtures.each_ref().map(chat_provider);
+    one["localService"]["needs"] = json!({ "gpu0": "18GiB" });
+    two["localService"]["needs"] = json!({ "gpu0": "20GiB" });
+    let models =
+        json!({ "resources": { "gpu0": "24GiB" }, "providers": { "one": one, "two": two } });
+    let file = ConfigFile::new(json!({ "models": models }).to_string());
+    let gateway = Gateway::run(file, &[]);
+    let stream = json!({ "model": "one/x", "stream": true });
+    let answer = gateway.open("/v1/chat/completions", &stream).await;
+    assert_eq!(answer.status(), 200);
+    let asks = gateway.post("/admin/two/start", "");
+    let looks = async {
+        gateway
+            .until("two", |it| it["waitsFor"] != json!(null))
+            .await;
+        let status = gateway.get("/admin/status").await.json();
+        drop(answer);
+        status
+    };
+    let (reply, status) = tokio::join!(asks, looks);
+    assert_eq!(reply.status, 200);
+    let waits_for = status["providers"]["two"]["waitsFor"].as_str().unwrap();
+    assert_eq!(waits_for, "20 GiB of gpu0, which `one` has and uses");
+    let gpu = &status["resources"][0];
+    assert_eq!(gpu["capacity"], json!(24_u64 << 30));
+    assert_eq!(gpu["holders"], json!([["one", 18_u64 << 30]]));
+    assert_eq!(gpu["waiting"], json!([["two", 20_u64 << 30]]));
 }
 
 #[tokio::test]
