@@ -14,6 +14,10 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    pub(crate) fn new(launch: Arc<Launch>, addresses: Vec<Address>) -> Self {
+        Self { launch, addresses }
+    }
+
     pub(crate) fn of(settings: &Settings) -> Self {
         Self {
             launch: settings.launch.clone(),

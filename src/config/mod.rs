@@ -7,6 +7,7 @@ mod health;
 mod identity;
 mod launch;
 mod oom;
+mod port;
 mod refusals;
 mod secrets;
 mod settings;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     identity::Identity,
     launch::Launch,
     oom::OomScoreAdj,
+    port::ChoosePort,
     refusals::Refusals,
     secrets::Secrets,
     settings::Settings,

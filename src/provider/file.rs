@@ -171,7 +171,8 @@ pub(super) struct Models {
     )
 )]
 pub(super) struct WrittenProvider {
-    /// Where its API begins, such as `http://127.0.0.1:8080/v1`. Without it the provider is one that
+    /// Where its API begins, such as `http://127.0.0.1:8080/v1`. In that of a local server, `${port}` is a port
+    /// that is chosen for it, the same in every program; it may be in `healthUrl`, `args` and `env`, too. Without it the provider is one that
     /// `OpenClaw` has built in, and is skipped.
     #[cfg_attr(test, schemars(with = "String"))]
     pub(super) base_url: Option<String>,

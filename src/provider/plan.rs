@@ -22,7 +22,7 @@ use crate::{
         file_problems, file_warnings,
     },
     error::{Error, ErrorKind, Problem},
-    service::Capacities,
+    service::{Capacities, choose_port},
 };
 
 /// Stands in the place of a base URL that cannot be found out. By RFC 2606 it leads nowhere.
@@ -474,7 +474,12 @@ impl<'a> Reader<'a> {
     }
 
     fn settings(&mut self, meant: &Meant, local: &LocalServiceConfig) -> Option<(Uri, Settings)> {
-        let error = match local.validate_with(self.id, &meant.base_url, self.scope.capacity) {
+        let error = match local.validate_with(
+            self.id,
+            &meant.base_url,
+            self.scope.capacity,
+            &choose_port,
+        ) {
             Ok(settings) => return Some((settings.base.clone(), settings)),
             Err(error) => error,
         };

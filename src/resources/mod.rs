@@ -8,9 +8,11 @@
 mod claim;
 pub(crate) mod peers;
 mod plan;
+mod ports;
 mod table;
 
 pub(crate) use self::{
     claim::{Claims, Ticket},
+    ports::Ports,
     table::{Gate, Server, Shortage, Standing, Usage},
 };

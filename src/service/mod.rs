@@ -11,7 +11,10 @@ mod resource_status;
 mod status;
 mod succession;
 
-pub(crate) use self::{broken_off::BrokenOff, registry::Capacities};
+pub(crate) use self::{
+    broken_off::BrokenOff,
+    registry::{Capacities, choose_port},
+};
 pub use self::{
     events::{Event, Events},
     lease::Lease,

@@ -18,20 +18,29 @@ use crate::{
     config::{Amount, Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
     launch::{Guarantees, process::Processes},
-    resources::{Claims, peers},
+    resources::{Claims, Ports, peers},
     supervisor::{self, Client},
 };
 
 /// What all registries of your program share: two of them cannot have the same port either.
 struct ProcessWide {
     claims: Arc<Claims>,
+    ports: Ports,
     clients: Mutex<HashMap<Identity, Weak<Client>>>,
 }
 
 static PROCESS_WIDE: LazyLock<ProcessWide> = LazyLock::new(|| ProcessWide {
     claims: Arc::new(Claims::new(peers::folder)),
+    ports: Ports::default(),
     clients: Mutex::default(),
 });
+
+/// The port of a service whose base URL leaves it open.
+pub(crate) fn choose_port(written: &Identity, at: &dyn Fn(u16) -> Identity) -> u16 {
+    PROCESS_WIDE
+        .ports
+        .choose(written, at, peers::folder().as_ref())
+}
 
 impl ProcessWide {
     /// The client of that identity; a new one if no handle has it.
@@ -201,7 +210,13 @@ impl Registry {
         }
     }
 
-    /// A service of this registry. Nothing is started yet.
+    /// A service of this registry. Nothing is started yet, unless it is to be
+    /// [kept ready](LocalServiceConfig::keep_ready).
+    ///
+    /// With `${port}` in the place of the port of the base URL, the crate chooses one of 20000 to 29999, and
+    /// fills it in there, in the health URL, in arguments and in variables.
+    /// [`base_url`](LocalService::base_url) has it. The same configuration has the same port in every
+    /// program, unless another program has that when the service is created.
     ///
     /// The same name with the same command, arguments, environment and address replaces the handle
     /// that the registry has; clones of the former handle still work.
@@ -223,7 +238,7 @@ impl Registry {
     ) -> Result<LocalService, Error> {
         let name = name.into();
         let capacity = |resource: &str| PROCESS_WIDE.claims.table.capacity(resource);
-        let settings = config.validate_with(&name, base_url.as_ref(), &capacity)?;
+        let settings = config.validate_with(&name, base_url.as_ref(), &capacity, &choose_port)?;
         self.adopt(name, settings)
     }
 

@@ -47,6 +47,7 @@ mod openclaw;
 mod openclaw_docs;
 mod output;
 mod poll_ready;
+mod ports;
 mod program_end;
 mod protection;
 mod providers;

@@ -8,10 +8,10 @@ use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use http::{HeaderMap, Uri};
 
 use super::{
-    Address, Amount, InheritEnv, Launch, LocalServiceConfig, Needs, OomScoreAdj, Refusals, Secrets,
-    Settings, Share, Target, Turn, UrlHost,
+    Address, Amount, ChoosePort, InheritEnv, Launch, LocalServiceConfig, Needs, OomScoreAdj,
+    Refusals, Secrets, Settings, Share, Target, Turn, UrlHost,
     address::{self, url},
-    file_problems, file_warnings, health, same_origin,
+    file_problems, file_warnings, health, port, same_origin,
 };
 use crate::{
     error::{Error, Problem},
@@ -22,7 +22,8 @@ use crate::{
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl LocalServiceConfig {
-    /// Checks everything that can be known without the file system. `capacity` is how much there is of a resource.
+    /// Checks everything that can be known without the file system. `capacity` is how much there is of a
+    /// resource.
     ///
     /// A missing or unusable file is only a warning: a server that runs already needs no command.
     ///
@@ -34,7 +35,11 @@ impl LocalServiceConfig {
         service: &str,
         base_url: &str,
         capacity: &dyn Fn(&str) -> Option<Amount>,
+        choose_port: ChoosePort<'_>,
     ) -> Result<Settings, Error> {
+        if let Some((config, base_url)) = port::fill(self, base_url, choose_port) {
+            return config.validate_with(service, &base_url, capacity, choose_port);
+        }
         let mut refusals = Refusals::of(service);
         check_name(service, &mut refusals);
         check_launch(&self.launch, &mut refusals);
@@ -56,7 +61,8 @@ impl LocalServiceConfig {
     /// Where there is as much of everything as it needs.
     #[cfg(test)]
     pub(crate) fn validate(&self, service: &str, base_url: &str) -> Result<Settings, Error> {
-        self.validate_with(service, base_url, &|_| Some(Amount::new(u64::MAX)))
+        let plenty = |_: &str| Some(Amount::new(u64::MAX));
+        self.validate_with(service, base_url, &plenty, &|_, _| 20_000)
     }
 
     fn urls(&self, base_url: &str, refusals: &mut Refusals<'_>) -> Option<(Uri, Uri)> {
@@ -130,12 +136,7 @@ impl LocalServiceConfig {
     }
 
     fn settings(&self, base: Uri, health: &Uri, target: Target) -> Settings {
-        let mut launch = self.launch.clone();
-        if let InheritEnv::Only(names) = &mut launch.inherit_env {
-            // The same names in another order are the same identity.
-            names.sort_unstable();
-            names.dedup();
-        }
+        let launch = self.launch.normal();
         let mut addresses: Vec<_> = [&base, health]
             .into_iter()
             .filter_map(Address::of)

@@ -484,7 +484,9 @@ fn what_a_service_needs_there_has_to_be() {
         .needs("gpu1", 0)
         .needs(" ", 1)
         .max_waiters(0);
-    let refused = config.validate_with("llama", BASE, &capacity).unwrap_err();
+    let refused = config
+        .validate_with("llama", BASE, &capacity, &|_, _| 1)
+        .unwrap_err();
     let ErrorKind::InvalidConfig { problems } = refused.kind() else {
         panic!("{refused}");
     };

@@ -172,3 +172,20 @@ fn without_a_default_there_is_no_primary_model() {
         assert!(providers.primary_model().is_none(), "{model}");
     }
 }
+
+#[test]
+fn a_port_is_chosen_for_a_provider_and_its_url_has_it() {
+    let providers = registered(json!({ "any": {
+        "baseUrl": "http://127.0.0.1:${port}/v1",
+        "api": "ollama",
+        "localService": { "command": "/bin/false", "args": ["--port", "${port}"] },
+    } }));
+    let provider = providers.get("any").unwrap();
+    let port = provider.base_url.port_u16().unwrap();
+    assert!((20_000..30_000).contains(&port), "{port}");
+    let service = provider.service.unwrap();
+    assert_eq!(*service.base_url(), provider.base_url);
+    assert_eq!(service.settings().launch.args[1], *port.to_string());
+    let url = format!("http://127.0.0.1:{port}/v1/chat/completions");
+    assert_eq!(service_for(&providers, &url).as_deref(), Some("any"));
+}

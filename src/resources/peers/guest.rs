@@ -54,6 +54,17 @@ impl Peers {
         }
     }
 
+    /// Whether a peer has the address for a server of the same identity.
+    pub(crate) fn is_of_a_peer(&self) -> bool {
+        if self.folder.is_none() {
+            return false;
+        }
+        let mut locks = Locks::default();
+        let opened = self.open(&mut locks);
+        let server = opened.and_then(|()| self.server(&locks.files[0]));
+        matches!(server, Ok(Server::Open | Server::Closed))
+    }
+
     /// `None` for the moment in which the owner has closed its server to look whether it is used.
     fn find(&self) -> io::Result<Option<Claim>> {
         if self.folder.is_none() {

@@ -49,6 +49,16 @@ fn try_use(program: &Peers) -> bool {
     program.try_use(&mut program.lock()).unwrap()
 }
 
+#[test]
+fn a_program_knows_whether_a_peer_has_the_address_for_the_same_server() {
+    let folder = Folder::new("of-a-peer");
+    let owner = folder.ready("/bin/server");
+    assert!(folder.program("/bin/server").is_of_a_peer());
+    assert!(!folder.program("/bin/other").is_of_a_peer());
+    owner.release();
+    assert!(!folder.program("/bin/server").is_of_a_peer());
+}
+
 fn is_guest(program: &Peers) -> bool {
     matches!(program.try_own(), Standing::Guest { .. })
 }
