@@ -169,7 +169,11 @@ fn a_longer_wait_is_advised_only_where_it_could_help() {
         report.looked(look, 9000 * MS);
         let limit = 10_000 * MS;
         let failure = Failure::ReadyTimeout { limit };
-        let error = report.error(&asked, &failure, limit, || None, String::new);
+        let others = Others {
+            holder: || None,
+            shortage: || None,
+        };
+        let error = report.error(&asked, &failure, limit, &others, String::new);
         error.hint().contains("`readyTimeoutMs`")
     };
     for answer in [Answer::Refused, Answer::Status(503)] {
