@@ -121,13 +121,16 @@ pub use self::middleware::retry;
 pub use self::{
     config::{Amount, InheritEnv, LocalServiceConfig, ParseAmountError},
     error::{BoxError, Error, ErrorKind, Problem},
-    launch::Guarantees,
+    launch::{Guarantees, OutputStream},
     machine::{Ownership, Phase, Record},
     middleware::{
         ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, EveryRequest, HoldLease,
         Resolve, body, future,
     },
-    service::{Event, Events, Lease, LocalService, Registry, ResourceStatus, Status, StatusWatch},
+    service::{
+        Event, Events, Lease, Line, LocalService, Output, Registry, ResourceStatus, Status,
+        StatusWatch,
+    },
     supervisor::EventKind,
 };
 

@@ -14,9 +14,15 @@
 
 pub(crate) mod process;
 
-use std::{fmt, future::Future, io, net::SocketAddr, time::Duration};
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{config::Settings, error::Problem};
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::{
+    config::{Secrets, Settings},
+    error::Problem,
+};
 
 /// Starts the instances of services.
 pub(crate) trait Launcher: Clone + Send + Sync + 'static {
@@ -100,9 +106,52 @@ pub(crate) trait Running: Send + 'static {
     /// Dropping the future has no effect.
     fn look(&self) -> impl Future<Output = Look> + Send + use<Self>;
 
+    /// What the service writes, for readers that follow it.
+    fn written(&self) -> Arc<dyn Written>;
+
     /// The last 64 KiB of what the service wrote, without its secrets. Earlier lines that name a
     /// failure are among them.
     fn output(&self, settings: &Settings) -> String;
+}
+
+/// What a service writes. It lasts longer than the instance.
+pub(crate) trait Written: Send + Sync {
+    /// The lines that were kept, and all that come after them.
+    fn follow(&self, secrets: &Secrets) -> Followed;
+}
+
+/// What a service has written and writes.
+pub(crate) struct Followed {
+    /// Without secrets.
+    pub(crate) kept: String,
+    /// How many lines there were so far.
+    pub(crate) so_far: u64,
+    pub(crate) next: broadcast::Receiver<Lines>,
+}
+
+/// Some whole lines that a service has written, each but perhaps the last with a line feed at its end.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the time is shown, and decides nothing"
+)]
+pub(crate) struct Lines {
+    pub(crate) stream: OutputStream,
+    pub(crate) at: std::time::SystemTime,
+    /// How many lines came before these.
+    pub(crate) first: u64,
+    pub(crate) text: Arc<[u8]>,
+}
+
+/// One of the two streams to which a process writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// How an instance ended. Without a code and a signal, nothing is known but that it ended.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::Uri;
 use tokio::{sync::watch, time::Instant};
 
-use super::{handle::Handle, lease::Lease, status::Status, succession::Succession};
+use super::{handle::Handle, lease::Lease, output::Output, status::Status, succession::Succession};
 use crate::{
     config::Settings,
     error::{Error, ErrorKind},
@@ -307,6 +307,18 @@ impl LocalService {
             service: self.clone(),
             snapshots: self.handle.client.board.snapshot.subscribe(),
         }
+    }
+
+    /// What the service writes: the last lines that are kept, and then each one that is written.
+    ///
+    /// A reader that is slow delays nothing: it finds out how many lines it has [missed](crate::Line::missed).
+    ///
+    /// # Example
+    ///
+    /// See [`Output::next`].
+    #[must_use]
+    pub fn output(&self) -> Output {
+        Output::of(self.handle.clone())
     }
 
     /// The last 256 events, oldest first, for bug reports. Probes in a row that saw the same are one

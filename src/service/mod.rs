@@ -6,6 +6,7 @@ mod handle;
 mod last_answers;
 mod lease;
 mod local_service;
+mod output;
 mod registry;
 mod resource_status;
 mod status;
@@ -19,6 +20,7 @@ pub use self::{
     events::{Event, Events},
     lease::Lease,
     local_service::{LocalService, StatusWatch},
+    output::{Line, Output},
     registry::Registry,
     resource_status::ResourceStatus,
     status::Status,

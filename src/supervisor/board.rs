@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
@@ -10,14 +11,16 @@ use tokio::sync::watch;
 use crate::{
     config::{Settings, Share},
     error::Error,
+    launch::Written,
     machine::{Journal, Ownership, Phase, Policy, Time},
     resources::Gate,
 };
 
-#[derive(Debug)]
 pub(crate) struct Board {
     pub(crate) snapshot: watch::Sender<Snapshot>,
     pub(crate) journal: Journal,
+    /// The number of the last instance that was started, and what it writes.
+    pub(crate) written: watch::Sender<Option<(u64, Arc<dyn Written>)>>,
     /// How many tasks of the service have ended by a panic.
     pub(crate) panics: AtomicU64,
     handles: Mutex<BTreeMap<u64, Attached>>,
@@ -46,6 +49,16 @@ pub(crate) struct Snapshot {
     pub(crate) last_error: Option<Error>,
 }
 
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board")
+            .field("snapshot", &self.snapshot)
+            .field("journal", &self.journal)
+            .field("handles", &self.handles)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Board {
     pub(crate) fn new() -> Self {
         let snapshot = Snapshot {
@@ -61,6 +74,7 @@ impl Board {
         Self {
             snapshot: watch::Sender::new(snapshot),
             journal: Journal::default(),
+            written: watch::Sender::new(None),
             panics: AtomicU64::new(0),
             handles: Mutex::default(),
             gate: Arc::default(),

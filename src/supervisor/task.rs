@@ -223,12 +223,21 @@ impl<B: Backend> Supervisor<B> {
 
     fn spawned(&mut self, spawned: Result<B::Running, LaunchError>) {
         let Driver {
-            work, report, last, ..
+            instances,
+            board,
+            work,
+            report,
+            last,
+            ..
         } = &mut self.driver;
         work.spawn = None;
         match spawned {
             Ok(process) => {
                 report.spawned(process.pid());
+                let instance = instances.leases.word().instance();
+                board
+                    .written
+                    .send_replace(Some((instance, process.written())));
                 work.process = Some(process);
                 self.take(Event::Spawned);
             }

@@ -1,6 +1,6 @@
 //! P16: output is always read, kept in bounded memory, logged, and shows no secret.
 
-use tower_local_service::ErrorKind;
+use tower_local_service::{ErrorKind, Line, Output, OutputStream};
 use tracing::{Level, dispatcher};
 
 use crate::support::{Events, Fixture, ask, block_on, blocking_until, ms, now, since, within};
@@ -205,4 +205,80 @@ fn each_line_is_an_event_at_debug_level_without_secrets() {
         lines.clone().all(|event| event.fields.contains("traced")),
         "{seen:?}"
     );
+}
+
+/// The lines up to the first that has this text.
+async fn read_until(output: &mut Output, text: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    while !lines.last().is_some_and(|line| line.text.contains(text)) {
+        lines.push(within("a line", output.next()).await);
+    }
+    lines
+}
+
+#[tokio::test]
+async fn the_output_is_read_from_what_is_kept_over_what_comes_to_the_next_instance() {
+    let fixture = Fixture::new()
+        .with("--print-line", "loading the model")
+        .with("--print-env", "API_KEY");
+    let config = fixture.config().env("API_KEY", "sk-1618-secret");
+    let service = fixture.configured("read", config);
+    // Before anything was started.
+    let mut early = service.output();
+    let lease = service.acquire().await.unwrap();
+    let first = lease.instance();
+    let seen = read_until(&mut early, "listening on").await;
+    assert!(
+        seen.iter().any(|it| it.text == "loading the model"),
+        "{seen:?}"
+    );
+    assert!(seen.iter().all(|it| it.instance == first && it.missed == 0));
+
+    let mut late = service.output();
+    let kept = read_until(&mut late, "listening on").await;
+    let unknown = |it: &Line| it.stream.is_none() && it.at.is_none();
+    assert!(kept.iter().all(unknown), "{kept:?}");
+    let texts = |lines: &[Line]| lines.iter().map(|it| it.text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&kept), texts(&seen));
+
+    drop(lease);
+    service.stop().await.unwrap();
+    let lease = service.acquire().await.unwrap();
+    for output in [&mut early, &mut late] {
+        let next = read_until(output, "listening on").await;
+        let of_next: Vec<_> = next
+            .iter()
+            .filter(|it| it.instance == lease.instance())
+            .collect();
+        assert!(
+            of_next.iter().any(|it| it.text == "loading the model"),
+            "{next:?}"
+        );
+        assert!(
+            next.iter().all(|it| !it.text.contains("sk-1618")),
+            "{next:?}"
+        );
+        let is_known = |it: &Line| it.text.contains("API_KEY=[redacted]");
+        assert!(next.iter().any(is_known), "{next:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_the_output_finds_out_how_many_lines_it_has_missed() {
+    let fixture = Fixture::new();
+    let service = fixture.service("flooded");
+    let lease = service.acquire().await.unwrap();
+    let mut output = service.output();
+    // It follows from its first line on.
+    read_until(&mut output, "listening on").await;
+    for _ in 0..8 {
+        ask(&service, &fixture.url("/print?bytes=1000000"))
+            .await
+            .unwrap();
+    }
+    let line = within("a line", output.next()).await;
+    assert!(line.missed > 0, "{line:?}");
+    assert_eq!(line.stream, Some(OutputStream::Stdout));
+    assert_eq!(within("a line", output.next()).await.missed, 0);
+    drop(lease);
 }

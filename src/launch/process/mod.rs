@@ -74,8 +74,11 @@ use self::{
     output::{Pipes, Tail},
     stop::{KILL, Survivors, TERM},
 };
-pub(crate) use self::{spawn::Processes, taken_port::mentions_taken_port};
-use super::{Exit, Listener, Look, Running};
+pub(crate) use self::{
+    output::count as count_lines, spawn::Processes, taken_port::mentions_taken_port,
+    text::show as show_output,
+};
+use super::{Exit, Listener, Look, Running, Written};
 use crate::config::Settings;
 
 /// How long the rest of the output is waited for while another process holds the pipes.
@@ -172,6 +175,10 @@ impl Running for Process {
             let found = blocking::begin_or_do(move || os::look(&family)).await;
             found.unwrap_or_default()
         }
+    }
+
+    fn written(&self) -> Arc<dyn Written> {
+        self.tail.clone()
     }
 
     fn output(&self, settings: &Settings) -> String {

@@ -12,17 +12,22 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{ChildStderr, ChildStdout},
     runtime::Handle,
-    sync::mpsc,
+    sync::{broadcast, mpsc},
 };
 
 use super::{
     events::Log,
     text::{show, show_end},
 };
-use crate::config::Secrets;
+use crate::{
+    config::Secrets,
+    launch::{Followed, Lines, OutputStream, Written},
+};
 
 /// How many bytes are kept.
 const KEPT: usize = 64 * 1024;
+/// How many pieces of output are kept for a reader that follows it and is slow: at most a mebibyte.
+const KEPT_FOR_FOLLOWERS: usize = 64;
 /// How many bytes are read at once.
 const CHUNK: usize = 16 * 1024;
 /// A longer line counts as several lines.
@@ -43,26 +48,12 @@ const FAILURES: [&[u8]; 6] = [
     b"o space left",
 ];
 
-/// The two streams of a process.
-#[derive(Clone, Copy, Debug)]
-enum Stream {
-    Stdout,
-    Stderr,
-}
-
-impl Stream {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
-}
-
 /// The last 64 KiB that a process wrote, and before that what it wrote of failures.
-#[derive(Default)]
 pub(super) struct Tail {
     kept: Mutex<Kept>,
+    /// For those that follow it. Lines are sent under the lock, so that a reader that comes then misses none and gets
+    /// none twice.
+    followers: broadcast::Sender<Lines>,
 }
 
 #[derive(Default)]
@@ -80,49 +71,80 @@ struct Kept {
     // The last line of each stream if it ended with a CR: the next such line takes its place, so that a
     // progress bar pushes nothing out.
     replaceable: [Vec<u8>; 2],
+    // How many lines there were.
+    lines: u64,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+            followers: broadcast::Sender::new(KEPT_FOR_FOLLOWERS),
+        }
+    }
+}
+
+impl Written for Tail {
+    fn follow(&self, secrets: &Secrets) -> Followed {
+        let kept = self.lock();
+        let (next, so_far) = (self.followers.subscribe(), kept.lines);
+        // A line that is begun comes when it is whole.
+        let bytes = kept.bytes(false);
+        drop(kept);
+        Followed {
+            kept: bytes.text(secrets),
+            so_far,
+            next,
+        }
+    }
 }
 
 impl Tail {
     /// The text that was kept, without secrets, and with control characters escaped.
     pub(super) fn text(&self, secrets: &Secrets) -> String {
-        let (failures, mut bytes, mut cut) = {
-            let kept = self.lock();
-            let mut bytes: Vec<u8> = kept.whole.iter().copied().collect();
-            let unended = kept.replaceable.iter().chain(&kept.begun);
-            for line in unended.filter(|line| !line.is_empty()) {
-                if bytes.last().is_some_and(|byte| *byte != b'\n') {
-                    bytes.push(b'\n');
-                }
-                bytes.extend_from_slice(line);
-            }
-            (kept.failures.clone(), bytes, kept.cut)
-        };
-        let room = KEPT - failures.len();
-        if bytes.len() > room {
-            bytes.drain(..bytes.len() - room);
-            cut = true;
-        }
-        let show_rest = if cut { show_end } else { show };
-        show(&failures, secrets) + &show_rest(&bytes, secrets)
+        let kept = self.lock().bytes(true);
+        kept.text(secrets)
     }
 
     /// Adds what was read, and returns the lines that it completes.
-    fn push(&self, stream: Stream, chunk: &[u8]) -> Vec<u8> {
+    fn push(&self, stream: OutputStream, chunk: &[u8]) -> Vec<u8> {
         let mut kept = self.lock();
         let begun = &mut kept.begun[stream as usize];
         begun.extend_from_slice(chunk);
         let rest = begun.split_off(end_of_lines(begun));
         let lines = mem::replace(begun, rest);
-        kept.add(stream, lines)
+        let lines = kept.add(stream, lines);
+        self.send(&mut kept, stream, &lines);
+        lines
     }
 
     /// Ends a stream, and returns its last line if that has no line end.
-    fn end(&self, stream: Stream) -> Vec<u8> {
+    fn end(&self, stream: OutputStream) -> Vec<u8> {
         let mut kept = self.lock();
         let line = mem::take(&mut kept.begun[stream as usize]);
         let lines = kept.add(stream, line);
         kept.keep_replaceable(stream);
+        self.send(&mut kept, stream, &lines);
         lines
+    }
+
+    #[expect(
+        clippy::disallowed_types,
+        reason = "the time is shown, and decides nothing"
+    )]
+    fn send(&self, kept: &mut Kept, stream: OutputStream, lines: &[u8]) {
+        let first = kept.lines;
+        kept.lines += count(lines);
+        if !lines.is_empty() && self.followers.receiver_count() > 0 {
+            let at = std::time::SystemTime::now();
+            let text = lines.into();
+            drop(self.followers.send(Lines {
+                stream,
+                at,
+                first,
+                text,
+            }));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -130,9 +152,52 @@ impl Tail {
     }
 }
 
+/// How many lines these are, the last perhaps without its end.
+pub(crate) fn count(lines: &[u8]) -> u64 {
+    let whole = memchr::memchr_iter(b'\n', lines).count() as u64;
+    whole + u64::from(lines.last().is_some_and(|last| *last != b'\n'))
+}
+
+/// A copy of what was kept.
+struct Bytes {
+    failures: Vec<u8>,
+    rest: Vec<u8>,
+    cut: bool,
+}
+
+impl Bytes {
+    /// Without secrets, and with control characters escaped.
+    fn text(mut self, secrets: &Secrets) -> String {
+        let room = KEPT - self.failures.len();
+        if self.rest.len() > room {
+            self.rest.drain(..self.rest.len() - room);
+            self.cut = true;
+        }
+        let show_rest = if self.cut { show_end } else { show };
+        show(&self.failures, secrets) + &show_rest(&self.rest, secrets)
+    }
+}
+
 impl Kept {
+    fn bytes(&self, with_begun: bool) -> Bytes {
+        let mut rest: Vec<u8> = self.whole.iter().copied().collect();
+        let begun = self.begun.iter().filter(|_| with_begun);
+        let unended = self.replaceable.iter().chain(begun);
+        for line in unended.filter(|line| !line.is_empty()) {
+            if rest.last().is_some_and(|byte| *byte != b'\n') {
+                rest.push(b'\n');
+            }
+            rest.extend_from_slice(line);
+        }
+        Bytes {
+            failures: self.failures.clone(),
+            rest,
+            cut: self.cut,
+        }
+    }
+
     /// Keeps whole lines, and returns them as they are logged: each with an LF at its end.
-    fn add(&mut self, stream: Stream, lines: Vec<u8>) -> Vec<u8> {
+    fn add(&mut self, stream: OutputStream, lines: Vec<u8>) -> Vec<u8> {
         let has_cr = memchr(b'\r', &lines).is_some();
         if !has_cr && self.replaceable[stream as usize].is_empty() {
             self.keep(&lines);
@@ -171,7 +236,7 @@ impl Kept {
         logged
     }
 
-    fn keep_replaceable(&mut self, stream: Stream) {
+    fn keep_replaceable(&mut self, stream: OutputStream) {
         let mut line = mem::take(&mut self.replaceable[stream as usize]);
         if !line.is_empty() {
             line.push(b'\n');
@@ -237,6 +302,13 @@ fn end_of_lines(bytes: &[u8]) -> usize {
     space.map_or(bytes.len(), after)
 }
 
+fn name_of(stream: OutputStream) -> &'static str {
+    match stream {
+        OutputStream::Stdout => "stdout",
+        OutputStream::Stderr => "stderr",
+    }
+}
+
 /// Tells when both streams have ended.
 pub(super) struct Pipes {
     open: mpsc::Receiver<Infallible>,
@@ -267,16 +339,16 @@ pub(super) fn read(
         _open: sender.clone(),
     };
     if let Some(stdout) = stdout {
-        drop(runtime.spawn(reader(Stream::Stdout).run(stdout)));
+        drop(runtime.spawn(reader(OutputStream::Stdout).run(stdout)));
     }
     if let Some(stderr) = stderr {
-        drop(runtime.spawn(reader(Stream::Stderr).run(stderr)));
+        drop(runtime.spawn(reader(OutputStream::Stderr).run(stderr)));
     }
     (tail, Pipes { open })
 }
 
 struct Reader {
-    stream: Stream,
+    stream: OutputStream,
     tail: Arc<Tail>,
     log: Arc<Log>,
     _open: mpsc::Sender<Infallible>,
@@ -290,14 +362,14 @@ impl Reader {
                 Ok(0) => break,
                 Ok(length) => {
                     let lines = self.tail.push(self.stream, &chunk[..length]);
-                    self.log.write(self.stream.name(), lines).await;
+                    self.log.write(name_of(self.stream), lines).await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         let line = self.tail.end(self.stream);
-        self.log.write(self.stream.name(), line).await;
+        self.log.write(name_of(self.stream), line).await;
     }
 }
 
@@ -317,11 +389,11 @@ mod tests {
     fn only_the_end_is_kept_in_bounded_memory() {
         let tail = Tail::default();
         for _ in 0..100 {
-            drop(tail.push(Stream::Stdout, &[b'x'; CHUNK]));
+            drop(tail.push(OutputStream::Stdout, &[b'x'; CHUNK]));
             let kept = tail.lock();
             assert!(kept.whole.len() <= KEPT && kept.begun[0].len() <= LONGEST_LINE + CHUNK);
         }
-        drop(tail.push(Stream::Stdout, b"last\n"));
+        drop(tail.push(OutputStream::Stdout, b"last\n"));
         let text = tail.text(&Secrets::default());
         assert!(text.len() <= KEPT && text.ends_with("last\n"));
     }
@@ -329,17 +401,17 @@ mod tests {
     #[test]
     fn a_line_without_an_end_is_shown() {
         let tail = Tail::default();
-        drop(tail.push(Stream::Stderr, b"panicked at"));
-        drop(tail.push(Stream::Stdout, b"loading\n50%"));
+        drop(tail.push(OutputStream::Stderr, b"panicked at"));
+        drop(tail.push(OutputStream::Stdout, b"loading\n50%"));
         assert_eq!(tail.text(&Secrets::default()), "loading\n50%\npanicked at");
     }
 
     #[test]
     fn a_secret_is_found_across_chunks_and_streams() {
         let tail = Tail::default();
-        drop(tail.push(Stream::Stdout, b"key sk-123"));
-        drop(tail.push(Stream::Stderr, b"warning\n"));
-        drop(tail.push(Stream::Stdout, b"45678\n"));
+        drop(tail.push(OutputStream::Stdout, b"key sk-123"));
+        drop(tail.push(OutputStream::Stderr, b"warning\n"));
+        drop(tail.push(OutputStream::Stdout, b"45678\n"));
         let text = tail.text(&secret("sk-12345678"));
         assert_eq!(text, "warning\nkey [redacted]\n");
     }
@@ -347,9 +419,9 @@ mod tests {
     #[test]
     fn the_end_of_a_secret_at_the_front_is_not_shown() {
         let tail = Tail::default();
-        drop(tail.push(Stream::Stdout, b"sk-12345678"));
-        drop(tail.push(Stream::Stdout, &vec![b'x'; KEPT - 4]));
-        drop(tail.end(Stream::Stdout));
+        drop(tail.push(OutputStream::Stdout, b"sk-12345678"));
+        drop(tail.push(OutputStream::Stdout, &vec![b'x'; KEPT - 4]));
+        drop(tail.end(OutputStream::Stdout));
         let text = tail.text(&secret("sk-12345678"));
         assert!(text.starts_with("xxxx"), "{}", &text[..20]);
     }
@@ -357,10 +429,10 @@ mod tests {
     #[test]
     fn of_a_progress_bar_the_last_state_is_kept_and_every_state_is_logged() {
         let tail = Tail::default();
-        drop(tail.push(Stream::Stderr, b"starting\n"));
+        drop(tail.push(OutputStream::Stderr, b"starting\n"));
         let mut logged = Vec::new();
         for n in 0..100_000 {
-            logged.extend(tail.push(Stream::Stderr, format!("\r{n} of 99999").as_bytes()));
+            logged.extend(tail.push(OutputStream::Stderr, format!("\r{n} of 99999").as_bytes()));
         }
         let lines = logged.split(|byte| *byte == b'\n').count();
         assert!(lines >= 99_999, "{lines}");
@@ -368,7 +440,7 @@ mod tests {
             tail.text(&Secrets::default()),
             "starting\n99998 of 99999\n99999 of 99999"
         );
-        drop(tail.push(Stream::Stderr, b"\nNo space left on device\n"));
+        drop(tail.push(OutputStream::Stderr, b"\nNo space left on device\n"));
         assert!(
             tail.text(&Secrets::default())
                 .ends_with("\n99999 of 99999\nNo space left on device\n")
@@ -384,7 +456,7 @@ mod tests {
             let tail = Tail::default();
             let logged: Vec<u8> = parts
                 .iter()
-                .flat_map(|part| tail.push(Stream::Stdout, part))
+                .flat_map(|part| tail.push(OutputStream::Stdout, part))
                 .collect();
             assert_eq!(logged, b"one\ntwo\n");
             assert_eq!(tail.text(&Secrets::default()), "one\ntwo\n");
@@ -395,12 +467,12 @@ mod tests {
     fn a_line_that_names_a_failure_is_kept_when_it_is_long_ago() {
         let tail = Tail::default();
         drop(tail.push(
-            Stream::Stderr,
+            OutputStream::Stderr,
             b"starting\nValueError: no such model, key sk-12345678\n",
         ));
         for n in 0..10_000 {
             let line = format!("probe {n}\nBrokenPipeError: [Errno 32] {n}\n");
-            drop(tail.push(Stream::Stderr, line.as_bytes()));
+            drop(tail.push(OutputStream::Stderr, line.as_bytes()));
         }
         let text = tail.text(&secret("sk-12345678"));
         let head = "ValueError: no such model, key [redacted]\nBrokenPipeError: [Errno 32] 0\n";
@@ -411,8 +483,8 @@ mod tests {
     #[test]
     fn a_bar_that_ends_without_a_line_end_is_kept() {
         let tail = Tail::default();
-        drop(tail.push(Stream::Stdout, b"10%\r20%\r"));
-        drop(tail.end(Stream::Stdout));
+        drop(tail.push(OutputStream::Stdout, b"10%\r20%\r"));
+        drop(tail.end(OutputStream::Stdout));
         assert_eq!(tail.text(&Secrets::default()), "20%\n");
     }
 
@@ -443,7 +515,7 @@ mod tests {
         ) {
             let tail = Tail::default();
             for (is_stderr, piece) in pieces {
-                let stream = if is_stderr { Stream::Stderr } else { Stream::Stdout };
+                let stream = if is_stderr { OutputStream::Stderr } else { OutputStream::Stdout };
                 drop(tail.push(stream, &piece));
             }
             let values = vec![SECRET.to_owned()];

@@ -3,7 +3,7 @@
 use crate::config::Secrets;
 
 /// Replaces secrets, and escapes characters that move the cursor of a terminal or reverse a line.
-pub(super) fn show(output: &[u8], secrets: &Secrets) -> String {
+pub(crate) fn show(output: &[u8], secrets: &Secrets) -> String {
     escape(&secrets.redact(&String::from_utf8_lossy(output)))
 }
 

@@ -9,14 +9,14 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::Notify,
+    sync::{Notify, broadcast},
     time::{Instant, sleep},
 };
 
 use crate::{
-    config::{Settings, Target},
+    config::{Secrets, Settings, Target},
     error::Problem,
-    launch::{Exit, Holder, LaunchError, Launcher, Listener, Look, Running},
+    launch::{Exit, Followed, Holder, LaunchError, Launcher, Listener, Look, Running, Written},
     probe::Answer,
     supervisor::Backend,
 };
@@ -326,6 +326,19 @@ fn with_signal(signal: i32) -> Exit {
     }
 }
 
+/// It writes nothing.
+struct Silent;
+
+impl Written for Silent {
+    fn follow(&self, _: &Secrets) -> Followed {
+        Followed {
+            kept: String::new(),
+            so_far: 0,
+            next: broadcast::Sender::new(1).subscribe(),
+        }
+    }
+}
+
 impl Running for FakeProcess {
     fn pid(&self) -> u32 {
         self.pid
@@ -398,6 +411,10 @@ impl Running for FakeProcess {
 
     fn look(&self) -> impl Future<Output = Look> + Send + use<> {
         ready(self.fake.script().look.clone())
+    }
+
+    fn written(&self) -> Arc<dyn Written> {
+        Arc::new(Silent)
     }
 
     fn output(&self, _: &Settings) -> String {
