@@ -13,6 +13,7 @@ mod secrets;
 mod settings;
 mod share;
 mod shown;
+mod stop_signal;
 mod strings;
 mod target;
 mod unique;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     secrets::Secrets,
     settings::Settings,
     share::{Needs, Share, Turn},
+    stop_signal::StopSignal,
     target::Target,
     unique::Unique,
     validate::LONGEST,
@@ -86,6 +88,7 @@ pub struct LocalServiceConfig {
     max_waiters: Option<usize>,
     stop_detached: bool,
     oom_score_adj: OomScoreAdj,
+    stop_signal: Option<String>,
     needs: Needs,
     pinned: bool,
     turn: Option<Duration>,
@@ -121,6 +124,7 @@ impl LocalServiceConfig {
             max_waiters: None,
             stop_detached: true,
             oom_score_adj: OomScoreAdj::default(),
+            stop_signal: None,
             needs: Needs::new(),
             pinned: false,
             turn: None,
@@ -472,6 +476,24 @@ impl LocalServiceConfig {
         self
     }
 
+    /// The signal with which a stop begins: `TERM` (the default), `INT`, `QUIT` or `HUP`.
+    ///
+    /// For a server that ends in order on another signal than SIGTERM. At half of
+    /// [`stop_timeout`](Self::stop_timeout) SIGTERM follows, and SIGKILL at its end. When your program is killed, the
+    /// server gets SIGTERM. Where handles of one process differ, the handle counts that was used last before the start.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let config = LocalServiceConfig::new("/usr/bin/node").arg("server.js").stop_signal("INT");
+    /// ```
+    #[must_use]
+    pub fn stop_signal(mut self, signal: impl Into<String>) -> Self {
+        self.stop_signal = Some(signal.into());
+        self
+    }
+
     /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to
     /// 1000 (first); see `oom_score_adj` in `proc_pid(5)`.
     ///
@@ -533,6 +555,7 @@ impl fmt::Debug for LocalServiceConfig {
             .field("max_waiters", &self.max_waiters)
             .field("stop_detached", &self.stop_detached)
             .field("oom_score_adj", &self.oom_score_adj)
+            .field("stop_signal", &self.stop_signal)
             .field("needs", &self.needs)
             .field("pinned", &self.pinned)
             .field("turn", &self.turn)

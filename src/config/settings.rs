@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{Address, Launch, OomScoreAdj, Secrets, Share, Target};
+use super::{Address, Launch, OomScoreAdj, Secrets, Share, StopSignal, Target};
 use crate::{error::Error, machine::Policy};
 
 /// A configuration that has been checked, in the parts that other rooms need.
@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) max_waiters: Option<usize>,
     pub(crate) stop_detached: bool,
     pub(crate) oom_score_adj: OomScoreAdj,
+    pub(crate) stop_signal: StopSignal,
     pub(crate) share: Share,
     pub(crate) secrets: Arc<Secrets>,
     /// Each request for the service fails with this error, and nothing is ever started.

@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 
 use super::{
     Address, Amount, ChoosePort, InheritEnv, Launch, LocalServiceConfig, Needs, OomScoreAdj,
-    Refusals, Secrets, Settings, Share, Target, Turn, UrlHost,
+    Refusals, Secrets, Settings, Share, StopSignal, Target, Turn, UrlHost,
     address::{self, url},
     file_problems, file_warnings, health, port, same_origin,
 };
@@ -125,6 +125,12 @@ impl LocalServiceConfig {
                  out for no limit",
             );
         }
+        if self.first_signal().is_none() {
+            refusals.add(
+                "stopSignal",
+                "is no signal that asks a process to end: write TERM, INT, QUIT or HUP",
+            );
+        }
         if let OomScoreAdj::Exactly(score) = self.oom_score_adj
             && !(-1000..=1000).contains(&score)
         {
@@ -162,6 +168,7 @@ impl LocalServiceConfig {
             max_waiters: self.max_waiters,
             stop_detached: self.stop_detached,
             oom_score_adj: self.oom_score_adj,
+            stop_signal: self.first_signal().unwrap_or_default(),
             share: Share {
                 needs: self.needs.clone(),
                 pinned: self.pinned,
@@ -169,6 +176,14 @@ impl LocalServiceConfig {
             },
             secrets: Arc::new(secrets),
             unavailable: None,
+        }
+    }
+
+    /// `None` if there is no such signal.
+    fn first_signal(&self) -> Option<StopSignal> {
+        match &self.stop_signal {
+            Some(name) => StopSignal::parse(name),
+            None => Some(StopSignal::default()),
         }
     }
 

@@ -552,6 +552,7 @@ fn the_defaults_are_those_of_the_table() {
     assert!(settings.target.headers.is_empty());
     assert_eq!(settings.max_waiters, None);
     assert!(settings.stop_detached);
+    assert_eq!(settings.stop_signal, StopSignal::Term);
     assert_eq!(settings.oom_score_adj, OomScoreAdj::AboveProgram);
     assert_eq!(settings.launch.inherit_env, InheritEnv::All);
     assert_eq!(settings.base, BASE);
@@ -565,7 +566,8 @@ fn what_is_set_arrives() {
         .stop_timeout(Duration::from_secs(3))
         .abandon_grace(Duration::from_secs(4))
         .unresponsive_after(Duration::from_secs(5))
-        .stop_detached(false);
+        .stop_detached(false)
+        .stop_signal("int");
     let settings = accepted(&config, BASE);
     assert_eq!(settings.policy.idle_stop, Some(Duration::from_secs(2)));
     assert_eq!(settings.policy.stop_timeout, Duration::from_secs(3));
@@ -576,12 +578,20 @@ fn what_is_set_arrives() {
     );
     assert_eq!(settings.swap_timeout, Duration::from_secs(1));
     assert!(!settings.stop_detached);
+    assert_eq!(settings.stop_signal, StopSignal::Int);
     let settings = accepted(
         &config.abandon_grace(None).swap_timeout(Duration::ZERO),
         BASE,
     );
     assert_eq!(settings.policy.abandon_grace, None);
     assert_eq!(settings.swap_timeout, Duration::ZERO);
+}
+
+#[test]
+fn a_stop_does_not_begin_with_a_signal_that_asks_for_no_end() {
+    for signal in ["KILL", "9", "", "USR1"] {
+        assert_refused(&config().stop_signal(signal), "stopSignal", "TERM, INT");
+    }
 }
 
 // All together

@@ -89,6 +89,9 @@ struct Wire {
     /// Whether a stop also ends descendants that left the process group (Linux). Refused by
     /// `OpenClaw`.
     stop_detached: Given<bool>,
+    /// The signal with which a stop begins: `TERM` (if left out), `INT`, `QUIT` or `HUP`. SIGTERM follows at half of
+    /// `stopTimeoutMs`. Refused by `OpenClaw`.
+    stop_signal: Given<String>,
     /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to 1000
     /// (first): 500 if left out, or that of your program if it is higher; null: that of your program.
     /// Refused by `OpenClaw`.
@@ -129,6 +132,7 @@ impl Wire {
         config.needs = self.needs.0.unwrap_or_default().0;
         put(&mut config.pinned, self.pinned.0);
         put(&mut config.keep_ready, self.keep_ready.0);
+        config.stop_signal = self.stop_signal.0;
         put(&mut config.stop_detached, self.stop_detached.0);
         put(
             &mut config.unresponsive_after,

@@ -59,6 +59,7 @@ fn every_key_is_read() {
         "maxWaiters": 8,
         "stopDetached": false,
         "oomScoreAdj": -9,
+        "stopSignal": "SIGINT",
     }))
     .unwrap();
     let ms = Duration::from_millis;
@@ -92,6 +93,7 @@ fn every_key_is_read() {
     assert_eq!(config.max_waiters, Some(8));
     assert!(!config.stop_detached);
     assert_eq!(config.oom_score_adj, OomScoreAdj::Exactly(-9));
+    assert_eq!(config.stop_signal.as_deref(), Some("SIGINT"));
 }
 
 #[test]

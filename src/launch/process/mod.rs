@@ -72,14 +72,14 @@ use self::{
     detached::Sweep,
     group::Group,
     output::{Pipes, Tail},
-    stop::{KILL, Survivors, TERM},
+    stop::{KILL, Survivors},
 };
 pub(crate) use self::{
     output::count as count_lines, spawn::Processes, taken_port::mentions_taken_port,
     text::show as show_output,
 };
 use super::{Exit, Listener, Look, Running, Written};
-use crate::config::Settings;
+use crate::config::{Settings, StopSignal};
 
 /// How long the rest of the output is waited for while another process holds the pipes.
 const FLUSH_LIMIT: Duration = Duration::from_millis(50);
@@ -95,6 +95,8 @@ const REAP_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Process {
     group: Group,
     sweep: Sweep,
+    /// With which a stop begins; `None` once it has begun.
+    stop_signal: Option<StopSignal>,
     survivors: Survivors,
     tail: Arc<Tail>,
     pipes: Pipes,
@@ -143,8 +145,10 @@ impl Running for Process {
 
     fn terminate(&mut self) {
         self.sweep.prepare(self.group.is_pinned());
-        let reached = self.group.signal_all(TERM);
-        self.signal_the_rest(TERM, reached);
+        let first = self.stop_signal.take().unwrap_or_default();
+        let signals = stop::signals(first);
+        let reached = self.group.signal_all(signals);
+        self.signal_the_rest(signals, reached);
     }
 
     fn kill(&mut self) {

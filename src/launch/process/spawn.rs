@@ -30,7 +30,7 @@ use super::{
     watchdog::Watchdog,
 };
 use crate::{
-    config::{InheritEnv, Launch, OomScoreAdj, Settings, file_problems},
+    config::{InheritEnv, Launch, OomScoreAdj, Settings, StopSignal, file_problems},
     error::Problem,
     launch::{Guarantees, Holder, LaunchError, Launcher},
     log::warn_once,
@@ -63,6 +63,7 @@ impl Launcher for Processes {
         let options = SpawnOptions {
             stop_detached: settings.stop_detached,
             oom_score_adj: settings.oom_score_adj,
+            stop_signal: settings.stop_signal,
         };
         spawn(SHELL, launch, context, options)
     }
@@ -108,6 +109,7 @@ pub(super) struct SpawnOptions {
     /// Whether a stop ends descendants that have left the group, too.
     pub(super) stop_detached: bool,
     pub(super) oom_score_adj: OomScoreAdj,
+    pub(super) stop_signal: StopSignal,
 }
 
 /// Starts the service. The process belongs to the caller and to no thread or task: if the future is
@@ -218,6 +220,7 @@ impl Start {
         let family = Family::new(cookie, group.leader_pid(), group.id(), cgroup);
         Process {
             sweep: Sweep::new(family, self.options.stop_detached),
+            stop_signal: Some(self.options.stop_signal),
             survivors: Survivors::default(),
             group,
             tail,

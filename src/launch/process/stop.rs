@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use tokio::time::{self, Instant};
 
 use super::{Process, detached::Sweep, family::Descendant, os};
+use crate::config::StopSignal;
 
 /// The pauses between two looks at the processes that are left.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -15,7 +16,15 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 const BETWEEN_SWEEPS: Duration = Duration::from_millis(100);
 
 /// With CONT, since a stopped process handles no signal but KILL until it continues.
-pub(super) const TERM: &[Signal] = &[Signal::TERM, Signal::CONT];
+pub(super) fn signals(stop: StopSignal) -> &'static [Signal] {
+    match stop {
+        StopSignal::Term => &[Signal::TERM, Signal::CONT],
+        StopSignal::Int => &[Signal::INT, Signal::CONT],
+        StopSignal::Quit => &[Signal::QUIT, Signal::CONT],
+        StopSignal::Hup => &[Signal::HUP, Signal::CONT],
+    }
+}
+
 pub(super) const KILL: &[Signal] = &[Signal::KILL];
 
 impl Process {

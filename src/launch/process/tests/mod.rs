@@ -30,7 +30,7 @@ use super::{
     *,
 };
 use crate::{
-    config::{InheritEnv, Launch, OomScoreAdj, Secrets},
+    config::{InheritEnv, Launch, OomScoreAdj, Secrets, StopSignal},
     launch::LaunchError,
 };
 
@@ -39,6 +39,7 @@ const SHELL: &str = "/bin/sh";
 const OPTIONS: SpawnOptions = SpawnOptions {
     stop_detached: true,
     oom_score_adj: OomScoreAdj::Inherited,
+    stop_signal: StopSignal::Term,
 };
 
 /// For processes that only the watchdog can end.

@@ -188,3 +188,24 @@ async fn one_stop_signals_a_detached_descendant_once() {
         finish(process).await;
     }
 }
+
+#[tokio::test]
+async fn a_stop_begins_with_the_configured_signal_and_continues_with_term() {
+    let script = "trap 'echo interrupted' INT; trap 'echo terminated; exit 0' TERM; echo up
+                  while :; do sleep 0.05; done";
+    let options = SpawnOptions {
+        stop_signal: StopSignal::Int,
+        ..OPTIONS
+    };
+    let process = spawn(SHELL, Arc::new(sh(script)), context(), options).await;
+    let mut process = process.unwrap();
+    said(&process, "up\n").await;
+    process.terminate();
+    said(&process, "interrupted").await;
+    assert!(!text(&process).contains("terminated"));
+    process.terminate();
+    let exit = within_limit(process.ended()).await;
+    assert_eq!(exit.code, Some(0));
+    assert!(text(&process).ends_with("terminated\n"));
+    finish(process).await;
+}
