@@ -7,6 +7,9 @@
 //! A service's task decides what it does with an event while it has its [`Gate`]. The table takes the gate before it
 //! closes the word, so that no task decides on a word that is being closed.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
