@@ -5,7 +5,7 @@
 //! ```text
 //!   service::LocalService ──▶ Client ──commands──▶ Supervisor (task) ──▶ Backend: process, probe
 //!            │                  │                   │      │
-//!          Lease            Instances ◀─────────────┤      └── Negotiation ──▶ resources: queue, peers
+//!          Lease            Instances ◀─────────────┤      └── Negotiation ──▶ resources: table, peers
 //!            └── one atomic word ┘                  └── Machine (decides)
 //! ```
 //!
@@ -21,7 +21,7 @@
 //!
 //! - the machine, which decides;
 //! - [`work`]: the process, a spawn or a probe under way;
-//! - [`negotiation`]: the claim on the address, and the peers;
+//! - [`negotiation`]: the claim on the address and on room, and the peers;
 //! - [`callers`]: the inbox, and those that wait for an answer;
 //! - [`report`]: what errors, status and events say.
 //!
