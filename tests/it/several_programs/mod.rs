@@ -40,6 +40,27 @@ fn of_eight_cold_programs_one_starts_the_server_and_all_are_served_by_it() {
 }
 
 #[test]
+fn programs_that_choose_a_port_by_the_same_configuration_share_one_server() {
+    let server = Fixture::new();
+    let setup = Setup {
+        chooses_port: true,
+        ..Setup::of(&server)
+    };
+    // The later ones find the port taken: by the server of a peer.
+    let mut programs = [setup.run(), setup.run()];
+    let mut answers = programs
+        .each_mut()
+        .map(|program| program.does("ask 3"))
+        .to_vec();
+    let mut late = setup.run();
+    answers.push(late.does("ask 3"));
+    let pid = server.starts()[0].to_string();
+    assert_eq!(answers, [pid.clone(), pid.clone(), pid]);
+    assert_eq!(server.starts().len(), 1);
+    assert_eq!(late.does("ownership"), "external");
+}
+
+#[test]
 fn programs_that_come_one_after_the_other_use_the_server_of_the_first() {
     let server = Fixture::new();
     let mut programs: [Program; 3] = programs(&server);

@@ -54,11 +54,7 @@ async fn obey(
     command: &str,
     leases: &mut Vec<Lease>,
 ) -> Result<String, BoxError> {
-    let pid_url = {
-        let origin = std::env::var(ORDERS)?;
-        let base = origin.lines().next().unwrap_or_default();
-        base.replace("/v1", "/pid")
-    };
+    let pid_url = service.base_url().to_string().replace("/v1", "/pid");
     match command.split_once(' ').unwrap_or((command, "")) {
         ("start", _) => service.start().await?,
         ("stop", _) => service.stop().await?,
@@ -102,6 +98,8 @@ pub(super) struct Setup<'a> {
     pub(super) folder: PathBuf,
     pub(super) idle_stop: Duration,
     pub(super) swap_timeout: Duration,
+    /// Each program chooses the port of the server.
+    pub(super) chooses_port: bool,
 }
 
 impl<'a> Setup<'a> {
@@ -111,6 +109,7 @@ impl<'a> Setup<'a> {
             folder: server.folder().to_owned(),
             idle_stop: Duration::ZERO,
             swap_timeout: Duration::from_secs(60),
+            chooses_port: false,
         }
     }
 
@@ -142,6 +141,13 @@ impl<'a> Setup<'a> {
             ms(self.swap_timeout),
         ];
         orders.extend(self.server.args().iter().cloned());
+        if self.chooses_port {
+            let port = self.server.port().to_string();
+            let has_it = |order: &&mut String| **order == port || order.starts_with("http:");
+            for order in orders.iter_mut().filter(has_it) {
+                *order = order.replace(&port, "${port}");
+            }
+        }
         let log = self.server.folder().join("program-log");
         let log = File::options().append(true).create(true).open(log);
         let mut child = command
