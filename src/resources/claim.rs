@@ -29,8 +29,8 @@ pub(crate) struct Ticket {
     evict: bool,
     /// The last answer of the addresses.
     last: Option<Claim>,
-    /// What was told of the table.
-    told: Said,
+    /// What the table said last.
+    last_said: Said,
     /// Since when peers are waited for.
     waits_since: Instant,
     holder: Option<String>,
@@ -67,7 +67,7 @@ impl Claims {
             place,
             evict,
             last: None,
-            told: Said::default(),
+            last_said: Said::default(),
             waits_since: Instant::now(),
             holder: None,
             ring: Ring::default(),
@@ -117,7 +117,7 @@ impl Ticket {
     /// Whether this service has to make way, which is said once. The caller has its gate.
     pub(crate) fn must_leave(&mut self) -> bool {
         let leaves = self.place.said().asked == Asked::Leave;
-        leaves && std::mem::replace(&mut self.told.asked, Asked::Leave) != Asked::Leave
+        leaves && std::mem::replace(&mut self.last_said.asked, Asked::Leave) != Asked::Leave
     }
 
     /// News of the claim on the addresses.
@@ -167,25 +167,25 @@ impl Ticket {
     fn of_others(&mut self) -> Option<Claim> {
         self.place
             .ring(self.bell.as_ref().is_some_and(Bell::is_rung));
-        let (said, told) = (self.place.said(), self.told);
-        self.told = said;
+        let (said, before) = (self.place.said(), self.last_said);
+        self.last_said = said;
         if said.asked == Asked::Leave {
             // That is said elsewhere.
-            self.told.asked = told.asked;
+            self.last_said.asked = before.asked;
         }
-        if said.has_room != told.has_room {
+        if said.has_room != before.has_room {
             return Some(Claim::Room);
         }
-        if said.waits && said.no_room && !told.no_room {
+        if said.waits && said.no_room && !before.no_room {
             return Some(Claim::NoRoom);
         }
-        if (said.asked, said.looks) == (told.asked, told.looks) {
+        if (said.asked, said.looks) == (before.asked, before.looks) {
             return None;
         }
         match said.asked {
             Asked::Wanted => Some(Claim::Wanted),
             Asked::Close => Some(Claim::Contested),
-            Asked::Nothing if told.asked != Asked::Nothing => Some(Claim::Uncontested),
+            Asked::Nothing if before.asked != Asked::Nothing => Some(Claim::Uncontested),
             Asked::Nothing | Asked::Leave => None,
         }
     }
@@ -216,7 +216,7 @@ impl Ticket {
 
     /// Claims what the process needs beside the addresses.
     pub(crate) fn want(&mut self, needs: Needs) {
-        self.told.no_room = false;
+        self.last_said.no_room = false;
         self.place.want(needs);
     }
 

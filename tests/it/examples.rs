@@ -121,7 +121,7 @@ fn the_command_answers_and_says_what_it_waits_for() {
     assert!(stderr.starts_with("loading the model"), "{stderr}");
 }
 
-/// An example that runs until it is told to end.
+/// An example that runs until it gets a signal.
 struct Running {
     child: Child,
     name: &'static str,

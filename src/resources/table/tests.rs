@@ -176,7 +176,7 @@ fn either_all_words_are_closed_or_none() {
     big.wants(2);
     assert!(!one.is_closed() && !two.is_closed());
     assert_eq!((one.asked(), two.asked()), (Asked::Wanted, Asked::Close));
-    // It looks afterwards, as it is told to.
+    // It looks afterwards, since it was asked to.
     drop(deciding);
     two.place.offer();
     assert!(one.is_closed() && two.is_closed());
@@ -187,7 +187,7 @@ fn either_all_words_are_closed_or_none() {
 }
 
 #[test]
-fn a_service_in_use_is_told_to_look_again() {
+fn a_service_in_use_is_asked_to_look_again() {
     let table = machine(2);
     let one = Service::serves(&table, "one", 1, 1);
     let two = Service::serves(&table, "two", 2, 1);

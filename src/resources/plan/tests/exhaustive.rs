@@ -346,7 +346,7 @@ fn more_than_there_is_is_found() {
     is_found(overcommits, "more is used than there is");
 }
 
-/// A service that is asked to close, and is idle at last, is not told to leave.
+/// A service that is asked to close, and is idle at last, is not asked to leave.
 fn forgets_the_closed(capacity: &[u64], holders: &[Holder], waiters: &[Waiter]) -> Plan {
     let mut decided = plan(capacity, holders, waiters);
     let is_closed = |holder: &&Holder| matches!(holder.stage, Stage::Ready(how) if how.closed);
