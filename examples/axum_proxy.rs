@@ -5,7 +5,7 @@
 //! curl http://127.0.0.1:PORT/v1/models
 //! ```
 //!
-//! The example `gateway` is a proxy for all providers of a configuration file, to run as it is.
+//! The program `local-service-gateway` is a proxy for all providers of a configuration file.
 #![expect(clippy::print_stdout, reason = "it says where it listens")]
 
 mod server;

@@ -200,9 +200,9 @@ fn the_events_that_are_listed_are_those_of_the_code() {
 }
 
 #[test]
-#[cfg(all(feature = "json5", feature = "retry"))]
+#[cfg(feature = "gateway")]
 fn the_table_of_the_gateway_has_its_options() {
-    let gateway = crate::support::example("gateway");
+    let gateway = crate::support::gateway::program();
     let help = std::process::Command::new(gateway).arg("--help").output();
     let help = String::from_utf8(help.unwrap().stdout).unwrap();
     let option = |line: &str| {

@@ -29,7 +29,7 @@ mod fakes;
 mod fifty_providers;
 #[cfg(target_os = "linux")]
 mod floods;
-#[cfg(all(feature = "json5", feature = "retry"))]
+#[cfg(feature = "gateway")]
 mod gateway;
 mod identity;
 mod idle;

@@ -1,4 +1,4 @@
-//! The example `gateway` with real models behind it.
+//! The gateway with real models behind it.
 
 use http_body_util::BodyExt as _;
 use rustix::process::Signal;

@@ -12,7 +12,7 @@ mod answers;
 #[allow(dead_code, reason = "the tests beside it need the rest")]
 mod clients;
 mod credentials;
-#[cfg(feature = "json5")]
+#[cfg(feature = "gateway")]
 mod gateway;
 mod llama;
 mod model_files;

@@ -6,6 +6,7 @@
 //! ```
 
 mod http_1_0;
+#[cfg(feature = "gateway")]
 mod mlx_lm;
 #[path = "../real/mod.rs"]
 mod real;

@@ -1,4 +1,4 @@
-//! The example `gateway`, through its address: each test runs one, with servers of its own.
+//! The program `local-service-gateway`, through its address: each test runs one, with servers of its own.
 
 mod admin;
 mod body_limit;

@@ -1,4 +1,4 @@
-//! The example `gateway`, as its users run it, and its clients.
+//! The program `local-service-gateway`, as its users run it, and its clients.
 
 use std::{
     env, fs,
@@ -24,10 +24,10 @@ use hyper_util::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Fixture, PROGRAM, blocking_until, example, free_port, signal, within};
+use super::{Fixture, PROGRAM, blocking_until, free_port, signal, within};
 
-pub(crate) fn program() -> PathBuf {
-    example("gateway")
+pub(crate) fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_local-service-gateway")
 }
 
 /// A file with these providers, in a folder of its own.

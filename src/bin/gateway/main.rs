@@ -1,7 +1,7 @@
 //! One address for all model servers of a configuration file, each started by the first request for it.
 //!
 //! ```text
-//! cargo run --features json5,retry --example gateway -- --config examples/config/llama-cpp.json5
+//! cargo run --features gateway --bin local-service-gateway -- --config examples/config/llama-cpp.json5
 //! curl http://127.0.0.1:4000/v1/chat/completions -H 'content-type: application/json' \
 //!      -d '{"model": "llama-cpp/gemma-3-4b-it", "messages": [{"role": "user", "content": "Hello"}]}'
 //! ```
@@ -15,8 +15,8 @@
 //! SIGHUP reads the file again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
 //! then stop the servers that were started; a second signal ends everything immediately.
 //!
-//! As an example of the crate, begin with `upstream`: the layer is there. The rest is what a program
-//! needs around it.
+//! To see how the crate is used, read `upstream`: the layer is there. The rest is what a program needs
+//! around it.
 
 mod admin;
 mod app;

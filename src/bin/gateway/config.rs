@@ -48,7 +48,7 @@ fn warn_of_what_cannot_work(providers: &Providers) {
         if provider.unavailable.is_none() && needs_tls(&provider) {
             warn!(
                 provider = provider.id,
-                "its baseUrl is https, and this example is built without TLS: requests for it are \
+                "its baseUrl is https, and this gateway is built without TLS: requests for it are \
                  answered with 501"
             );
         }

@@ -73,8 +73,8 @@ pub(crate) async fn without_question(Path(path): Path<String>) -> Failure {
     failure::no_such_path().await
 }
 
-/// Files come in forms (`/v1/audio/transcriptions`), in which the model may follow the whole file. Another
-/// gateway would read them; this example refuses them.
+/// Files come in forms (`/v1/audio/transcriptions`), in which the model may follow the whole file. They
+/// are refused.
 fn refuse_forms(headers: &HeaderMap) -> Result<(), Failure> {
     let kind = headers.get(header::CONTENT_TYPE);
     let is_form = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/"));

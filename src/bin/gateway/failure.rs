@@ -223,8 +223,8 @@ pub(crate) fn needs_tls(provider: &Provider) -> Failure {
         StatusCode::NOT_IMPLEMENTED,
         "no_tls",
         format!(
-            "provider `{}` has an https baseUrl, and this example is built without TLS: give its \
-             client a connector that has it, or take a provider on http",
+            "provider `{}` has an https baseUrl, and this gateway is built without TLS: \
+             give it an http address, such as that of a proxy that speaks TLS to the provider",
             provider.id
         ),
     )

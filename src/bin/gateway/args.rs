@@ -8,7 +8,7 @@ use crate::origins::Origin;
 
 /// One address for all model servers of a file, each started by the first request for it.
 #[derive(Debug, Parser)]
-#[command(name = "gateway", version)]
+#[command(name = "local-service-gateway", version)]
 #[expect(clippy::doc_markdown, reason = "shown by --help, as they are")]
 pub(crate) struct Args {
     /// The providers: JSON5 in the shape of OpenClaw's configuration.
