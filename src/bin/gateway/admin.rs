@@ -1,4 +1,4 @@
-//! `/admin`: what the servers do, and starting and stopping them by hand.
+//! `/admin`: what the servers do, and starting and stopping them by hand. `/health`: that the gateway runs.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,15 @@ use axum::{
     http::StatusCode,
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use tower_local_service::{LocalService, Registry, ResourceStatus, Status};
 
 use crate::{app::Gateway, failure::Failure};
+
+/// `GET /health`: the gateway answers. It asks and starts no server.
+pub(crate) async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
 
 /// `GET /admin/status`: all providers with a server here, by their ids, and what they share.
 pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Statuses> {

@@ -90,6 +90,7 @@ pub(crate) fn app(args: &Args, providers: Providers) -> Router {
             "/v1/{*path}",
             post(forward::forward).fallback(forward::without_question),
         )
+        .route("/health", get(admin::health))
         .route("/admin/status", get(admin::status))
         .route("/admin/{provider}/start", post(admin::start))
         .route("/admin/{provider}/stop", post(admin::stop))

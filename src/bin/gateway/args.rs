@@ -12,8 +12,13 @@ use crate::origins::Origin;
 #[expect(clippy::doc_markdown, reason = "shown by --help, as they are")]
 pub(crate) struct Args {
     /// The providers: JSON5 in the shape of OpenClaw's configuration.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", env = "GATEWAY_CONFIG")]
     pub(crate) config: PathBuf,
+
+    /// Read the file, say what is configured and what is wrong, and end: with code 1 if the gateway would not
+    /// start with it.
+    #[arg(long)]
+    pub(crate) check: bool,
 
     /// Where to listen. A port alone is one of 127.0.0.1, and so is one of localhost. There is no key that
     /// keeps other machines out.

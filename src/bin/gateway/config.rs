@@ -18,9 +18,7 @@ use crate::dialect;
 pub(crate) fn load(path: &Path) -> Result<Providers, String> {
     let config = ProvidersConfig::from_file(path);
     let providers = config.and_then(|config| config.register(&Registry::global()));
-    let providers = providers.map_err(|error| format!("{error:#}"))?;
-    warn_of_what_cannot_work(&providers);
-    Ok(providers)
+    providers.map_err(|error| format!("{error:#}"))
 }
 
 /// Replaces the providers by those of another reading. A file that cannot work changes nothing.
@@ -28,7 +26,7 @@ pub(crate) fn reload(path: &Path, providers: &Providers) {
     match ProvidersConfig::from_file(path).and_then(|next| providers.reload(next)) {
         Ok(changes) => {
             info!(?changes.added, ?changes.changed, ?changes.removed, "configuration reloaded");
-            warn_of_what_cannot_work(providers);
+            log_warnings(providers);
         }
         Err(error) => warn!("the configuration stays as it was: {error}"),
     }
@@ -39,26 +37,45 @@ pub(crate) fn needs_tls(provider: &Provider) -> bool {
     provider.base_url.scheme_str() != Some("http")
 }
 
-fn warn_of_what_cannot_work(providers: &Providers) {
+/// All that is no reason to refuse the file, but should be known.
+pub(crate) fn warnings(providers: &Providers) -> Vec<String> {
+    let of_crate = providers.warnings().into_iter();
+    let mut warnings: Vec<_> = of_crate.map(|it| it.to_string()).collect();
+    warnings.extend(own_warnings(providers));
+    warnings
+}
+
+/// The crate logs its warnings itself.
+pub(crate) fn log_warnings(providers: &Providers) {
+    for warning in own_warnings(providers) {
+        warn!("{warning}");
+    }
+}
+
+fn own_warnings(providers: &Providers) -> Vec<String> {
     let ids = providers.ids();
     if ids.is_empty() {
-        warn!("no provider is configured: write one under models.providers");
+        return vec!["no provider is configured: write one under models.providers".to_owned()];
     }
-    for provider in ids.iter().filter_map(|id| providers.get(id)) {
-        if provider.unavailable.is_none() && needs_tls(&provider) {
-            warn!(
-                provider = provider.id,
-                "its baseUrl is https, and this gateway is built without TLS: requests for it are \
-                 answered with 501"
-            );
-        }
-        if dialect::is_foreign(&provider) {
-            warn!(
-                provider = provider.id,
-                api = provider.api,
-                "its api is none that this gateway knows: requests go to it in the form in which clients \
-                 send them, OpenAI's or Anthropic's"
-            );
-        }
+    let known = ids.iter().filter_map(|id| providers.get(id));
+    known.flat_map(|it| warnings_of(&it)).collect()
+}
+
+fn warnings_of(provider: &Provider) -> Vec<String> {
+    let id = &provider.id;
+    let mut warnings = Vec::new();
+    if provider.unavailable.is_none() && needs_tls(provider) {
+        warnings.push(format!(
+            "`{id}`: its baseUrl is https, and this gateway is built without TLS: requests for it are answered \
+             with 501"
+        ));
     }
+    if dialect::is_foreign(provider) {
+        let api = provider.api.as_deref().unwrap_or_default();
+        warnings.push(format!(
+            "`{id}`: its api {api:?} is none that this gateway knows: requests go to it in the form in which \
+             clients send them, OpenAI's or Anthropic's"
+        ));
+    }
+    warnings
 }

@@ -234,7 +234,7 @@ pub(crate) async fn no_such_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no_such_path",
-        "there is no such path: POST /v1/…, GET /v1/models, GET /admin/status or POST \
+        "there is no such path: POST /v1/…, GET /v1/models, GET /health, GET /admin/status or POST \
          /admin/PROVIDER/start and …/stop",
     )
 }

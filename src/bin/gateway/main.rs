@@ -11,6 +11,7 @@
 //!   `headers`). The answer is streamed.
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `GET /admin/status`.
+//! - `GET /health`: that the gateway runs, whatever its servers do.
 //!
 //! SIGHUP reads the file again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
 //! then stop the servers that were started; a second signal ends everything immediately.
@@ -21,6 +22,7 @@
 mod admin;
 mod app;
 mod args;
+mod check;
 mod config;
 mod connection;
 mod dialect;
@@ -33,6 +35,7 @@ mod headers;
 mod log;
 mod models;
 mod origins;
+mod overview;
 mod progress;
 mod question;
 mod serve;
@@ -55,6 +58,9 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if args.check {
+        return check::run(&args.config);
+    }
     let log = Log::begin();
     let code = match run(&args, &log).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,6 +77,10 @@ async fn main() -> ExitCode {
 /// An error says what to do.
 async fn run(args: &Args, log: &Log) -> Result<(), String> {
     let providers = config::load(&args.config)?;
+    config::log_warnings(&providers);
+    for line in overview::lines(&providers) {
+        info!("{line}");
+    }
     // Before anything is ready, so that no signal comes too early.
     let signals = serve::Signals::listen()?;
     let Listen { host, port } = &args.listen;
@@ -88,6 +98,9 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
     }
     let app = app::app(args, providers.clone());
     info!("listening on http://{address}/v1");
+    if let Some(curl) = overview::curl(&providers, address) {
+        info!("try {curl}");
+    }
     let reload = || config::reload(&args.config, &providers);
     serve::run(listener, app, signals, args.drain.0, log, reload).await;
     Ok(())

@@ -24,8 +24,30 @@ pub(crate) async fn one(
     })
 }
 
-/// Without asking the servers: they would have to be started for that.
+/// Each as a client names it.
+pub(crate) fn names(providers: &Providers) -> Vec<String> {
+    let known = known(providers).into_iter();
+    known
+        .map(|(provider, model)| format!("{provider}/{model}"))
+        .collect()
+}
+
 fn all(providers: &Providers) -> Vec<Value> {
+    let models = known(providers).into_iter();
+    models
+        .map(|(provider, model)| {
+            json!({
+                "id": format!("{provider}/{model}"),
+                "object": "model",
+                "created": 0,
+                "owned_by": provider,
+            })
+        })
+        .collect()
+}
+
+/// Providers and their models, without asking the servers: they would have to be started for that.
+fn known(providers: &Providers) -> Vec<(String, String)> {
     let known = providers.ids();
     let known = known.iter().filter_map(|id| providers.get(id));
     let mut models: Vec<_> = known
@@ -39,15 +61,5 @@ fn all(providers: &Providers) -> Vec<Value> {
     let primary = providers.primary_model();
     let primary = primary.map(|(provider, model)| (provider.id, model));
     models.extend(primary.filter(|it| !models.contains(it)));
-    let models = models.into_iter();
     models
-        .map(|(provider, model)| {
-            json!({
-                "id": format!("{provider}/{model}"),
-                "object": "model",
-                "created": 0,
-                "owned_by": provider,
-            })
-        })
-        .collect()
 }

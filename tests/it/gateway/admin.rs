@@ -134,3 +134,16 @@ async fn a_server_that_another_program_started_is_not_called_stopped() {
     assert_eq!(reply.failure(), (409, "not_started_here".into()));
     assert!(outside.is_alive());
 }
+
+#[tokio::test]
+async fn its_health_is_its_own_and_starts_nothing() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let health = gateway.get("/health").await;
+    assert_eq!(
+        (health.status.as_u16(), health.json()),
+        (200, json!({ "status": "ok" }))
+    );
+    assert_eq!(gateway.post("/health", "").await.failure().0, 405);
+    assert!(fixture.starts().is_empty());
+}

@@ -2,6 +2,7 @@
 
 mod admin;
 mod body_limit;
+mod check;
 mod choice;
 mod compressed;
 mod config;
