@@ -9,7 +9,8 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use tower_local_service::{LocalService, Registry, ResourceStatus, Status};
+use tokio::task::JoinSet;
+use tower_local_service::{ErrorKind, LocalService, Registry, ResourceStatus, Status};
 
 use crate::{app::Gateway, failure::Failure};
 
@@ -20,13 +21,10 @@ pub(crate) async fn health() -> Json<Value> {
 
 /// `GET /admin/status`: all providers with a server here, by their ids, and what they share.
 pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Statuses> {
-    let ids = gateway.providers.ids().into_iter();
-    let services = ids.filter_map(|id| {
-        let service = gateway.providers.get(&id)?.service?;
-        Some((id, service.status()))
-    });
+    let services = services(&gateway).into_iter();
+    let providers = services.map(|(id, service)| (id, service.status()));
     Json(Statuses {
-        providers: services.collect(),
+        providers: providers.collect(),
         resources: Registry::global().resources(),
     })
 }
@@ -58,6 +56,32 @@ pub(crate) async fn stop(
     let stopped = service.stop().await;
     stopped.map_err(|error| Failure::from(&error))?;
     Ok(Json(service.status()))
+}
+
+/// `POST /admin/stop`: stops all servers that were started here, side by side, and answers as
+/// `GET /admin/status` when nothing of them is left. Those that other programs started stay.
+pub(crate) async fn stop_all(state: State<Gateway>) -> Result<Json<Statuses>, Failure> {
+    let mut stops = JoinSet::new();
+    for (_, service) in services(&state) {
+        stops.spawn(async move { service.stop().await });
+    }
+    for stopped in stops.join_all().await {
+        let failed = stopped.err();
+        let failed = failed.filter(|it| !matches!(it.kind(), ErrorKind::External { .. }));
+        if let Some(error) = failed {
+            return Err(Failure::from(&error));
+        }
+    }
+    Ok(status(state).await)
+}
+
+fn services(gateway: &Gateway) -> Vec<(String, LocalService)> {
+    let ids = gateway.providers.ids().into_iter();
+    let services = ids.filter_map(|id| {
+        let service = gateway.providers.get(&id)?.service?;
+        Some((id, service))
+    });
+    services.collect()
 }
 
 fn service(gateway: &Gateway, id: &str) -> Result<LocalService, Failure> {

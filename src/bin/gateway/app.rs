@@ -7,6 +7,7 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, Request, StatusCode, header},
+    middleware,
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -16,16 +17,14 @@ use tower_http::{
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
     decompression::RequestDecompressionLayer,
     limit::RequestBodyLimitLayer,
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     timeout::RequestBodyTimeoutLayer,
-    trace::{DefaultOnResponse, TraceLayer},
     validate_request::ValidateRequestHeaderLayer,
 };
 use tower_local_service::{BoxError, provider::Providers};
-use tracing::{Level, Span, info_span};
 
 use crate::{
-    admin,
+    access, admin,
     args::Args,
     failure::{self, Failure},
     forward,
@@ -63,11 +62,7 @@ pub(crate) fn app(args: &Args, providers: Providers) -> Router {
     };
     let layers = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(X_REQUEST_ID, MakeRequestUuid))
-        .layer(
-            TraceLayer::new_for_http()
-                .make_span_with(span)
-                .on_response(DefaultOnResponse::new().level(Level::INFO)),
-        )
+        .layer(middleware::from_fn(access::log))
         .layer(PropagateRequestIdLayer::new(X_REQUEST_ID))
         .layer(CatchPanicLayer::custom(failure::panicked))
         .layer(ValidateRequestHeaderLayer::custom(Guard::new(
@@ -92,6 +87,7 @@ pub(crate) fn app(args: &Args, providers: Providers) -> Router {
         )
         .route("/health", get(admin::health))
         .route("/admin/status", get(admin::status))
+        .route("/admin/stop", post(admin::stop_all))
         .route("/admin/{provider}/start", post(admin::start))
         .route("/admin/{provider}/stop", post(admin::stop))
         .fallback(failure::no_such_path)
@@ -134,13 +130,6 @@ fn name_encoding<B>(mut request: Request<B>) -> Request<B> {
         }
     }
     request
-}
-
-/// Without the query, which may hold a secret.
-fn span<B>(request: &Request<B>) -> Span {
-    let id = request.extensions().get::<RequestId>();
-    let id = id.and_then(|id| id.header_value().to_str().ok());
-    info_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
 /// `None` unless a page is allowed.

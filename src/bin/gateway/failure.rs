@@ -11,7 +11,6 @@ use axum::{
 use serde_json::{Value, json};
 use tower::timeout::error::Elapsed;
 use tower_local_service::{BoxError, Error, ErrorKind, provider::Provider};
-use tracing::warn;
 
 use crate::progress::Stalled;
 
@@ -23,6 +22,8 @@ pub(crate) struct Failure {
     code: &'static str,
     message: String,
     retry_after: Option<Duration>,
+    /// The crate has logged it: for the start, and not for each request that waited for it.
+    is_logged: bool,
 }
 
 impl Failure {
@@ -32,6 +33,7 @@ impl Failure {
             code,
             message: message.into(),
             retry_after: None,
+            is_logged: false,
         }
     }
 
@@ -67,8 +69,7 @@ impl Failure {
         )
     }
 
-    /// Why a provider did not answer: an error of the crate, a timeout, or the client's own error. It is
-    /// in the log, too: it may come too late for a status.
+    /// Why a provider did not answer: an error of the crate, a timeout, or the client's own error.
     pub(crate) fn of(provider: &str, timeout: Duration, error: &BoxError) -> Self {
         Self::at(provider, timeout, error, "no_answer", "did not answer")
     }
@@ -91,7 +92,7 @@ impl Failure {
         code: &'static str,
         what: &str,
     ) -> Self {
-        let failure = if let Some(error) = Error::of(error) {
+        if let Some(error) = Error::of(error) {
             Self::from(error)
         } else if has_inside::<Elapsed>(error) || has_inside::<Stalled>(error) {
             Self::new(
@@ -108,9 +109,7 @@ impl Failure {
                 code,
                 format!("provider `{provider}` {what}: {}", chain(error)),
             )
-        };
-        warn!(code = failure.code, "{failure}");
-        failure
+        }
     }
 
     /// An answer that cannot be passed on.
@@ -142,6 +141,15 @@ impl Failure {
             "refused",
             format!("the provider answered with status {status}: {body}"),
         )
+    }
+
+    pub(crate) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The message, unless the log has it from the crate.
+    pub(crate) fn news(&self) -> Option<&str> {
+        (!self.is_logged).then_some(&*self.message)
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -181,9 +189,23 @@ impl From<&Error> for Failure {
         };
         Self {
             retry_after: error.retry_after(),
+            is_logged: is_of_start(error),
             ..Self::new(error.status_code(), code, sentence(error))
         }
     }
+}
+
+/// Whether a start has failed with it, or a process ended: the crate has an event for each.
+fn is_of_start(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Spawn { .. }
+            | ErrorKind::Exited { .. }
+            | ErrorKind::ReadyTimeout { .. }
+            | ErrorKind::HealthRejected { .. }
+            | ErrorKind::AddressInUse { .. }
+            | ErrorKind::CrashLoop { .. }
+    )
 }
 
 /// What an error says, to a client of this gateway instead of to the author of a program.
@@ -213,6 +235,8 @@ impl IntoResponse for Failure {
             let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
+        // For the log.
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -234,8 +258,8 @@ pub(crate) async fn no_such_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no_such_path",
-        "there is no such path: POST /v1/…, GET /v1/models, GET /health, GET /admin/status or POST \
-         /admin/PROVIDER/start and …/stop",
+        "there is no such path: POST /v1/…, GET /v1/models, GET /health, GET /admin/status, POST \
+         /admin/stop, or POST /admin/PROVIDER/start and …/stop",
     )
 }
 

@@ -1,6 +1,7 @@
 //! `POST /v1/*`: finds the provider for a request, and forwards it.
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::{Path, State, rejection::BytesRejection},
     http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header},
@@ -9,6 +10,7 @@ use http_body_util::Full;
 use tower_local_service::provider::{Provider, Providers};
 
 use crate::{
+    access::Facts,
     app::Gateway,
     config, dialect,
     events::{self, Events},
@@ -41,6 +43,7 @@ const SHOWN: usize = 100;
 
 pub(crate) async fn forward(
     State(gateway): State<Gateway>,
+    Extension(facts): Extension<Facts>,
     uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -52,12 +55,14 @@ pub(crate) async fn forward(
     refuse_forms(&headers)?;
     let question = Question::read(body)?;
     let (provider, model) = choose(&gateway.providers, question.model())?;
+    facts.is_for(&provider.id, &model);
     let streams = question.streams();
     let request = request(&provider, &uri, headers, question, &model)?;
     let answer = async move {
-        let mut response = gateway.upstream.ask(&provider, request).await?;
+        let answer = gateway.upstream.ask(&provider, request).await;
+        let mut response = answer.inspect_err(|failure| facts.failed(failure))?;
         headers::to_client(response.headers_mut());
-        Ok(response)
+        Ok(response.map(|body| facts.of_body(body)))
     };
     match gateway.keep_alive {
         Some(pace) if streams => events::patiently(pace, answer).await,

@@ -10,7 +10,8 @@
 //!   file's `agents.defaults.model`), as it came but for the model's name and the headers (see
 //!   `headers`). The answer is streamed.
 //! - `GET /v1/models`: what the file lists.
-//! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `GET /admin/status`.
+//! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `POST /admin/stop` for all, `GET
+//!   /admin/status`.
 //! - `GET /health`: that the gateway runs, whatever its servers do.
 //!
 //! SIGHUP reads the file again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
@@ -19,6 +20,7 @@
 //! To see how the crate is used, read `upstream`: the layer is there. The rest is what a program needs
 //! around it.
 
+mod access;
 mod admin;
 mod app;
 mod args;

@@ -147,3 +147,32 @@ async fn its_health_is_its_own_and_starts_nothing() {
     assert_eq!(gateway.post("/health", "").await.failure().0, 405);
     assert!(fixture.starts().is_empty());
 }
+
+#[tokio::test]
+async fn all_servers_that_were_started_here_are_stopped_and_no_other() {
+    let (one, two, outside) = (Fixture::new(), Fixture::new(), Fixture::new());
+    let other = outside.run_outside();
+    let gateway = Gateway::start(&json!({
+        "one": provider(&one),
+        "two": provider(&two),
+        "outside": provider(&outside),
+        "idle": provider(&Fixture::new()),
+    }));
+    for model in ["one/m", "two/m", "outside/m"] {
+        let hello = gateway.ask("/v1/hello", &json!({ "model": model })).await;
+        assert_eq!(hello.body, "hello");
+    }
+    let started = [one.starts()[0], two.starts()[0]];
+    let stopped = gateway.post("/admin/stop", "").await;
+    assert_eq!(stopped.status, 200);
+    let providers = &stopped.json()["providers"];
+    for provider in ["one", "two", "idle"] {
+        assert_eq!(providers[provider]["phase"], "stopped", "{provider}");
+    }
+    assert_eq!(providers["outside"]["ownership"], "external");
+    assert!(started.iter().all(|pid| !is_alive(*pid)));
+    assert_eq!(outside.alive().len(), 1);
+    drop(other);
+    let hello = gateway.ask("/v1/hello", &json!({ "model": "one/m" })).await;
+    assert_eq!(hello.body, "hello");
+}

@@ -1,5 +1,6 @@
 //! The program `local-service-gateway`, through its address: each test runs one, with servers of its own.
 
+mod access;
 mod admin;
 mod body_limit;
 mod check;
