@@ -29,6 +29,7 @@ use crate::{
     failure::{self, Failure},
     forward,
     guard::Guard,
+    keys::{Door, Keys},
     models,
     origins::Origins,
     upstream::{FromProvider, Upstream},
@@ -51,7 +52,7 @@ pub(crate) struct Gateway {
     pub(crate) body_limit: usize,
 }
 
-pub(crate) fn app(args: &Args, providers: Providers) -> Router {
+pub(crate) fn app(args: &Args, providers: Providers, keys: Option<Keys>) -> Router {
     let limit = args.body_limit;
     let origins = Origins::new(&args.allow_origin);
     let gateway = Gateway {
@@ -70,6 +71,7 @@ pub(crate) fn app(args: &Args, providers: Providers) -> Router {
             origins.clone(),
         )))
         .option_layer(cors(origins))
+        .layer(ValidateRequestHeaderLayer::custom(Door(keys)))
         .map_response(move |response| in_our_shape(response, limit))
         .layer(RequestBodyTimeoutLayer::new(UPLOAD_PAUSE))
         // Twice: what is sent, and what it is without its compression.

@@ -20,10 +20,18 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// Where to listen. A port alone is one of 127.0.0.1, and so is one of localhost. There is no key that
-    /// keeps other machines out.
+    /// Where to listen. A port alone is one of 127.0.0.1, and so is one of localhost. Other addresses than
+    /// those of this machine alone need --api-key-file.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4000")]
     pub(crate) listen: Listen,
+
+    /// A file with a key on each line, of which every request but GET /health has to have one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) api_key_file: Option<PathBuf>,
+
+    /// Let other machines use this without a key: something before it asks for one.
+    #[arg(long, conflicts_with = "api_key_file")]
+    pub(crate) no_api_key: bool,
 
     /// How long a streaming request waits without an answer. Then it gets a comment each so many seconds,
     /// until the model is loaded. `off`: it gets nothing until then.

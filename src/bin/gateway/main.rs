@@ -14,7 +14,7 @@
 //!   /admin/status`.
 //! - `GET /health`: that the gateway runs, whatever its servers do.
 //!
-//! SIGHUP reads the file again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
+//! SIGHUP reads the files again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
 //! then stop the servers that were started; a second signal ends everything immediately.
 //!
 //! To see how the crate is used, read `upstream`: the layer is there. The rest is what a program needs
@@ -34,6 +34,7 @@ mod failure;
 mod forward;
 mod guard;
 mod headers;
+mod keys;
 mod log;
 mod models;
 mod origins;
@@ -45,13 +46,14 @@ mod terminal;
 mod upstream;
 mod whole;
 
-use std::{process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 use tracing::{info, warn};
 
 use args::{Args, Listen};
+use keys::Keys;
 use log::Log;
 
 /// How long the last lines of the log may take.
@@ -61,7 +63,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 async fn main() -> ExitCode {
     let args = Args::parse();
     if args.check {
-        return check::run(&args.config);
+        return check::run(&args);
     }
     let log = Log::begin();
     let code = match run(&args, &log).await {
@@ -83,27 +85,51 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
     for line in overview::lines(&providers) {
         info!("{line}");
     }
+    let keys = args.api_key_file.clone().map(Keys::read).transpose()?;
+    if let Some(warning) = keys.as_ref().and_then(|keys| keys::warning(keys.file())) {
+        warn!("{warning}");
+    }
     // Before anything is ready, so that no signal comes too early.
     let signals = serve::Signals::listen()?;
-    let Listen { host, port } = &args.listen;
-    let listener = TcpListener::bind((host.as_str(), *port)).await;
-    let listener = listener.map_err(|error| {
-        let address = &args.listen;
-        format!(
-            "{address} cannot be listened on ({error}): end the program that has it, or write \
-             --listen with another"
-        )
-    })?;
+    let listener = listen(args, keys.is_some()).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    if !address.ip().is_loopback() {
-        warn!("{address} can be reached from other machines, and nobody is asked for a key");
-    }
-    let app = app::app(args, providers.clone());
+    let app = app::app(args, providers.clone(), keys.clone());
     info!("listening on http://{address}/v1");
-    if let Some(curl) = overview::curl(&providers, address) {
+    if let Some(curl) = overview::curl(&providers, address, keys.as_ref()) {
         info!("try {curl}");
     }
-    let reload = || config::reload(&args.config, &providers);
+    let reload = || {
+        config::reload(&args.config, &providers);
+        keys.iter().for_each(Keys::reload);
+    };
     serve::run(listener, app, signals, args.drain.0, log, reload).await;
     Ok(())
+}
+
+/// Listens, unless that would let other machines use this without a key.
+async fn listen(args: &Args, has_keys: bool) -> Result<TcpListener, String> {
+    let Listen { host, port } = &args.listen;
+    let refused = |error: io::Error| {
+        format!(
+            "{} cannot be listened on ({error}): end the program that has it, or write --listen with another",
+            args.listen
+        )
+    };
+    let addresses = lookup_host((host.as_str(), *port)).await;
+    let addresses: Vec<_> = addresses.map_err(refused)?.collect();
+    let is_open = addresses.iter().any(|it| !it.ip().is_loopback());
+    if is_open && !has_keys {
+        if !args.no_api_key {
+            return Err(format!(
+                "{} can be reached from other machines: write --api-key-file with a file of keys, or \
+                 --no-api-key if something before this gateway asks for one",
+                args.listen
+            ));
+        }
+        warn!(
+            "{} can be reached from other machines, and nobody is asked for a key",
+            args.listen
+        );
+    }
+    TcpListener::bind(&*addresses).await.map_err(refused)
 }

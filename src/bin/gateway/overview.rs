@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::http::Uri;
 use tower_local_service::provider::{Provider, Providers};
 
-use crate::models;
+use crate::{keys::Keys, models};
 
 /// A line for each provider, and one for the default model. No key, header or argument is in them.
 pub(crate) fn lines(providers: &Providers) -> Vec<String> {
@@ -42,7 +42,11 @@ fn address(url: &Uri) -> String {
 }
 
 /// A command that asks the default model, or the first that is listed. `None` if none is.
-pub(crate) fn curl(providers: &Providers, listens: SocketAddr) -> Option<String> {
+pub(crate) fn curl(
+    providers: &Providers,
+    listens: SocketAddr,
+    keys: Option<&Keys>,
+) -> Option<String> {
     let primary = providers.primary_model();
     let primary = primary.map(|(provider, model)| format!("{}/{model}", provider.id));
     let model = primary.or_else(|| models::names(providers).into_iter().next())?;
@@ -50,12 +54,21 @@ pub(crate) fn curl(providers: &Providers, listens: SocketAddr) -> Option<String>
         "model": model,
         "messages": [{ "role": "user", "content": "Hello" }],
     });
-    let body = body.to_string().replace('\'', r"'\''");
+    let body = quoted(&body.to_string());
+    let key = keys.map_or(String::new(), |keys| {
+        let file = quoted(&keys.file().to_string_lossy());
+        format!(" -H \"authorization: Bearer $(head -n 1 {file})\"")
+    });
     let mut reached = listens;
     if listens.ip().is_unspecified() {
         reached.set_ip([127, 0, 0, 1].into());
     }
     Some(format!(
-        "curl http://{reached}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+        "curl http://{reached}/v1/chat/completions -H 'content-type: application/json'{key} -d {body}"
     ))
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

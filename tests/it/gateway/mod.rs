@@ -14,6 +14,7 @@ mod hang_up;
 mod headers;
 mod http2;
 mod keep_alive;
+mod keys;
 mod load;
 #[cfg(target_os = "linux")]
 mod log;
