@@ -15,7 +15,7 @@ use crate::{
     config, dialect,
     events::{self, Events},
     failure::{self, Failure},
-    headers,
+    headers, models,
     question::Question,
 };
 
@@ -94,24 +94,44 @@ fn refuse_forms(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 fn choose(providers: &Providers, model: Option<&str>) -> Result<(Provider, String), Failure> {
-    let ids = || providers.ids().join(", ");
     match model {
-        Some(model) => providers.resolve_model(model).ok_or_else(|| {
-            let shown: String = model.chars().take(SHOWN).collect();
-            Failure::no_such_model(format!(
-                "no provider has the model {shown:?}: write PROVIDER/MODEL with one of the \
-                 providers {}, or look at GET /v1/models",
-                ids()
-            ))
-        }),
+        Some(model) => providers
+            .resolve_model(model)
+            .map_or_else(|| choose_bare(providers, model), Ok),
         None => providers.primary_model().ok_or_else(|| {
             Failure::invalid(format!(
                 "the body names no `model`, and agents.defaults.model of the configuration names none \
                  of a provider: write PROVIDER/MODEL with one of the providers {}",
-                ids()
+                providers.ids().join(", ")
             ))
         }),
     }
+}
+
+/// A model without its provider, where one provider alone lists it.
+fn choose_bare(providers: &Providers, model: &str) -> Result<(Provider, String), Failure> {
+    let meant = models::full_names(providers, model);
+    if let [one] = &meant[..]
+        && let Some(chosen) = providers.resolve_model(one)
+    {
+        return Ok(chosen);
+    }
+    let shown: String = model.chars().take(SHOWN).collect();
+    if meant.len() > 1 {
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "ambiguous_model",
+            format!(
+                "several providers list the model {shown:?}: write one of {}",
+                meant.join(", ")
+            ),
+        ));
+    }
+    Err(Failure::no_such_model(format!(
+        "no provider has the model {shown:?}: write PROVIDER/MODEL with one of the providers {}, or look at GET \
+         /v1/models",
+        providers.ids().join(", ")
+    )))
 }
 
 fn request(

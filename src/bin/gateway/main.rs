@@ -6,9 +6,9 @@
 //!      -d '{"model": "llama-cpp/gemma-3-4b-it", "messages": [{"role": "user", "content": "Hello"}]}'
 //! ```
 //!
-//! - `POST /v1/*`: to the provider that the body's `model` names (`PROVIDER/MODEL`; without one it is the
-//!   file's `agents.defaults.model`), as it came but for the model's name and the headers (see
-//!   `headers`). The answer is streamed.
+//! - `POST /v1/*`: to the provider that the body's `model` names (`PROVIDER/MODEL`, or `MODEL` where one
+//!   provider alone lists it; without one it is the file's `agents.defaults.model`), as it came but for the
+//!   model's name and the headers (see `headers`). The answer is streamed.
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `POST /admin/stop` for all, `GET
 //!   /admin/status`.

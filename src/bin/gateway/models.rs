@@ -17,8 +17,12 @@ pub(crate) async fn one(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    let mut models = all(&gateway.providers).into_iter();
-    let model = models.find(|model| model["id"] == id);
+    let models = all(&gateway.providers);
+    let find = |id: &str| models.iter().find(|model| model["id"] == id).cloned();
+    let model = find(&id).or_else(|| match &full_names(&gateway.providers, &id)[..] {
+        [one] => find(one),
+        _ => None,
+    });
     model.map(Json).ok_or_else(|| {
         Failure::no_such_model("no such model is listed: look at GET /v1/models for those that are")
     })
@@ -30,6 +34,18 @@ pub(crate) fn names(providers: &Providers) -> Vec<String> {
     known
         .map(|(provider, model)| format!("{provider}/{model}"))
         .collect()
+}
+
+/// What a client may mean that names a model without its provider.
+pub(crate) fn full_names(providers: &Providers, name: &str) -> Vec<String> {
+    let known = known(providers).into_iter();
+    let meant = known.filter(|(_, model)| model == name.trim());
+    let mut names: Vec<_> = meant
+        .map(|(provider, model)| format!("{provider}/{model}"))
+        .collect();
+    // A file may list one twice.
+    names.dedup();
+    names
 }
 
 fn all(providers: &Providers) -> Vec<Value> {

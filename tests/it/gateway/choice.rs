@@ -110,3 +110,44 @@ async fn all_models_are_listed_and_none_is_started_for_it() {
     assert_eq!(gateway.get("/v1/models/far/c").await.status, 404);
     assert!(fixture.starts().is_empty());
 }
+
+#[tokio::test]
+async fn a_model_that_one_provider_alone_lists_needs_no_provider_in_its_name() {
+    let (one, two) = (Fixture::new(), Fixture::new());
+    let with = |fixture: &Fixture, models: &[&str]| {
+        let mut provider = provider(fixture);
+        provider["models"] = models.iter().map(|id| json!({ "id": id })).collect();
+        provider
+    };
+    let gateway = Gateway::start(&json!({
+        "one": with(&one, &["both", "mine", "two/mine"]),
+        "two": with(&two, &["both", "google/gemma", "google/gemma", "mine"]),
+    }));
+    for (sent, arrives, fixture) in [
+        ("google/gemma", "google/gemma", &two),
+        ("two/google/gemma", "google/gemma", &two),
+        // What has a provider before it is of that provider.
+        ("two/mine", "mine", &two),
+        ("one/two/mine", "two/mine", &one),
+    ] {
+        let sent = json!({ "model": sent });
+        let echo = gateway.ask("/v1/echo", &sent).await;
+        assert_eq!(echo.json()["model"], arrives, "{sent}");
+        let pid = gateway.ask("/v1/pid", &sent).await;
+        assert_eq!(pid.body, fixture.starts()[0].to_string(), "{sent}");
+    }
+    let ambiguous = gateway.ask("/v1/echo", &json!({ "model": "both" })).await;
+    assert_eq!(ambiguous.failure(), (400, "ambiguous_model".into()));
+    assert!(
+        ambiguous.body.contains("one/both, two/both"),
+        "{ambiguous:?}"
+    );
+    let nobody = gateway.ask("/v1/echo", &json!({ "model": "Gemma" })).await;
+    assert_eq!(nobody.failure(), (404, "model_not_found".into()));
+
+    let gemma = gateway.get("/v1/models/google/gemma").await.json();
+    assert_eq!(gemma["id"], "two/google/gemma");
+    let mine = gateway.get("/v1/models/two/mine").await.json();
+    assert_eq!(mine["id"], "two/mine");
+    assert_eq!(gateway.get("/v1/models/both").await.status, 404);
+}
