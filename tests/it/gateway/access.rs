@@ -85,6 +85,25 @@ async fn a_client_that_hangs_up_is_in_its_line() {
 }
 
 #[tokio::test]
+async fn a_client_that_hangs_up_before_there_is_an_answer_is_in_its_line_without_a_status() {
+    let fixture = Fixture::new().with("--delay-bind", 60_000);
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    tokio::select! {
+        _ = gateway.send(ask(&gateway, "/v1/hello", "early", false)) => panic!("it is not ready"),
+        _ = gateway.until("one", |status| status["waiters"] == 1) => {}
+    }
+    assert_line(
+        &gateway,
+        "early",
+        "INFO",
+        &["the client hung up", "bytes=0"],
+    )
+    .await;
+    let line = lines(&gateway, "early").await.remove(0);
+    assert!(!line.contains("status="), "{line}");
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_a_warning() {
     let fixture = Fixture::new();
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
