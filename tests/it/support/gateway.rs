@@ -27,7 +27,9 @@ use serde_json::{Value, json};
 use super::{Fixture, PROGRAM, blocking_until, free_port, signal, within};
 
 pub(crate) fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_local-service-gateway")
+    // The packages that share this module have no gateway.
+    let built = option_env!("CARGO_BIN_EXE_local-service-gateway");
+    built.expect("the feature `gateway`")
 }
 
 /// A file with these providers, in a folder of its own.
