@@ -134,9 +134,13 @@ impl Teller {
     }
 }
 
+/// As people and programs are shown it.
+pub(super) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    serializer.serialize_u64(millis)
+    serializer.serialize_u64(whole_millis(*duration))
 }
 
 fn text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {

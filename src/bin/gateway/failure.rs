@@ -258,7 +258,7 @@ pub(crate) async fn no_such_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no_such_path",
-        "there is no such path: POST /v1/…, GET /v1/models, GET /health, GET /admin/status, POST \
+        "the gateway does not have this path: use POST /v1/…, GET /v1/models, GET /health, GET /admin/status, POST \
          /admin/stop, or POST /admin/PROVIDER/start and …/stop",
     )
 }

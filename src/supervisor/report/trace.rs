@@ -22,6 +22,7 @@ use crate::{
     launch::Exit,
     log::{TARGET, emit},
     machine::Ownership,
+    supervisor::events::whole_millis,
 };
 
 /// An event in the span of an instance. The fields have to be values that can be sent to another thread.
@@ -126,7 +127,7 @@ impl Trace {
 
     pub(super) fn ready(&mut self, ownership: Ownership, took: Duration) {
         self.ownership = Some(ownership);
-        let (external, took_ms) = (ownership != Ownership::Owned, millis(took));
+        let (external, took_ms) = (ownership != Ownership::Owned, whole_millis(took));
         event!(info, self.span, external, took_ms, "ready");
     }
 
@@ -173,7 +174,7 @@ impl Trace {
     }
 
     pub(super) fn exited(&self, exit: Exit, after: Duration, is_expected: bool) {
-        let (code, signal, after_ms) = (exit.code, exit.signal, millis(after));
+        let (code, signal, after_ms) = (exit.code, exit.signal, whole_millis(after));
         if is_expected {
             event!(info, self.span, code, signal, after_ms, "exited");
         } else {
@@ -202,14 +203,10 @@ pub(crate) fn waited(service: &str, waited: Duration, error: Option<&Error>) {
     if LevelFilter::current() < Level::DEBUG {
         return;
     }
-    let (service, waited_ms, error) = (service.to_owned(), millis(waited), error.cloned());
+    let (service, waited_ms, error) = (service.to_owned(), whole_millis(waited), error.cloned());
     let request = Span::current();
     emit(move || {
         let error = error.as_ref().map(display);
         debug!(target: TARGET, parent: &request, service, waited_ms, error, "waited");
     });
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
