@@ -70,6 +70,11 @@ impl AwaitingPort {
         Self { after, ..self }
     }
 
+    /// A retired service does not start again for callers that have gone.
+    pub(super) fn left_alone(self, cx: &mut Common) -> Stage {
+        Stage::AwaitingPort(if cx.retired { self.call_off(cx) } else { self })
+    }
+
     pub(super) fn probed(self, sight: Sight, cx: &mut Common) -> Stage {
         let stopped = matches!(self.after, AfterGone::Stopped { .. });
         if stopped && sight != Sight::Refused {

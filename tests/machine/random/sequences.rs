@@ -57,3 +57,34 @@ fn a_death_counts_although_something_of_the_process_survives_kill() {
     let played = play(&steps, 0, &NONE);
     assert!(played.is_ok(), "{played:?}");
 }
+
+/// Found by the test above: its process had lost the port and its callers had left, and it was started once more.
+#[test]
+fn a_retired_service_does_not_start_again_without_a_caller() {
+    let steps = [
+        (0, 0),
+        (146, 0),
+        (146, 1),
+        (18, 0),
+        (202, 230),
+        (18, 0),
+        (82, 0),
+        (192, 192),
+        (61, 0),
+        (192, 0),
+        (202, 109),
+        (146, 0),
+        (82, 69),
+        (146, 0),
+        (243, 212),
+        (18, 0),
+        (123, 96),
+        (10, 120),
+        (146, 5),
+        (192, 0),
+        (0, 0),
+        (121, 16),
+    ];
+    let played = play(&steps, 0, &NONE);
+    assert!(played.is_ok(), "{played:?}");
+}
