@@ -5,7 +5,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    peers::{self, Bell, Peers, Ring, Standing},
+    peers::{self, Bell, Folder, Peers, Ring, Standing},
+    sharing::Sharing,
     table::{self, Asked, Gate, Place, Said, Server, Shortage, Table},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 pub(crate) struct Claims {
     pub(crate) table: Arc<Table>,
     /// Where the peers are met that respect them; asked at first need.
-    folder: Box<dyn Fn() -> Option<Arc<PathBuf>> + Send + Sync>,
+    folder: Folder,
 }
 
 /// A claim; dropping it gives back what the service has, or ends its wait.
@@ -36,14 +37,16 @@ pub(crate) struct Ticket {
     holder: Option<String>,
     ring: Ring,
     bell: Option<Bell>,
+    sharing: Sharing,
 }
 
 impl Claims {
     /// Claims that the peers respect which share the folder; `None` for none.
     pub(crate) fn new(folder: impl Fn() -> Option<Arc<PathBuf>> + Send + Sync + 'static) -> Self {
+        let folder: Folder = Arc::new(folder);
         Self {
-            table: Arc::default(),
-            folder: Box::new(folder),
+            table: Arc::new(Table::new(folder.clone())),
+            folder,
         }
     }
 
@@ -72,6 +75,7 @@ impl Claims {
             holder: None,
             ring: Ring::default(),
             bell: None,
+            sharing: Sharing::default(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl Ticket {
             {
                 return claim;
             }
+            self.sharing.contact(&self.place).await;
             self.changed().await;
         }
     }
@@ -201,8 +206,9 @@ impl Ticket {
         };
         tokio::select! {
             () = self.place.changed() => {}
-            () = rung(self.bell.as_mut()), if owns => {}
+            () = peers::rung(self.bell.as_mut()), if owns => {}
             () = retry, if tries => {}
+            () = self.sharing.changed() => self.sharing.meet(&self.place),
         }
         if !self.place.said().has_address {
             self.waits_since = Instant::now();
@@ -217,6 +223,7 @@ impl Ticket {
     /// Claims what the process needs beside the addresses.
     pub(crate) fn want(&mut self, needs: Needs) {
         self.last_said.no_room = false;
+        self.sharing.is_wanted = true;
         self.place.want(needs);
     }
 
@@ -239,17 +246,11 @@ impl Ticket {
     }
 }
 
-async fn rung(bell: Option<&mut Bell>) {
-    match bell {
-        Some(bell) => bell.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Drop for Ticket {
     fn drop(&mut self) {
         // In this order: the bell is the owner's, and the next service of this program is to find the address free.
         self.bell = None;
+        self.sharing = Sharing::default();
         self.peers.release();
     }
 }

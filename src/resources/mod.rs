@@ -2,13 +2,14 @@
 //!
 //! Two servers cannot listen on one port, so a service claims its addresses before it looks what is running there, and
 //! gives them back when nothing of its process is left. What it needs beside them, such as memory of a GPU, it claims
-//! before its process is started. A service that waits makes others retire: first among the services of this program
-//! ([`table`], which does what [`plan`] decides), then among those of its [`peers`].
+//! before its process is started. A service that waits makes others retire: those of this program by the [`table`], which
+//! does what [`plan`] decides, and those of its [`peers`] by ringing their bells.
 
 mod claim;
 pub(crate) mod peers;
 mod plan;
 mod ports;
+mod sharing;
 mod table;
 
 pub(crate) use self::{

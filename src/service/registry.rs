@@ -255,7 +255,8 @@ impl Registry {
 
     /// How much there is of a named resource: memory of a GPU, or a number of models that may run at a time.
     ///
-    /// It holds for all services of your program, of whatever registry, as long as this registry lives. Where
+    /// It holds for all services of your program, of whatever registry, as long as this registry lives, and is shared
+    /// with the [programs of the user](crate::docs::sharing#one-gpu-for-several-programs) that need the same. Where
     /// several registries say it, the smallest amount counts. Another call for the same resource replaces the
     /// amount. A smaller one stops nothing: it only keeps services from being started until there is room.
     ///
@@ -280,7 +281,10 @@ impl Registry {
         capacities.change(|said| _ = said.insert(resource, capacity));
     }
 
-    /// How the named resources of your program are used, sorted by their names.
+    /// How the named resources of your program are used, here and by other programs of the user, sorted by their
+    /// names. Services of other programs have the pid in their name, as in `chat (process 1234)`.
+    ///
+    /// It reads the small files that programs share.
     #[must_use]
     pub fn resources(&self) -> Vec<ResourceStatus> {
         let usage = PROCESS_WIDE.claims.table.usage();

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{config::Amount, resources::Usage};
 
-/// How much there is of a named resource, and which services of your program have it or wait for it.
+/// How much there is of a named resource, and which services have it or wait for it, also in other programs of the user.
 ///
 /// It serializes to plain data: amounts as numbers, and each service as a list of its name and its amount.
 ///
@@ -26,7 +26,7 @@ pub struct ResourceStatus {
     pub name: String,
     /// How much there is: the smallest amount that any registry says.
     pub capacity: Amount,
-    /// How much the services of your program have, from before the start of a process until nothing is left
+    /// How much these services have, from before the start of a process until nothing is left
     /// of it.
     pub used: Amount,
     /// Each service that has some of it, and how much.

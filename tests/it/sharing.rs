@@ -22,7 +22,9 @@ struct Resource {
 impl Resource {
     fn with(amount: u64) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("gpu{}", NEXT.fetch_add(1, Relaxed));
+        // The programs of a user share it by this name.
+        let number = NEXT.fetch_add(1, Relaxed);
+        let name = format!("gpu{number}-{}", std::process::id());
         let registry = Registry::new();
         registry.capacity(&name, amount);
         Self { name, registry }

@@ -24,7 +24,7 @@ pub(crate) struct Bell {
 impl Bell {
     /// One bell with a socket at each path. Only the owner of the address may hang it: a file that exists is left
     /// of an owner that died.
-    pub(super) fn hang(paths: Vec<PathBuf>) -> Self {
+    pub(crate) fn hang(paths: Vec<PathBuf>) -> Self {
         let listeners: io::Result<_> = paths.iter().map(|path| listen(path)).collect();
         let listeners = listeners.unwrap_or_else(|error| {
             warn_once(&error);
@@ -76,6 +76,14 @@ impl Drop for Bell {
         for path in &self.paths {
             drop(fs::remove_file(path));
         }
+    }
+}
+
+/// Resolves when a peer has come to this bell, or gone; without one, never. Cancel safe.
+pub(crate) async fn rung(bell: Option<&mut Bell>) {
+    match bell {
+        Some(bell) => bell.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,14 +9,11 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    fs::OFlags,
-    time::{ClockId, clock_gettime},
-};
+use rustix::fs::OFlags;
 
 use siphasher::sip::SipHasher24;
 
-use super::record::Record;
+use super::{clock, record::Record};
 use crate::config::Address;
 
 /// So many characters of a host are in the names of its files, which may be 255 long.
@@ -82,7 +79,7 @@ impl Files {
 
     /// Writes down that the server was used so long ago.
     pub(super) fn note_use(&self, before: Duration) -> io::Result<()> {
-        let at = u64::try_from(now().saturating_sub(before).as_nanos()).unwrap_or(u64::MAX);
+        let at = u64::try_from(clock::now().saturating_sub(before).as_nanos()).unwrap_or(u64::MAX);
         self.users.write_all_at(&at.to_le_bytes(), 0)
     }
 
@@ -91,22 +88,29 @@ impl Files {
         let mut bytes = [0; 8];
         self.users.read_exact_at(&mut bytes, 0).ok()?;
         // Before the last boot, the clock may have been further.
-        now().checked_sub(Duration::from_nanos(u64::from_le_bytes(bytes)))
+        clock::now().checked_sub(Duration::from_nanos(u64::from_le_bytes(bytes)))
     }
 }
 
-/// On the clock that all processes share.
-fn now() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+/// Of this user alone, and no link.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    opened(path, true)
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// The same; `None` if there is none.
+pub(super) fn open_existing(path: &Path) -> io::Result<Option<File>> {
+    match opened(path, false) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn opened(path: &Path, create: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
+        .create(create)
         .truncate(false)
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
@@ -145,7 +149,7 @@ fn short(stem: &str) -> String {
 static NETWORK: LazyLock<Option<u64>> =
     LazyLock::new(|| Some(fs::metadata("/proc/self/ns/net").ok()?.ino()));
 
-fn granted(tried: Result<(), TryLockError>) -> io::Result<bool> {
+pub(super) fn granted(tried: Result<(), TryLockError>) -> io::Result<bool> {
     match tried {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),

@@ -33,14 +33,20 @@
 //! - *Cheap.* An owner makes system calls when its instance opens and ends, and where it reads its leases; none for a
 //!   lease, none while it is idle. A guest locks once for a second of uses.
 //!
+//! Services that need more than an address say so in [`seats`](self::seats::Seats), which are locked in the same way.
+//!
 //! The files stay: a program that removed one would have a lock that no peer sees.
 
 mod bell;
+pub(super) mod clock;
 mod files;
 mod folder;
 mod guest;
 mod owner;
 mod record;
+mod sealed;
+mod seat;
+mod seats;
 #[cfg(test)]
 mod tests;
 
@@ -53,8 +59,12 @@ use std::{
 
 use self::files::{Files, try_all, unlock_all};
 pub(crate) use self::{
-    bell::{Bell, Ring},
+    bell::{Bell, Ring, rung},
     folder::ours as folder,
+};
+pub(super) use self::{
+    seat::{Seat, Stage as SeatStage},
+    seats::{Meeting, Seats},
 };
 use crate::{
     config::{Address, Identity},
@@ -65,6 +75,9 @@ use crate::{
 pub(crate) const EAGERLY: Duration = Duration::from_millis(50);
 /// The longest pause of a program that waits for uses to end.
 pub(crate) const PATIENTLY: Duration = Duration::from_secs(1);
+
+/// Says where the files are that this program shares; `None` for nowhere.
+pub(crate) type Folder = Arc<dyn Fn() -> Option<Arc<PathBuf>> + Send + Sync>;
 
 /// The dealings of one service with its peers.
 ///

@@ -1,11 +1,10 @@
 //! What the owner of an address says of itself, in one line.
 
-use siphasher::sip::SipHasher24;
-
+use super::sealed;
 use crate::{config::Identity, random};
 
 /// So many characters of a name are kept.
-const LONGEST_NAME: usize = 60;
+pub(super) const LONGEST_NAME: usize = 60;
 
 /// Which program has an address, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +44,6 @@ impl Record {
         format!("local service `{}` of process {}", self.name, self.pid)
     }
 
-    /// It begins with a checksum, since it may be read while it is written.
     pub(super) fn line(&self) -> String {
         let Self {
             is_open,
@@ -56,17 +54,12 @@ impl Record {
         } = self;
         let state = if *is_open { "open" } else { "closed" };
         let text = format!("{state} {pid} {key:032x} {digest:032x} {name}");
-        format!("{:016x} {text}\n", seal(&text))
+        sealed::line(&text)
     }
 
     /// `None` if it is not a whole record.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        // What follows is left of a longer line.
-        let line = bytes.split(|byte| *byte == b'\n').next()?;
-        let (sealed, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-        if u64::from_str_radix(sealed, 16).ok()? != seal(text) {
-            return None;
-        }
+        let text = sealed::text(bytes)?;
         let mut fields = text.splitn(5, ' ');
         let mut field = || fields.next();
         Some(Self {
@@ -77,10 +70,6 @@ impl Record {
             name: field()?.to_owned(),
         })
     }
-}
-
-fn seal(text: &str) -> u64 {
-    SipHasher24::new().hash(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -4,9 +4,17 @@
 //! one lock. Requests that find their server ready know nothing of it: their lease word is what decides between a
 //! request and a service that has to make way. The table closes the words of all that are to leave, or of none.
 //!
+//! What a service needs beside its addresses, it may have to share with services of other programs. Then all programs
+//! make the same plan, of the same [seats](super::peers::Seats), and each one does the part of it that concerns its own
+//! services.
+//!
 //! A service's task decides what it does with an event while it has its [`Gate`]. The table takes the gate before it
 //! closes the word, so that no task decides on a word that is being closed.
 
+mod between;
+mod entry;
+mod place;
+mod shortage;
 #[cfg(test)]
 mod tests;
 
@@ -17,13 +25,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, time::Instant};
 
-use super::plan::{self, Amounts, Holder, Id, Plan, Stage, Use, Waiter};
-use crate::config::{Address, Amount, Needs, Turn};
+use self::{between::Between, entry::Entry};
+pub(crate) use self::{
+    place::Place,
+    shortage::{Shortage, Usage},
+};
+use super::{
+    peers::{Folder, Seats, clock},
+    plan::{self, Amounts, Id, Plan},
+};
+use crate::config::{Address, Amount};
 
 /// Held by the task of a service while it takes an event.
 pub(crate) type Gate = Mutex<()>;
@@ -104,76 +117,64 @@ pub(crate) struct Table {
     state: Mutex<State>,
     /// When a turn ends that is waited for.
     next: watch::Sender<Option<Instant>>,
-    epoch: Instant,
 }
 
-#[derive(Default)]
 struct State {
     /// What each registry says.
     capacities: BTreeMap<u64, BTreeMap<String, Amount>>,
     entries: BTreeMap<Id, Entry>,
-    /// Of entries, and of waits in the order in which they began.
     numbers: u64,
+    /// When the last wait began, in nanoseconds on the clock that all processes share.
+    stamp: u64,
+    between: Between,
 }
 
-struct Entry {
-    name: String,
-    server: Arc<dyn Server>,
-    gate: Arc<Gate>,
-    addresses: Vec<Address>,
-    /// What it has beside the addresses, or waits for.
-    needs: Needs,
-    /// Since when it waits for what it has not: for the addresses first.
-    waits: Option<u64>,
-    /// Since when a peer waits for its address.
-    rung: Option<u64>,
-    standing: Standing,
-    served_since: Instant,
-    is_pinned: bool,
-    turn: Turn,
-    said: watch::Sender<Said>,
-}
-
-/// The place of a service in the table; dropping it gives back what it has.
-pub(crate) struct Place {
-    table: Arc<Table>,
-    id: Id,
-    said: watch::Receiver<Said>,
-    next: watch::Receiver<Option<Instant>>,
-}
-
-/// Of what there is too little for a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shortage {
-    pub(crate) resource: String,
-    pub(crate) is_address: bool,
-    pub(crate) needs: Amount,
-    pub(crate) capacity: Amount,
-    /// Who has it, and whether it is in use.
-    pub(crate) holders: Vec<(String, bool)>,
-    /// How long the turns last that are all that is waited for.
-    pub(crate) turn_ends_in: Option<Duration>,
-}
-
-/// How a named resource is used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) capacity: Amount,
-    pub(crate) holders: Vec<(String, Amount)>,
-    pub(crate) waiting: Vec<(String, Amount)>,
+/// A moment, on the clock of this program and on that of all processes.
+#[derive(Clone, Copy)]
+struct Moment {
+    here: Instant,
+    shared: Duration,
 }
 
 impl Default for Table {
+    /// A table that no other program knows of.
     fn default() -> Self {
+        Self::new(Arc::new(|| None))
+    }
+}
+
+impl Moment {
+    fn now() -> Self {
         Self {
-            state: Mutex::default(),
-            next: watch::Sender::new(None),
-            epoch: Instant::now(),
+            here: Instant::now(),
+            shared: clock::now(),
         }
+    }
+
+    /// On the clock of all processes.
+    fn shared(&self, at: Instant) -> Duration {
+        let past = self.here.saturating_duration_since(at);
+        let to_come = at.saturating_duration_since(self.here);
+        self.shared.saturating_sub(past).saturating_add(to_come)
     }
 }
 
 impl Table {
+    /// A table that is shared with the programs which use the same folder; `None` for none.
+    pub(crate) fn new(folder: Folder) -> Self {
+        let state = State {
+            capacities: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            numbers: 0,
+            stamp: 0,
+            between: Between::new(Seats::new(folder)),
+        };
+        Self {
+            state: Mutex::new(state),
+            next: watch::Sender::new(None),
+        }
+    }
+
     /// A place for a service that waits for these addresses, all at once. Nothing is planned before it says how it
     /// stands.
     pub(crate) fn join(
@@ -184,38 +185,15 @@ impl Table {
         gate: Arc<Gate>,
     ) -> Place {
         let mut state = self.lock();
-        let id = state.number();
+        let (id, since) = (state.number(), state.stamp());
         let (said, receiver) = watch::channel(Said {
             waits: true,
             ..Said::default()
         });
-        state.entries.insert(
-            id,
-            Entry {
-                name: name.to_owned(),
-                server,
-                gate,
-                addresses: addresses.to_vec(),
-                needs: Needs::new(),
-                waits: Some(id),
-                rung: None,
-                standing: Standing::Waits {
-                    is_polite: true,
-                    impatient_at: None,
-                },
-                served_since: Instant::now(),
-                is_pinned: false,
-                turn: Turn::default(),
-                said,
-            },
-        );
+        let entry = Entry::new(name, addresses, server, gate, since, said);
+        state.entries.insert(id, entry);
         drop(state);
-        Place {
-            table: self.clone(),
-            id,
-            said: receiver,
-            next: self.next.subscribe(),
-        }
+        Place::new(self.clone(), id, receiver, self.next.subscribe())
     }
 
     /// What this registry says that there is.
@@ -246,7 +224,7 @@ impl Table {
 
     /// How each named resource is used.
     pub(crate) fn usage(&self) -> BTreeMap<String, Usage> {
-        let state = self.lock();
+        let mut state = self.lock();
         let mut all: BTreeMap<String, Usage> = BTreeMap::new();
         for name in state.capacities.values().flat_map(BTreeMap::keys) {
             let capacity = state.capacity(name).unwrap_or_default();
@@ -264,6 +242,7 @@ impl Table {
                 list.push((entry.name.clone(), *amount));
             }
         }
+        state.between.add_to(&mut all);
         all
     }
 
@@ -272,7 +251,7 @@ impl Table {
         let state = self.lock();
         let mut entries = state.entries.iter();
         let (id, _) = entries.find(|(_, entry)| Arc::ptr_eq(&entry.gate, gate))?;
-        state.shortage(*id, self.epoch)
+        state.shortage(*id)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -281,24 +260,28 @@ impl Table {
 
     /// Does what the plan says, until it says nothing new. `me` is the service whose gate the caller has.
     fn replan(&self, state: &mut State, me: Option<Id>) {
+        let meeting = state.meet();
         // In use after all: a lease was taken meanwhile, or its task is deciding something.
         let mut busy = BTreeSet::new();
         let (plan, now) = loop {
-            let now = Instant::now();
-            let plan = state.plan(now, self.epoch, &busy);
-            for id in &plan.grant {
-                state.grant(*id);
-            }
-            if !plan.leave.is_empty()
-                && let Err(id) = state.leave(&plan.leave, me)
+            let now = Moment::now();
+            let plan = state.plan(&now, &busy);
+            let may_have = |id: &Id| meeting.may_decide() || !state.wants_room(*id);
+            let granted: Vec<_> = plan.grant.iter().copied().filter(may_have).collect();
+            let granted = state.grant_all(&granted);
+            let is_here = |id: &Id| state.entries.contains_key(id);
+            let leave: Vec<_> = plan.leave.iter().copied().filter(is_here).collect();
+            if !leave.is_empty()
+                && let Err(id) = state.leave(&leave, me)
             {
                 busy.insert(id);
-            } else if plan.grant.is_empty() && plan.leave.is_empty() {
+            } else if !granted && leave.is_empty() {
                 break (plan, now);
             }
         };
         state.say(&plan, &busy);
-        let next = state.next_turn(&plan, now);
+        state.tell_peers(&meeting, &plan, &now);
+        let next = state.next_turn(&plan, now.here);
         self.next
             .send_if_modified(|was| std::mem::replace(was, next) != next);
     }
@@ -310,6 +293,13 @@ impl State {
         self.numbers
     }
 
+    /// When a wait begins.
+    fn stamp(&mut self) -> u64 {
+        let now = u64::try_from(clock::now().as_nanos()).unwrap_or(u64::MAX);
+        self.stamp = now.max(self.stamp + 1);
+        self.stamp
+    }
+
     fn capacity(&self, resource: &str) -> Option<Amount> {
         let said = self.capacities.values().filter_map(|it| it.get(resource));
         said.min().copied()
@@ -318,7 +308,10 @@ impl State {
     fn capacity_of(&self, resource: &Resource) -> u64 {
         match resource {
             Resource::Address(_) => 1,
-            Resource::Named(name) => self.capacity(name).map_or(u64::MAX, Amount::get),
+            Resource::Named(name) => {
+                let here = self.capacity(name).map_or(u64::MAX, Amount::get);
+                here.min(self.between.capacity(name))
+            }
         }
     }
 
@@ -333,28 +326,35 @@ impl State {
         all.into_iter().collect()
     }
 
-    fn plan(&self, now: Instant, epoch: Instant, busy: &BTreeSet<Id>) -> Plan {
+    fn plan(&self, now: &Moment, busy: &BTreeSet<Id>) -> Plan {
         let resources = self.resources();
         let capacity: Amounts = resources.iter().map(|it| self.capacity_of(it)).collect();
         let holders = self.entries.iter().filter_map(|(id, entry)| {
-            let said = *entry.said.borrow();
-            said.has_address.then(|| Holder {
-                id: *id,
-                has: entry.amounts(&resources, said.has_address, said.has_room),
-                stage: entry.stage(now, busy.contains(id)),
-                is_pinned: entry.is_pinned,
-                worth: entry.worth(epoch),
-            })
+            let is_busy = busy.contains(id);
+            let worth = self.between.worth(*id, now);
+            entry.holder(*id, &resources, now, worth, is_busy)
         });
+        let holders = holders.chain(self.between.holders(&resources, now));
         let holders: Vec<_> = holders.collect();
-        let mut waiters: Vec<_> = self
-            .entries
-            .iter()
-            .flat_map(|(id, entry)| entry.waiters(*id, &resources, now))
-            .collect();
+        let waiters = self.entries.iter();
+        let waiters = waiters.flat_map(|(id, entry)| entry.waiters(*id, &resources, now.here));
+        let waiters = waiters.chain(self.between.waiters(&resources, now));
+        let mut waiters: Vec<_> = waiters.collect();
         waiters.sort_by_key(|(since, _)| *since);
         let waiters: Vec<_> = waiters.into_iter().map(|(_, waiter)| waiter).collect();
         plan::plan(&capacity, &holders, &waiters)
+    }
+
+    /// Says whether any of them is of this program.
+    fn grant_all(&mut self, ids: &[Id]) -> bool {
+        let here: Vec<_> = ids
+            .iter()
+            .filter(|id| self.entries.contains_key(id))
+            .collect();
+        for id in &here {
+            self.grant(**id);
+        }
+        !here.is_empty()
     }
 
     fn grant(&mut self, id: Id) {
@@ -460,7 +460,7 @@ impl State {
         impatient.chain(ends).filter(|at| *at > now).min()
     }
 
-    fn shortage(&self, id: Id, epoch: Instant) -> Option<Shortage> {
+    fn shortage(&self, id: Id) -> Option<Shortage> {
         let entry = self.entries.get(&id)?;
         let said = *entry.said.borrow();
         entry.waits?;
@@ -473,16 +473,16 @@ impl State {
             let addresses = entry.addresses.iter().cloned();
             addresses.map(|it| (Resource::Address(it), 1)).collect()
         };
-        let now = Instant::now();
-        let plan = self.plan(now, epoch, &BTreeSet::new());
+        let now = Moment::now();
+        let plan = self.plan(&now, &BTreeSet::new());
         let turns = plan.in_turn.iter().filter_map(|id| self.entries.get(id));
         let turn_ends = turns.filter_map(Entry::turn_ends).max();
         let only_turns = plan.close.is_empty().then_some(turn_ends).flatten();
         wanted.into_iter().find_map(|(resource, needs)| {
             let others = self.entries.iter().filter(|(other, _)| **other != id);
-            let having: Vec<_> = others
-                .filter_map(|(_, it)| Some((it, it.amount_of(&resource)?)))
-                .collect();
+            let here =
+                others.filter_map(|(_, it)| Some((it.holder_name(), it.amount_of(&resource)?)));
+            let having: Vec<_> = here.chain(self.between.having(&resource)).collect();
             let used: u64 = having
                 .iter()
                 .fold(0, |sum, (_, it)| sum.saturating_add(*it));
@@ -493,233 +493,10 @@ impl State {
                 resource: resource.to_string(),
                 needs: Amount::new(needs),
                 capacity: Amount::new(capacity),
-                holders: having
-                    .iter()
-                    .map(|(it, _)| (it.name.clone(), it.server.is_in_use()))
-                    .collect(),
-                turn_ends_in: only_turns.map(|at| at.saturating_duration_since(now)),
+                holders: having.into_iter().map(|(holder, _)| holder).collect(),
+                turn_ends_in: only_turns.map(|at| at.saturating_duration_since(now.here)),
             })
         })
-    }
-}
-
-impl Entry {
-    /// How much it has of each resource, or wants of each.
-    fn amounts(&self, resources: &[Resource], addresses: bool, named: bool) -> Amounts {
-        let amount = |resource: &Resource| match resource {
-            Resource::Address(address) => u64::from(addresses && self.addresses.contains(address)),
-            Resource::Named(name) => {
-                let needs = self.needs.get(name).filter(|_| named);
-                needs.copied().map_or(0, Amount::get)
-            }
-        };
-        resources.iter().map(amount).collect()
-    }
-
-    /// How much it has of this; `None` for nothing.
-    fn amount_of(&self, resource: &Resource) -> Option<u64> {
-        let said = *self.said.borrow();
-        let amounts = self.amounts(
-            std::slice::from_ref(resource),
-            said.has_address,
-            said.has_room,
-        );
-        amounts.into_iter().find(|it| *it > 0)
-    }
-
-    fn waiters(
-        &self,
-        id: Id,
-        resources: &[Resource],
-        now: Instant,
-    ) -> impl Iterator<Item = (u64, Waiter)> {
-        let has_address = self.said.borrow().has_address;
-        let (is_polite, impatient_at) = match self.standing {
-            Standing::Waits {
-                is_polite,
-                impatient_at,
-            } => (is_polite, impatient_at),
-            // It has not said yet how it waits.
-            _ => (true, None),
-        };
-        let own = self.waits.map(|since| {
-            let waiter = Waiter {
-                id,
-                needs: self.amounts(resources, !has_address, has_address),
-                is_polite,
-                is_impatient: impatient_at.is_some_and(|at| at <= now),
-            };
-            (since, waiter)
-        });
-        // A peer knows of no turns.
-        let peer = self.rung.map(|since| {
-            let waiter = Waiter {
-                id: id | RUNG,
-                needs: self.amounts(resources, true, false),
-                is_polite: false,
-                is_impatient: true,
-            };
-            (since, waiter)
-        });
-        own.into_iter().chain(peer)
-    }
-
-    fn stage(&self, now: Instant, is_busy: bool) -> Stage {
-        match self.standing {
-            Standing::Waits { is_polite, .. } => Stage::Starting {
-                wanted: !is_polite || is_busy,
-            },
-            Standing::Starts { wanted } => Stage::Starting {
-                wanted: wanted || is_busy,
-            },
-            Standing::Leaves => Stage::Leaving,
-            Standing::Serves { .. } => {
-                let leased = is_busy || self.server.is_in_use();
-                let in_turn = self.turn_ends().is_some_and(|at| now < at);
-                let lingers = self.linger_ends().is_some_and(|at| now < at);
-                Stage::Ready(Use {
-                    leased,
-                    in_turn,
-                    lingers: !leased && in_turn && lingers,
-                    closed: self.said.borrow().asked == Asked::Close,
-                })
-            }
-        }
-    }
-
-    fn turn(&self) -> Option<Duration> {
-        match self.standing {
-            Standing::Serves { took } => Some(self.turn.after(took)),
-            _ => None,
-        }
-    }
-
-    fn turn_ends(&self) -> Option<Instant> {
-        self.served_since.checked_add(self.turn()?)
-    }
-
-    /// Within its turn, it counts as used for a moment after its last lease has ended.
-    fn linger_ends(&self) -> Option<Instant> {
-        let linger = self.turn()? / 10;
-        let ends = self.server.idle_since().checked_add(linger)?;
-        Some(ends.min(self.turn_ends()?))
-    }
-
-    fn worth(&self, epoch: Instant) -> Duration {
-        match self.standing {
-            Standing::Serves { took } => {
-                let used = self.server.idle_since().saturating_duration_since(epoch);
-                used.saturating_add(took.saturating_mul(3))
-            }
-            _ => Duration::ZERO,
-        }
-    }
-}
-
-impl Place {
-    /// What the table says; `changed` resolves when it says something else.
-    pub(super) fn said(&self) -> Said {
-        *self.said.borrow()
-    }
-
-    /// Resolves when the table may say something new. Cancel safe.
-    pub(super) async fn changed(&mut self) {
-        let is_waiting = self.said().waits;
-        let next = self.next.borrow_and_update().filter(|_| is_waiting);
-        // The senders live as long as the table that this place holds.
-        tokio::select! {
-            _ = self.said.changed() => {}
-            _ = self.next.changed(), if is_waiting => {}
-            () = turn_ends(next) => self.replan(None),
-        }
-    }
-
-    /// How the service stands now. The caller has its gate.
-    pub(crate) fn report(&self, standing: Standing, is_pinned: bool, turn: Turn) {
-        let mut state = self.table.lock();
-        let Some(entry) = state.entries.get_mut(&self.id) else {
-            return;
-        };
-        let is_news = (entry.standing, entry.is_pinned, entry.turn) != (standing, is_pinned, turn);
-        let waits = entry.waits.is_some();
-        let serves = |it| matches!(it, Standing::Serves { .. });
-        if serves(standing) && !serves(entry.standing) {
-            entry.served_since = Instant::now();
-        }
-        (entry.standing, entry.is_pinned, entry.turn) = (standing, is_pinned, turn);
-        if is_news || waits {
-            self.table.replan(&mut state, Some(self.id));
-        }
-    }
-
-    /// Waits for this beside the addresses. It is planned with the next report.
-    pub(crate) fn want(&self, needs: Needs) {
-        let mut state = self.table.lock();
-        let since = state.number();
-        if let Some(entry) = state.entries.get_mut(&self.id)
-            && !entry.said.borrow().has_room
-        {
-            entry.needs = needs;
-            entry.waits = Some(entry.waits.unwrap_or(since));
-            entry.said.send_modify(|said| said.waits = true);
-        }
-    }
-
-    /// No lease is out, and another service waits. The caller has the gate.
-    pub(crate) fn offer(&self) {
-        self.replan(Some(self.id));
-    }
-
-    /// A peer waits for the address, or does not any more.
-    pub(super) fn ring(&self, is_rung: bool) {
-        let mut state = self.table.lock();
-        let since = state.number();
-        if let Some(entry) = state.entries.get_mut(&self.id)
-            && entry.rung.is_some() != is_rung
-        {
-            entry.rung = is_rung.then_some(since);
-            self.table.replan(&mut state, None);
-        }
-    }
-
-    pub(crate) fn shortage(&self) -> Option<Shortage> {
-        self.table.lock().shortage(self.id, self.table.epoch)
-    }
-
-    fn replan(&self, me: Option<Id>) {
-        let mut state = self.table.lock();
-        self.table.replan(&mut state, me);
-    }
-}
-
-async fn turn_ends(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.table.lock();
-        state.entries.remove(&self.id);
-        self.table.replan(&mut state, None);
-    }
-}
-
-impl fmt::Display for Shortage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_address {
-            write!(f, "the address {}", self.resource)?;
-        } else {
-            write!(f, "{} of {}", self.needs, self.resource)?;
-        }
-        for (index, (name, is_in_use)) in self.holders.iter().enumerate() {
-            let which = if index == 0 { ", which" } else { " and" };
-            let uses = if *is_in_use { " and uses" } else { "" };
-            write!(f, "{which} `{name}` has{uses}")?;
-        }
-        Ok(())
     }
 }
 
@@ -738,15 +515,6 @@ impl fmt::Debug for Table {
         let names: Vec<_> = state.entries.values().map(|it| &it.name).collect();
         f.debug_struct("Table")
             .field("services", &names)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place")
-            .field("id", &self.id)
-            .field("said", &self.said())
             .finish_non_exhaustive()
     }
 }

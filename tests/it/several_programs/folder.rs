@@ -57,6 +57,26 @@ fn a_folder_that_others_can_write_to_is_warned_of() {
 }
 
 #[test]
+fn a_full_disk_is_warned_of() {
+    let server = Fixture::new();
+    let setup = Setup {
+        needs: 18,
+        ..Setup::of(&server)
+    };
+    // The files of the server are elsewhere.
+    let folder = server.folder().join("full");
+    fs::create_dir(&folder).unwrap();
+    let Some(mut program) = (Setup { folder, ..setup }).run_on_full_disk() else {
+        // Not everywhere may a test mount a file system.
+        return;
+    };
+    assert_eq!(program.does("ask 2"), server.starts()[0].to_string());
+    let log = log(&server);
+    assert_eq!(log.matches(UNUSABLE).count(), 1, "{log}");
+    assert!(log.contains("No space left"), "{log}");
+}
+
+#[test]
 fn a_lock_file_that_leads_elsewhere_is_warned_of() {
     let server = Fixture::new();
     let mut former = Setup::of(&server).run();

@@ -3,6 +3,7 @@
 mod crashes;
 mod folder;
 mod program;
+mod room;
 
 use std::{fs, process::Command, thread};
 

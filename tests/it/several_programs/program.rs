@@ -13,9 +13,11 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::support::{Fixture, PROGRAM, Pid, ask};
 
-/// The base URL, the idle time and the swap timeout in milliseconds, and the arguments of the
-/// server, one a line.
+/// The base URL, the idle time and the swap timeout in milliseconds, what the server needs of the [`CAPACITY`], and the
+/// arguments of the server, one a line.
 const ORDERS: &str = "LOCAL_SERVICE_TEST_SHARING_PROGRAM";
+/// How much there is of what the servers need.
+const CAPACITY: u64 = 24;
 /// Begins the lines that are answers; all others are those of the test's runner.
 const ANSWER: &str = "> ";
 
@@ -27,16 +29,21 @@ fn plays_a_program() {
     let url = lines.next().unwrap();
     let mut ms = || Duration::from_millis(lines.next().unwrap().parse().unwrap());
     let (idle_stop, swap_timeout) = (ms(), ms());
+    let needs: u64 = lines.next().unwrap().parse().unwrap();
+    let registry = Registry::new();
+    registry.capacity("gpu0", CAPACITY);
     let config = LocalServiceConfig::new(PROGRAM)
         .args(lines)
         .idle_stop(idle_stop)
-        .swap_timeout(swap_timeout);
+        .swap_timeout(swap_timeout)
+        .turn(Duration::ZERO)
+        .needs("gpu0", needs);
     let filter = EnvFilter::new("tower_local_service=debug");
     fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let service = Registry::new().service("shared", url, config).unwrap();
+    let service = registry.service("shared", url, config).unwrap();
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut leases = Vec::new();
@@ -98,6 +105,7 @@ pub(super) struct Setup<'a> {
     pub(super) folder: PathBuf,
     pub(super) idle_stop: Duration,
     pub(super) swap_timeout: Duration,
+    pub(super) needs: u64,
     /// Each program chooses the port of the server.
     pub(super) chooses_port: bool,
 }
@@ -109,6 +117,7 @@ impl<'a> Setup<'a> {
             folder: server.folder().to_owned(),
             idle_stop: Duration::ZERO,
             swap_timeout: Duration::from_secs(60),
+            needs: 0,
             chooses_port: false,
         }
     }
@@ -133,12 +142,32 @@ impl<'a> Setup<'a> {
         self.run_as(strace)
     }
 
+    /// On a disk without room for another byte; `None` where none can be had.
+    pub(super) fn run_on_full_disk(&self) -> Option<Program> {
+        let fill = "mount -t tmpfs -o size=8k,mode=700 tmpfs \"$XDG_RUNTIME_DIR\" \
+                    && { cat /dev/zero >\"$XDG_RUNTIME_DIR/filler\" 2>&-; true; }";
+        let unshared = |script: &str| {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+            command
+        };
+        let mut tried = unshared(fill);
+        let tried = tried.env("XDG_RUNTIME_DIR", &self.folder).output();
+        if !tried.is_ok_and(|tried| tried.status.success()) {
+            return None;
+        }
+        let mut command = unshared(&format!("{fill} && exec \"$@\""));
+        command.arg(std::env::current_exe().expect("this program"));
+        Some(self.run_as(command))
+    }
+
     fn run_as(&self, mut command: Command) -> Program {
         let ms = |time: Duration| time.as_millis().to_string();
         let mut orders = vec![
             self.server.base_url(),
             ms(self.idle_stop),
             ms(self.swap_timeout),
+            self.needs.to_string(),
         ];
         orders.extend(self.server.args().iter().cloned());
         if self.chooses_port {

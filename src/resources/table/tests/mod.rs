@@ -1,6 +1,9 @@
+mod between;
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::*;
+use crate::config::Turn;
 
 /// A server that says what the test wants.
 #[derive(Default)]

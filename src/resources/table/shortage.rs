@@ -1,0 +1,42 @@
+//! What a service waits for, and how resources are used.
+
+use std::{fmt, time::Duration};
+
+use crate::config::Amount;
+
+/// Of what there is too little for a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    pub(crate) resource: String,
+    pub(crate) is_address: bool,
+    pub(crate) needs: Amount,
+    pub(crate) capacity: Amount,
+    /// Who has it, and whether it is in use.
+    pub(crate) holders: Vec<(String, bool)>,
+    /// How long the turns last that are all that is waited for.
+    pub(crate) turn_ends_in: Option<Duration>,
+}
+
+/// How a named resource is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) capacity: Amount,
+    pub(crate) holders: Vec<(String, Amount)>,
+    pub(crate) waiting: Vec<(String, Amount)>,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_address {
+            write!(f, "the address {}", self.resource)?;
+        } else {
+            write!(f, "{} of {}", self.needs, self.resource)?;
+        }
+        for (index, (name, is_in_use)) in self.holders.iter().enumerate() {
+            let which = if index == 0 { ", which" } else { " and" };
+            let uses = if *is_in_use { " and uses" } else { "" };
+            write!(f, "{which} `{name}` has{uses}")?;
+        }
+        Ok(())
+    }
+}
