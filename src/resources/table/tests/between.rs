@@ -203,6 +203,36 @@ fn what_a_pinned_service_of_another_program_has_is_refused_at_once() {
 }
 
 #[test]
+fn what_no_request_waits_for_asks_no_program_and_is_asked_first() {
+    let folder = Folder::new();
+    let programs = [(); 3].map(|()| folder.program(24));
+    let chat = Service::serves(&programs[0], "chat", 1, 18);
+    let kept = Service::joins(&programs[1], "kept ready", &[2]);
+    let polite = Standing::Waits {
+        is_polite: true,
+        impatient_at: None,
+    };
+    kept.is(polite);
+    kept.place
+        .want([("gpu".to_owned(), Amount::new(18))].into());
+    kept.is(polite);
+    assert!(!kept.tries() && kept.place.contacts().ring.is_empty());
+    let coder = Service::serves(&programs[2], "coder", 3, 18);
+    drop(chat);
+    assert!(!kept.tries(), "a request waits for it");
+    assert!(coder.tries());
+    drop(coder);
+    assert!(kept.tries());
+    kept.is(polite);
+
+    // Its start makes way.
+    let coder = Service::serves(&programs[2], "coder", 3, 18);
+    assert!(!coder.has_room());
+    kept.place.contend(true);
+    assert_eq!(kept.asked(), Asked::Leave);
+}
+
+#[test]
 fn the_smallest_capacity_that_any_program_knows_of_counts() {
     let folder = Folder::new();
     let (here, there) = (folder.program(24), folder.program(48));
