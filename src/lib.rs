@@ -102,7 +102,7 @@ mod config;
 ))]
 pub mod docs;
 mod error;
-mod launch;
+pub mod launch;
 mod leases;
 mod log;
 mod machine;
@@ -111,6 +111,7 @@ mod probe;
 pub mod provider;
 mod random;
 mod resources;
+mod secrets;
 mod service;
 mod supervisor;
 
@@ -119,9 +120,9 @@ pub use self::middleware::EnsureLocalServiceMiddleware;
 #[cfg(feature = "retry")]
 pub use self::middleware::retry;
 pub use self::{
-    config::{Amount, InheritEnv, LocalServiceConfig, ParseAmountError},
+    config::{Amount, LocalServiceConfig, ParseAmountError},
     error::{BoxError, Error, ErrorKind, Problem},
-    launch::{Guarantees, OutputStream},
+    launch::{Guarantees, InheritEnv, Launcher, OutputStream, Running},
     machine::{Ownership, Phase, Record},
     middleware::{
         ColdStart, EnsureLocalService, EnsureLocalServiceLayer, EnsureOn, EveryRequest, HoldLease,

@@ -1,26 +1,27 @@
-//! What makes two configurations one process.
+//! What makes two configurations one instance.
 
-use std::sync::Arc;
+use std::hash::Hasher as _;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use super::{Address, InheritEnv, Launch, Settings};
+use super::{Address, Settings};
+use crate::launch::LaunchIdentity;
 
-/// Two services with the same identity have the same process.
+/// Two services with the same identity have the same instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
-    launch: Arc<Launch>,
+    launch: LaunchIdentity,
     pub(crate) addresses: Vec<Address>,
 }
 
 impl Identity {
-    pub(crate) fn new(launch: Arc<Launch>, addresses: Vec<Address>) -> Self {
+    pub(crate) fn new(launch: LaunchIdentity, addresses: Vec<Address>) -> Self {
         Self { launch, addresses }
     }
 
     pub(crate) fn of(settings: &Settings) -> Self {
         Self {
-            launch: settings.launch.clone(),
+            launch: settings.launcher.identity(),
             addresses: settings.addresses.clone(),
         }
     }
@@ -30,54 +31,17 @@ impl Identity {
     ///
     /// Nothing can be read from it, but one who knows all the rest could guess a short secret.
     pub(crate) fn digest(&self, key: [u8; 16]) -> u128 {
-        let Launch {
-            command,
-            args,
-            cwd,
-            env,
-            inherit_env,
-        } = &*self.launch;
-        let mut digest = Digest(SipHasher24::new_with_key(&key));
-        digest.bytes(command.as_os_str().as_encoded_bytes());
-        digest.texts(args.iter().map(|it| it.as_encoded_bytes()));
-        digest.texts(cwd.iter().map(|cwd| cwd.as_os_str().as_encoded_bytes()));
-        let env = env.iter().flat_map(|(name, value)| [name, value]);
-        digest.texts(env.map(|it| it.as_encoded_bytes()));
-        match inherit_env {
-            InheritEnv::All => digest.number(0),
-            InheritEnv::Only(names) => {
-                digest.number(1);
-                digest.texts(names);
-            }
-        }
-        digest.number(self.addresses.len() as u64);
+        let mut digest = SipHasher24::new_with_key(&key);
+        // The lengths of its texts are in it.
+        digest.write(self.launch.bytes());
+        digest.write(&(self.addresses.len() as u64).to_le_bytes());
         for Address { host, port } in &self.addresses {
-            digest.bytes(host.as_bytes());
-            digest.number(u64::from(*port));
+            // The length of each text comes before it, so that no two different lists look the same.
+            digest.write(&(host.len() as u64).to_le_bytes());
+            digest.write(host.as_bytes());
+            digest.write(&u64::from(*port).to_le_bytes());
         }
-        digest.0.finish128().as_u128()
-    }
-}
-
-/// Hashes the length of each list and text, too, so that no two different ones look the same.
-struct Digest(SipHasher24);
-
-impl Digest {
-    fn texts<T: AsRef<[u8]>>(&mut self, texts: impl IntoIterator<Item = T, IntoIter: Clone>) {
-        let texts = texts.into_iter();
-        self.number(texts.clone().count() as u64);
-        for text in texts {
-            self.bytes(text.as_ref());
-        }
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        std::hash::Hasher::write(&mut self.0, bytes);
-    }
-
-    fn number(&mut self, number: u64) {
-        std::hash::Hasher::write(&mut self.0, &number.to_le_bytes());
+        digest.finish128().as_u128()
     }
 }
 
@@ -86,7 +50,7 @@ mod tests {
     use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
     use super::*;
-    use crate::config::LocalServiceConfig;
+    use crate::{config::LocalServiceConfig, launch::InheritEnv};
 
     const URL: &str = "http://127.0.0.1:8080/v1";
     const KEY: [u8; 16] = [7; 16];

@@ -2,47 +2,36 @@
 
 mod address;
 mod amount;
-mod files;
 mod health;
 mod identity;
-mod launch;
-mod oom;
+mod launcher;
 mod port;
 mod refusals;
-mod secrets;
 mod settings;
 mod share;
-mod shown;
-mod stop_signal;
 mod strings;
 mod target;
 mod unique;
 mod validate;
 mod wire;
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
+pub use self::amount::{Amount, ParseAmountError};
+use self::launcher::Own;
 pub(crate) use self::{
     address::{Address, Origin, OwnedOrigin, UrlHost, same_origin, shown as shown_url},
-    files::{file_problems, file_warnings},
     health::Credentials,
     identity::Identity,
-    launch::Launch,
-    oom::OomScoreAdj,
     port::ChoosePort,
     refusals::Refusals,
-    secrets::Secrets,
     settings::Settings,
     share::{Needs, Share, Turn},
-    stop_signal::StopSignal,
     target::Target,
     unique::Unique,
     validate::LONGEST,
 };
-pub use self::{
-    amount::{Amount, ParseAmountError},
-    launch::InheritEnv,
-};
+use crate::launch::{InheritEnv, Launch, Launcher, OomScoreAdj};
 
 /// How one local server is started, probed and stopped.
 ///
@@ -72,6 +61,8 @@ pub use self::{
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct LocalServiceConfig {
     launch: Launch,
+    // In the place of the process.
+    launcher: Option<Own>,
     health_url: Option<String>,
     health_headers: Vec<(String, String)>,
     health_status: Option<Vec<u16>>,
@@ -102,13 +93,8 @@ impl LocalServiceConfig {
     #[must_use]
     pub fn new(command: impl Into<PathBuf>) -> Self {
         Self {
-            launch: Launch {
-                command: command.into(),
-                args: Vec::new(),
-                cwd: None,
-                env: BTreeMap::new(),
-                inherit_env: InheritEnv::All,
-            },
+            launch: Launch::new(command.into()),
+            launcher: None,
             health_url: None,
             health_headers: Vec::new(),
             health_status: None,
@@ -129,6 +115,22 @@ impl LocalServiceConfig {
             pinned: false,
             turn: None,
             keep_ready: false,
+        }
+    }
+
+    /// A server that a launcher of your own starts, in the place of a process: see [`launch`](crate::launch).
+    ///
+    /// What says how a process is started or signalled (arguments, variables, `stop_signal` and the like) is refused
+    /// beside it.
+    ///
+    /// # Example
+    ///
+    /// See [`launch`](crate::launch).
+    #[must_use]
+    pub fn launched_by(launcher: impl Launcher) -> Self {
+        Self {
+            launcher: Some(Own::new(launcher)),
+            ..Self::new("")
         }
     }
 
@@ -533,6 +535,7 @@ impl fmt::Debug for LocalServiceConfig {
         let header_names: Vec<_> = self.health_headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("LocalServiceConfig")
             .field("launch", &self.launch)
+            .field("launcher", &self.launcher)
             .field("health_url", &self.health_url.as_deref().map(shown_url))
             .field("health_headers", &header_names)
             .field("health_status", &self.health_status)

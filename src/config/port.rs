@@ -1,10 +1,11 @@
 //! `${port}` in a configuration: a port that the crate chooses.
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, sync::Arc};
+use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
 use http::Uri;
 
-use super::{Address, Identity, InheritEnv, Launch, LocalServiceConfig};
+use super::{Address, Identity, LocalServiceConfig};
+use crate::launch::Launch;
 
 /// Stands for the port in `baseUrl`, and then in `healthUrl`, `args` and `env` as well.
 const PLACEHOLDER: &str = "${port}";
@@ -30,12 +31,12 @@ pub(super) fn fill(
             .collect();
         addresses.sort_unstable();
         addresses.dedup();
-        Identity::new(Arc::new(config.launch.normal()), addresses)
+        Identity::new(config.launch_identity(), addresses)
     };
     // The same whatever the port is.
     let hosts = at(1).addresses.into_iter();
     let addresses = hosts.map(|it| Address { port: 0, ..it }).collect();
-    let written = Identity::new(Arc::new(config.launch.normal()), addresses);
+    let written = Identity::new(config.launch_identity(), addresses);
     Some(with_port(config, base_url, choose(&written, &at)))
 }
 
@@ -67,16 +68,4 @@ fn replace(value: OsString, port: u16) -> OsString {
         bytes.splice(at..at + placeholder.len(), digits);
     }
     OsString::from_vec(bytes)
-}
-
-impl Launch {
-    /// The same names of inherited variables in another order are the same identity.
-    pub(super) fn normal(&self) -> Self {
-        let mut launch = self.clone();
-        if let InheritEnv::Only(names) = &mut launch.inherit_env {
-            names.sort_unstable();
-            names.dedup();
-        }
-        launch
-    }
 }

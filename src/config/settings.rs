@@ -1,17 +1,20 @@
 //! A configuration that has been checked.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{Address, Launch, OomScoreAdj, Secrets, Share, StopSignal, Target};
-use crate::{error::Error, machine::Policy};
+use super::{Address, Share, Target};
+use crate::{error::Error, launch::Launcher, machine::Policy, secrets::Secrets};
 
 /// A configuration that has been checked, in the parts that other rooms need.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Settings {
-    /// Together with the addresses, the identity.
-    pub(crate) launch: Arc<Launch>,
+    /// Its identity and the addresses are that of the service.
+    pub(crate) launcher: Arc<dyn Launcher>,
+    /// What it is, for tests that look at it.
+    #[cfg(test)]
+    pub(crate) processes: crate::launch::process::Processes,
     /// Of the base URL and, where it differs, of the health URL. Sorted.
     pub(crate) addresses: Vec<Address>,
     /// The base URL as it is written, without blanks around it.
@@ -20,11 +23,20 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) swap_timeout: Duration,
     pub(crate) max_waiters: Option<usize>,
-    pub(crate) stop_detached: bool,
-    pub(crate) oom_score_adj: OomScoreAdj,
-    pub(crate) stop_signal: StopSignal,
     pub(crate) share: Share,
     pub(crate) secrets: Arc<Secrets>,
     /// Each request for the service fails with this error, and nothing is ever started.
     pub(crate) unavailable: Option<Error>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("launcher", &self.launcher.identity())
+            .field("addresses", &self.addresses)
+            .field("target", &self.target)
+            .field("policy", &self.policy)
+            .field("share", &self.share)
+            .finish_non_exhaustive()
+    }
 }

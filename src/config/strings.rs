@@ -2,7 +2,8 @@
 
 use std::mem;
 
-use super::{InheritEnv, LocalServiceConfig};
+use super::LocalServiceConfig;
+use crate::launch::InheritEnv;
 
 impl LocalServiceConfig {
     /// Sets a variable as if your program had it: `env` wins over it, and `inheritEnv` may leave it out.

@@ -199,7 +199,21 @@ impl Problem {
         self.field == Self::TEXT
     }
 
-    pub(crate) fn new(service: &str, field: &str, message: impl Into<String>) -> Self {
+    /// A problem that a [`Launcher`](crate::Launcher) has found: what is wrong with the field, then what to do.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_local_service::Problem;
+    ///
+    /// let problem = Problem::new("vm", "image", "names `llama.img`, which does not exist: run `make`");
+    /// assert_eq!(
+    ///     problem.to_string(),
+    ///     "`vm`: `image` names `llama.img`, which does not exist: run `make`"
+    /// );
+    /// ```
+    #[must_use]
+    pub fn new(service: &str, field: &str, message: impl Into<String>) -> Self {
         Self {
             service: service.to_owned(),
             field: field.to_owned(),

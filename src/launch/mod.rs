@@ -1,270 +1,233 @@
-//! Starts servers and ends them.
+//! How servers are launched: as processes of your program, or by a [`Launcher`] of your own.
 //!
-//! A [`Launcher`] starts an instance of a service. The [`Running`] that it returns is that instance: it
-//! tells how the instance ended, signals it, and says who listens on its port. A launcher decides
-//! nothing: when an instance is started, asked to end or killed is decided by
-//! [`machine`](crate::machine).
+//! A [`Launcher`] starts an instance of a service. The [`Running`] that it returns is that instance: it tells how the
+//! instance ended, asks it to end, and says whose program listens on its port. A launcher decides nothing: when an
+//! instance is started, asked to end or killed, how long it may take to be ready, and what its requests get if it is
+//! not, is the same for every launcher.
 //!
-//! An instance is more than one process. It is *ended* when the process of the service has ended, which
-//! is what its users notice. It is *gone* when nothing that it started is left either; only then may
-//! another instance take its place. Dropping a [`Running`] kills all of it at once.
+//! An instance may be more than one process. It has *exited* when its server has ended, which is what its users
+//! notice. It is *gone* when nothing that it started is left either; only then may another instance take its place.
 //!
-//! There is one launcher, [`process`]: it starts child processes. The tests of the supervisor have
-//! another one, which starts nothing.
+//! [`LocalServiceConfig::new`](crate::LocalServiceConfig::new) starts a process.
+//! [`LocalServiceConfig::launched_by`](crate::LocalServiceConfig::launched_by) takes a launcher of your own, for what is
+//! no process: a virtual machine, a job of a cluster, a task of your program.
+//!
+//! # Example
+//!
+//! `examples/launcher.rs` in the repository runs a server as a thread of the program. In short:
+//!
+//! ```
+//! use tower_local_service::{
+//!     LocalServiceConfig,
+//!     launch::{BoxFuture, LaunchContext, LaunchError, LaunchIdentity, Launcher, Running},
+//! };
+//!
+//! struct VirtualMachine {
+//!     image: String,
+//! }
+//!
+//! impl Launcher for VirtualMachine {
+//!     fn identity(&self) -> LaunchIdentity {
+//!         LaunchIdentity::new("virtual machine").part(&self.image)
+//!     }
+//!
+//!     fn launch(
+//!         &self,
+//!         context: LaunchContext,
+//!     ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
+//!         Box::pin(async move {
+//!             let reason = format!("nothing can listen on port {} here", context.port());
+//!             Err(LaunchError::new("the virtual machine", std::io::Error::other(reason)))
+//!         })
+//!     }
+//! }
+//!
+//! let config = LocalServiceConfig::launched_by(VirtualMachine { image: "llama.img".to_owned() });
+//! # drop(config);
+//! ```
 
+pub(crate) mod command;
+mod context;
+mod error;
+mod guarantees;
+mod identity;
+mod listener;
+pub(crate) mod output;
 pub(crate) mod process;
 
-use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
-use serde::Serialize;
-use tokio::sync::broadcast;
-
-use crate::{
-    config::{Secrets, Settings},
-    error::Problem,
+pub use self::{
+    command::InheritEnv,
+    context::LaunchContext,
+    error::LaunchError,
+    guarantees::Guarantees,
+    identity::LaunchIdentity,
+    listener::{Listener, Look},
+    output::{OutputSink, OutputStream},
 };
+pub(crate) use self::{
+    command::{Launch, OomScoreAdj, StopSignal},
+    listener::Holder,
+};
+use crate::error::Problem;
 
-/// Starts the instances of services.
-pub(crate) trait Launcher: Clone + Send + Sync + 'static {
-    type Running: Running;
+/// A future in a box, as an object-safe trait needs it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-    /// What would make a start fail, as far as the file system tells.
-    fn problems(&self, settings: &Settings, service: &str) -> Vec<Problem>;
+/// Starts the instances of a service.
+///
+/// It is asked on the crate's own thread, or on the runtime of
+/// [`Registry::with_runtime`](crate::Registry::with_runtime): none of its methods may block. No request that finds its
+/// server ready comes here.
+pub trait Launcher: Send + Sync + 'static {
+    /// What is launched. Two services with the same identity and the same address are one instance, in all programs of
+    /// this user.
+    ///
+    /// It does not change as long as the launcher lives.
+    fn identity(&self) -> LaunchIdentity;
 
-    /// Starts an instance of the service.
+    /// What would make a start fail, as far as that is known without trying. Asked before each start, which is refused
+    /// if there is a problem, and when the service is created, for a warning. None by default.
+    ///
+    /// `service` is the name for [`Problem::new`].
+    fn problems(&self, service: &str) -> Vec<Problem> {
+        let _ = service;
+        Vec::new()
+    }
+
+    /// What should be known, and is no reason to refuse a start. Asked when the service is created. None by default.
+    fn warnings(&self, service: &str) -> Vec<Problem> {
+        let _ = service;
+        Vec::new()
+    }
+
+    /// Starts an instance.
     ///
     /// # Errors
     ///
-    /// The system refused. Nothing is left running.
+    /// It could not be started. Nothing is left running.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves nothing running.
+    /// Dropping the future has to leave nothing running.
     fn launch(
         &self,
-        settings: &Settings,
-        service: &str,
-    ) -> impl Future<Output = Result<Self::Running, LaunchError>> + Send + use<Self>;
+        context: LaunchContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>>;
 
-    /// The program that listens on the port, where the system tells. Takes milliseconds, on a thread that
-    /// may block.
+    /// What it guarantees of the instances that it starts now. Nothing by default.
     ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future has no effect.
-    fn holder(&self, port: u16) -> impl Future<Output = Option<Holder>> + Send + use<Self>;
+    /// [`shares_servers`](Guarantees::shares_servers) and [`sees_use`](Guarantees::sees_use) are the same for every
+    /// launcher, and are set by the crate.
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::default()
+    }
 
-    /// What a process has used of the CPU so far, where the system tells.
-    fn cpu_time_of(&self, pid: u32) -> Option<Duration>;
-}
-
-/// An instance that was started. Dropping it kills all of its processes at once.
-pub(crate) trait Running: Send + 'static {
-    /// The number of the service's own process.
-    fn pid(&self) -> u32;
-
-    /// Resolves when the service's process has ended and its output is complete; a further call returns
-    /// the same. Cancel safe.
-    fn ended(&mut self) -> impl Future<Output = Exit> + Send;
-
-    /// Resolves when no process of the instance is left. It ends none: see
-    /// [`terminate`](Self::terminate) and [`kill`](Self::kill). Cancel safe.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send;
-
-    /// What the processes of the instance have used of the CPU so far, where the system tells.
-    fn cpu_time(&self) -> Option<Duration>;
-
-    /// Whether the service's process runs, asked of the system now. `false` may be known some time
-    /// before [`ended`](Self::ended) resolves.
-    fn is_alive(&mut self) -> bool;
-
-    /// Asks all processes of the instance to end; called again, it asks again. Does not block.
-    fn terminate(&mut self);
-
-    /// Kills all processes of the instance. Does not block.
-    fn kill(&mut self);
-
-    /// Finds out who listens on the port. Takes milliseconds, on a thread that may block.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future has no effect.
-    fn listener(&self, port: u16) -> impl Future<Output = Listener> + Send + use<Self>;
-
-    /// How long ago bytes went over an open connection to this port, from any program; `None` where the system
-    /// does not tell, and if there is none. Takes milliseconds, on a thread that may block.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future has no effect.
-    fn last_use(&self, port: u16) -> impl Future<Output = Option<Duration>> + Send + use<Self>;
-
-    /// Looks at the processes of the instance. Takes milliseconds, on a thread that may block.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future has no effect.
-    fn look(&self) -> impl Future<Output = Look> + Send + use<Self>;
-
-    /// What the service writes, for readers that follow it.
-    fn written(&self) -> Arc<dyn Written>;
-
-    /// The last 64 KiB of what the service wrote, without its secrets. Earlier lines that name a
-    /// failure are among them.
-    fn output(&self, settings: &Settings) -> String;
-}
-
-/// What a service writes. It lasts longer than the instance.
-pub(crate) trait Written: Send + Sync {
-    /// The lines that were kept, and all that come after them.
-    fn follow(&self, secrets: &Secrets) -> Followed;
-}
-
-/// What a service has written and writes.
-pub(crate) struct Followed {
-    /// Without secrets.
-    pub(crate) kept: String,
-    /// How many lines there were so far.
-    pub(crate) so_far: u64,
-    pub(crate) next: broadcast::Receiver<Lines>,
-}
-
-/// Some whole lines that a service has written, each but perhaps the last with a line feed at its end.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::disallowed_types,
-    reason = "the time is shown, and decides nothing"
-)]
-pub(crate) struct Lines {
-    pub(crate) stream: OutputStream,
-    pub(crate) at: std::time::SystemTime,
-    /// How many lines came before these.
-    pub(crate) first: u64,
-    pub(crate) text: Arc<[u8]>,
-}
-
-/// One of the two streams to which a process writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum OutputStream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// How an instance ended. Without a code and a signal, nothing is known but that it ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Exit {
-    /// The exit code, if the service ended by itself.
-    pub(crate) code: Option<i32>,
-    /// The signal that ended the service, if one did.
-    pub(crate) signal: Option<i32>,
-    /// The watchdog ended before the service, and the service was killed for that reason.
-    pub(crate) watchdog_died: bool,
-}
-
-/// Which process listens on a port, as far as it is known.
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "only Linux shows who listens")
-)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listener {
-    /// A process of this instance.
-    Own {
-        /// An address on which it listens for other machines, too.
-        exposed: Option<SocketAddr>,
-    },
-    /// Another program of this user.
-    Other {
-        /// The process that holds the socket.
-        pid: u32,
-    },
-    /// No process, or one that this user may not see, or the system does not tell.
-    Unseen,
-}
-
-/// A program that has a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
-    pub(crate) pid: u32,
-    /// Its name, where the system tells.
-    pub(crate) program: Option<String>,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.program {
-            Some(program) => write!(f, "`{program}` (pid {})", self.pid),
-            None => write!(f, "the process with pid {}", self.pid),
-        }
+    /// Values that must not be shown, such as keys that the server is given. They are replaced in its output, wherever
+    /// that is shown. None by default.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
-/// What the processes of an instance do, as far as the system tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Look {
-    /// A process that is suspended, most often because it asks for something on a terminal that it may not
-    /// read. It continues when it is stopped or continued by a signal.
-    pub(crate) suspended: Option<u32>,
-    /// The addresses on which the instance listens, in order.
-    pub(crate) listens_on: Vec<SocketAddr>,
-    /// A process that this user may not signal (of `sudo`, for one), so that no stop reaches it.
-    pub(crate) beyond_reach: Option<u32>,
-    /// What its processes have used of the CPU so far.
-    pub(crate) cpu: Option<Duration>,
+/// An instance that was started. Dropping it ends all of it at once, without waiting.
+///
+/// It is asked on the same thread as its [`Launcher`]: none of its methods may block.
+pub trait Running: Send + 'static {
+    /// The number of its process on this machine, if it is one.
+    fn id(&self) -> Option<u32>;
+
+    /// Resolves when the server has ended and its output is complete; a further call resolves to the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is dropped and called again whenever something else happens.
+    fn exited(&mut self) -> BoxFuture<'_, Exit>;
+
+    /// Resolves when nothing of the instance is left. It ends nothing: see [`stop`](Self::stop) and
+    /// [`kill`](Self::kill). Called only after [`exited`](Self::exited) has resolved.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is dropped and called again whenever something else happens.
+    fn gone(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Whether the server runs, as it is known now. `false` may be known some time before
+    /// [`exited`](Self::exited) resolves.
+    fn is_alive(&mut self) -> bool;
+
+    /// Asks the instance to end. Called again, it asks again: at half of
+    /// [`stop_timeout`](crate::LocalServiceConfig::stop_timeout).
+    fn stop(&mut self);
+
+    /// Ends the instance, whatever it does.
+    fn kill(&mut self);
+
+    /// Whose program listens on the port: an answer counts as that of the instance only if it is not known to be
+    /// another program's. Not known by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    fn owns_port(&self, port: u16) -> BoxFuture<'static, Listener> {
+        let _ = port;
+        Box::pin(std::future::ready(Listener::Unseen))
+    }
+
+    /// What the instance does, for the error if it is never ready. Not known by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    fn look(&self) -> BoxFuture<'static, Look> {
+        Box::pin(std::future::ready(Look::default()))
+    }
+
+    /// What the instance has used of the CPU so far. A server that answers nothing, and is not known to use the CPU,
+    /// counts as [unresponsive](crate::LocalServiceConfig::unresponsive_after). Not known by default.
+    fn cpu_time(&self) -> Option<Duration> {
+        None
+    }
 }
 
-/// What this machine allows, for servers that are started now: see [`Registry::guarantees`].
-///
-/// A server is started also where one of them is missing.
+/// How an instance ended. Without a code and a signal, nothing is known but that it ended.
 ///
 /// # Example
 ///
 /// ```
-/// use tower_local_service::Registry;
+/// use tower_local_service::launch::Exit;
 ///
-/// let guarantees = Registry::global().guarantees();
-/// if !guarantees.finds_descendants {
-///     eprintln!("a server behind `setsid` may outlive its stop");
-/// }
+/// assert_eq!(Exit::with_code(1).code, Some(1));
+/// assert_eq!(Exit::with_signal(9).signal, Some(9));
 /// ```
-///
-/// [`Registry::guarantees`]: crate::Registry::guarantees
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Guarantees {
-    /// A server ends when your program ends, also by SIGKILL: there is `/bin/sh` for the watchdog.
-    pub dies_with_program: bool,
-    /// It then has up to two seconds to end by itself, before it is killed: there is `sleep` for the watchdog.
-    pub has_grace: bool,
-    /// Descendants that have left the process group of the server are found and end with it: the system
-    /// shows parents and environments (Linux). If your program is killed, those end that a living parent ties
-    /// to the server.
-    pub finds_descendants: bool,
-    /// Also a descendant that no living parent ties to the server ends when your program is killed: a control group
-    /// (version 2) may be made for each server (Linux; as root, or in a session of systemd).
-    pub keeps_descendants: bool,
-    /// Programs of this user that use this crate share their servers: there is a folder for them.
-    pub shares_servers: bool,
-    /// A server that another program uses directly is not stopped for idleness: the system shows the connections to its
-    /// port (Linux).
-    pub sees_use: bool,
+pub struct Exit {
+    /// The exit code, if the server ended by itself.
+    pub code: Option<i32>,
+    /// The signal that ended the server, if one did.
+    pub signal: Option<i32>,
+    /// The watchdog ended before the service, and the service was killed for that reason.
+    pub(crate) watchdog_died: bool,
 }
 
-/// Why an instance was not started.
-#[derive(Debug)]
-pub(crate) struct LaunchError {
-    /// What could not be started: the `service`, its `watchdog`, or the `thread` that starts both.
-    pub(crate) what: &'static str,
-    pub(crate) error: io::Error,
-}
+impl Exit {
+    /// The server ended by itself.
+    #[must_use]
+    pub fn with_code(code: i32) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::default()
+        }
+    }
 
-impl fmt::Display for LaunchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.error)
+    /// A signal ended the server.
+    #[must_use]
+    pub fn with_signal(signal: i32) -> Self {
+        Self {
+            signal: Some(signal),
+            ..Self::default()
+        }
     }
 }

@@ -17,10 +17,7 @@ use super::{
     variables::{Lookup, Variables, expand, look_up, short},
 };
 use crate::{
-    config::{
-        Amount, Credentials, LONGEST, LocalServiceConfig, Refusals, Settings, Unique,
-        file_problems, file_warnings,
-    },
+    config::{Amount, Credentials, LONGEST, LocalServiceConfig, Refusals, Settings, Unique},
     error::{Error, ErrorKind, Problem},
     service::{Capacities, choose_port},
 };
@@ -95,8 +92,8 @@ impl Plan {
                 ..
             }) = &planned
             {
-                warnings.extend(file_problems(&settings.launch, &id));
-                warnings.extend(file_warnings(&settings.launch, &id));
+                warnings.extend(settings.launcher.problems(&id));
+                warnings.extend(settings.launcher.warnings(&id));
             }
             providers.extend(planned);
         }

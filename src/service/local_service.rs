@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::Uri;
 use tokio::{sync::watch, time::Instant};
 
-use super::{handle::Handle, lease::Lease, output::Output, status::Status, succession::Succession};
+use super::{
+    handle::Handle, lease::Lease, output::Output, registry::complete, status::Status,
+    succession::Succession,
+};
 use crate::{
     config::Settings,
     error::{Error, ErrorKind},
@@ -280,6 +283,7 @@ impl LocalService {
             phase: snapshot.phase,
             ownership: snapshot.ownership,
             pid: snapshot.pid,
+            guarantees: snapshot.guarantees.map(complete),
             leases: word.count(),
             waiters: snapshot.waiters,
             loading_for,

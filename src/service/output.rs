@@ -13,8 +13,8 @@ use tokio::sync::{
 
 use super::handle::Handle;
 use crate::launch::{
-    Lines, OutputStream, Written,
-    process::{count_lines, show_output},
+    OutputSink, OutputStream,
+    output::{Lines, count_lines, show_output},
 };
 
 /// A line that a service has written.
@@ -36,7 +36,7 @@ pub struct Line {
 /// What a service writes: see [`LocalService::output`](crate::LocalService::output).
 pub struct Output {
     handle: Arc<Handle>,
-    instances: watch::Receiver<Option<(u64, Arc<dyn Written>)>>,
+    instances: watch::Receiver<Option<(u64, OutputSink)>>,
     following: Option<Following>,
     lines: VecDeque<Line>,
     missed: u64,

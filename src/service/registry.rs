@@ -17,9 +17,9 @@ use super::{Events, LocalService, ResourceStatus};
 use crate::{
     config::{Amount, Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
-    launch::{Guarantees, process::Processes},
+    launch::{Guarantees, process},
     resources::{Claims, Ports, peers},
-    supervisor::{self, Client},
+    supervisor::{self, Client, ThisMachine},
 };
 
 /// What all registries of your program share: two of them cannot have the same port either.
@@ -52,12 +52,21 @@ impl ProcessWide {
         }
         clients.retain(|_, client| client.strong_count() > 0);
         let client = Arc::new(Client::new(
-            Processes,
+            ThisMachine,
             self.claims.clone(),
             runtime.cloned(),
         ));
         clients.insert(identity, Arc::downgrade(&client));
         client
+    }
+}
+
+/// What a launcher guarantees, and what is the same for all launchers.
+pub(super) fn complete(guarantees: Guarantees) -> Guarantees {
+    Guarantees {
+        shares_servers: peers::folder().is_some(),
+        sees_use: process::shows_use(),
+        ..guarantees
     }
 }
 
@@ -308,7 +317,9 @@ impl Registry {
         results
     }
 
-    /// What this machine allows, for servers that are started now. Does not block.
+    /// What this machine allows, for processes that are started now. Does not block.
+    ///
+    /// Of a server that runs, [`Status::guarantees`](crate::Status::guarantees) says what its launcher guarantees.
     ///
     /// # Example
     ///
@@ -321,7 +332,7 @@ impl Registry {
     /// ```
     #[must_use]
     pub fn guarantees(&self) -> Guarantees {
-        Guarantees::now(peers::folder().is_some())
+        complete(process::guarantees())
     }
 
     /// What happens to the services of this registry from now on, also to those that are created later.
@@ -458,7 +469,7 @@ impl LocalService {
     /// A service that fails with this error whenever it is asked for. It is in no registry, and nothing is
     /// ever started for it.
     pub(crate) fn unavailable(name: &str, base: &Uri, error: Error) -> Self {
-        let client = Client::new(Processes, PROCESS_WIDE.claims.clone(), None);
+        let client = Client::new(ThisMachine, PROCESS_WIDE.claims.clone(), None);
         let settings = Arc::new(Settings::unavailable(base, error));
         Self::attach(name.to_owned(), settings, Arc::new(client))
     }

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use crate::{
     error::Error,
+    launch::Guarantees,
     machine::{Ownership, Phase},
 };
 
@@ -39,6 +40,14 @@ use crate::{
 ///   "phase": "ready",
 ///   "ownership": "owned",
 ///   "pid": 4711,
+///   "guarantees": {
+///     "diesWithProgram": true,
+///     "hasGrace": true,
+///     "findsDescendants": true,
+///     "keepsDescendants": false,
+///     "sharesServers": true,
+///     "seesUse": true
+///   },
 ///   "leases": 0,
 ///   "waiters": 0,
 ///   "waitsFor": null,
@@ -59,6 +68,8 @@ pub struct Status {
     pub ownership: Option<Ownership>,
     /// The process, while one that your program started runs.
     pub pid: Option<u32>,
+    /// What is guaranteed of the server, while one that your program started runs.
+    pub guarantees: Option<Guarantees>,
     /// Uses in progress in your program: responses whose bodies have not ended, and leases held by
     /// hand, of all names that the service has.
     pub leases: usize,
@@ -99,10 +110,11 @@ impl Serialize for Status {
         });
         let millis = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
         let last_error = self.last_error.as_ref().map(Error::to_string);
-        let mut status = serializer.serialize_struct("Status", 12)?;
+        let mut status = serializer.serialize_struct("Status", 13)?;
         status.serialize_field("phase", phase)?;
         status.serialize_field("ownership", &ownership)?;
         status.serialize_field("pid", &self.pid)?;
+        status.serialize_field("guarantees", &self.guarantees)?;
         status.serialize_field("leases", &self.leases)?;
         status.serialize_field("waiters", &self.waiters)?;
         status.serialize_field("waitsFor", &self.waits_for)?;
@@ -128,6 +140,7 @@ mod tests {
             phase,
             ownership: None,
             pid: None,
+            guarantees: None,
             leases: 0,
             waiters: 0,
             waits_for: None,
@@ -147,6 +160,10 @@ mod tests {
         let status = Status {
             ownership: Some(Ownership::Owned),
             pid: Some(4711),
+            guarantees: Some(Guarantees {
+                dies_with_program: true,
+                ..Guarantees::default()
+            }),
             leases: 1,
             waiters: 2,
             waits_for: Some("room".to_owned()),
@@ -161,7 +178,12 @@ mod tests {
         assert_eq!(
             serde_json::to_value(status).unwrap(),
             json!({
-                "phase": "ready", "ownership": "owned", "pid": 4711, "leases": 1, "waiters": 2,
+                "phase": "ready", "ownership": "owned", "pid": 4711,
+                "guarantees": {
+                    "diesWithProgram": true, "hasGrace": false, "findsDescendants": false,
+                    "keepsDescendants": false, "sharesServers": false, "seesUse": false,
+                },
+                "leases": 1, "waiters": 2,
                 "waitsFor": "room", "loadingForMs": 7, "upForMs": 81_250, "idleForMs": u64::MAX,
                 "stopsInMs": 0, "starts": 3, "lastError": text,
             })
@@ -180,7 +202,7 @@ mod tests {
             assert_eq!(
                 serde_json::to_value(status(phase)).unwrap(),
                 json!({
-                    "phase": word, "ownership": null, "pid": null, "leases": 0, "waiters": 0,
+                    "phase": word, "ownership": null, "pid": null, "guarantees": null, "leases": 0, "waiters": 0,
                     "waitsFor": null, "loadingForMs": null, "upForMs": null, "idleForMs": null,
                     "stopsInMs": null, "starts": 0, "lastError": null,
                 })

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     config::{Settings, Share},
     error::Error,
-    launch::Written,
+    launch::{Guarantees, OutputSink},
     machine::{Journal, Ownership, Phase, Policy, Time},
     resources::Gate,
 };
@@ -20,7 +20,7 @@ pub(crate) struct Board {
     pub(crate) snapshot: watch::Sender<Snapshot>,
     pub(crate) journal: Journal,
     /// The number of the last instance that was started, and what it writes.
-    pub(crate) written: watch::Sender<Option<(u64, Arc<dyn Written>)>>,
+    pub(crate) written: watch::Sender<Option<(u64, OutputSink)>>,
     /// How many tasks of the service have ended by a panic.
     pub(crate) panics: AtomicU64,
     handles: Mutex<BTreeMap<u64, Attached>>,
@@ -41,6 +41,8 @@ pub(crate) struct Snapshot {
     pub(crate) phase: Phase,
     pub(crate) ownership: Option<Ownership>,
     pub(crate) pid: Option<u32>,
+    /// Of the owned instance, while there is one.
+    pub(crate) guarantees: Option<Guarantees>,
     pub(crate) waiters: usize,
     pub(crate) ready_since: Option<Time>,
     /// Since when the start under way takes, if one is.
@@ -65,6 +67,7 @@ impl Board {
             phase: Phase::Stopped,
             ownership: None,
             pid: None,
+            guarantees: None,
             waiters: 0,
             ready_since: None,
             loading_since: None,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Share,
     error::{Error, ErrorKind},
-    launch::{Holder, Listener, Look, Running},
+    launch::{Holder, LaunchContext, Listener, Look, OutputSink},
     leases::{Grant, Instances, PastInstance, word::Word},
     machine::{
         Action, Claim, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
@@ -33,7 +33,7 @@ pub(super) struct Driver<B: Backend> {
     pub(super) instances: Arc<Instances>,
     pub(super) board: Arc<Board>,
     pub(super) backend: B,
-    pub(super) work: Work<B::Running>,
+    pub(super) work: Work,
     pub(super) address: Negotiation,
     pub(super) callers: Callers,
     pub(super) report: Report,
@@ -195,7 +195,7 @@ impl<B: Backend> Driver<B> {
         self.report.probing(&target);
         let process = self.work.process.as_ref().filter(|_| own);
         let port = target.port;
-        let listener = process.map(|process| process.listener(port));
+        let listener = process.map(|process| process.owns_port(port));
         let backend = self.backend.clone();
         self.work.probe = Some(Box::pin(async move {
             if !after.is_zero() {
@@ -222,12 +222,12 @@ impl<B: Backend> Driver<B> {
     }
 
     fn look_for_use(&mut self) -> Option<Event> {
-        let Some(process) = &self.work.process else {
+        if self.work.process.is_none() {
             return Some(Event::Used { last: None });
-        };
+        }
         let settings = &self.last.settings;
         let port = settings.base.port_u16().unwrap_or_else(|| self.port());
-        self.work.last_use = Some(Box::pin(process.last_use(port)));
+        self.work.last_use = Some(Box::pin(self.backend.last_use(port)));
         None
     }
 
@@ -235,15 +235,19 @@ impl<B: Backend> Driver<B> {
         let Attached { name, settings } = self.last.clone();
         self.report.spawning(self.instances.now());
         self.work.exit_known = false;
-        let problems = self.backend.problems(&settings, &name);
+        let launcher = self.backend.launcher(&settings);
+        let problems = launcher.problems(&name);
         if !problems.is_empty() {
             let error = Error::new(&name, ErrorKind::InvalidConfig { problems });
             self.report.is_invalid(error);
             return Some(Event::SpawnFailed { invalid: true });
         }
-        self.report.starting(&settings.launch);
+        self.report.starting(launcher.identity().shown());
         self.address.spawning();
-        self.work.spawn = Some(Box::pin(self.backend.launch(&settings, &name)));
+        let output = OutputSink::new(&name, settings.secrets.clone());
+        self.work.output = Some(output.clone());
+        let context = LaunchContext::new(name, settings.base.clone(), output);
+        self.work.spawn = Some(launcher.launch(context));
         None
     }
 
@@ -254,11 +258,11 @@ impl<B: Backend> Driver<B> {
 
     /// What the process wrote, without any handle's secrets.
     pub(super) fn output(&self) -> String {
-        let Some(process) = &self.work.process else {
+        let Some(output) = &self.work.output else {
             return String::new();
         };
         let handles: Vec<_> = self.board.handles().values().cloned().collect();
-        let output = process.output(&self.last.settings);
+        let output = output.text(&self.last.settings.secrets);
         handles
             .iter()
             .fold(output, |text, handle| handle.settings.secrets.redact(&text))
@@ -267,14 +271,14 @@ impl<B: Backend> Driver<B> {
     fn terminate(&mut self, reason: StopReason) {
         self.report.stopping(reason);
         if let Some(process) = &mut self.work.process {
-            process.terminate();
+            process.stop();
         }
     }
 
     fn kill(&mut self) {
         if let Some(process) = &mut self.work.process {
             // For the error if it survives.
-            self.work.look = Some(Box::pin(process.look()));
+            self.work.look = Some(process.look());
             process.kill();
         }
     }
@@ -305,7 +309,7 @@ impl<B: Backend> Driver<B> {
             && self.work.look.is_none()
             && self.report.is_look_due(now)
         {
-            self.work.look = Some(Box::pin(process.look()));
+            self.work.look = Some(process.look());
         }
     }
 
@@ -319,7 +323,7 @@ impl<B: Backend> Driver<B> {
         let Some(process) = &self.work.process else {
             return;
         };
-        let found = process.listener(self.last.settings.target.port);
+        let found = process.owns_port(self.last.settings.target.port);
         let report = self.report.exposed();
         self.work.in_background(async move {
             if let Listener::Own {
@@ -448,7 +452,8 @@ impl<B: Backend> Driver<B> {
             snapshot.phase = phase;
             snapshot.ownership = ownership;
             snapshot.waiters = machine.waiters();
-            snapshot.pid = self.work.process.as_ref().map(Running::pid);
+            snapshot.pid = self.work.process.as_ref().and_then(|it| it.id());
+            snapshot.guarantees = self.work.guarantees;
             self.report.fill(snapshot);
             news
         });

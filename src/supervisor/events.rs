@@ -44,8 +44,8 @@ pub enum EventKind {
     /// Its process runs, and is not ready.
     #[non_exhaustive]
     Loading {
-        /// The process.
-        pid: u32,
+        /// The process, if it is one of this machine.
+        pid: Option<u32>,
     },
     /// Its server serves requests.
     #[non_exhaustive]

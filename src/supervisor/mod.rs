@@ -46,7 +46,7 @@ mod work;
 
 pub use self::events::EventKind;
 pub(crate) use self::{
-    backend::Backend,
+    backend::{Backend, ThisMachine},
     board::{Attached, Snapshot},
     client::Client,
     events::{Happened, subscribe},

@@ -55,7 +55,7 @@ impl Negotiation {
     }
 
     /// Cancel safe.
-    pub(super) async fn next<R>(&mut self) -> Woken<R> {
+    pub(super) async fn next(&mut self) -> Woken {
         let Self {
             peers,
             ticket,

@@ -19,12 +19,12 @@ use super::{
     inbox::Reader,
     negotiation::Negotiation,
     report::Report,
-    waits::{Probe, Woken},
+    waits::{Probe, Spawned, Woken},
     work::Work,
 };
 use crate::{
     config::Identity,
-    launch::{Exit, LaunchError, Running, process::mentions_taken_port},
+    launch::{Exit, output::mentions_taken_port},
     leases::{Instances, PastInstance},
     machine::{Ask, Claim, Event, Exited, InstanceEnd, Machine, Phase, drive},
     resources::Claims,
@@ -73,7 +73,7 @@ impl<B: Backend> Supervisor<B> {
         }
     }
 
-    async fn wait(&mut self) -> Woken<B::Running> {
+    async fn wait(&mut self) -> Woken {
         let Driver {
             instances,
             work,
@@ -92,7 +92,7 @@ impl<B: Backend> Supervisor<B> {
         }
     }
 
-    fn woken(&mut self, woken: Woken<B::Running>) {
+    fn woken(&mut self, woken: Woken) {
         match woken {
             Woken::Command(Some(command)) => self.commanded(command),
             Woken::Command(None) => {
@@ -102,6 +102,7 @@ impl<B: Backend> Supervisor<B> {
             Woken::Exited(exit) => self.exited(exit),
             Woken::Gone => {
                 self.driver.work.process = None;
+                self.driver.work.guarantees = None;
                 self.driver.work.look = None;
                 let unread = self.driver.instances.awaits_answers();
                 self.take(Event::Gone { unread });
@@ -221,10 +222,11 @@ impl<B: Backend> Supervisor<B> {
         }
     }
 
-    fn spawned(&mut self, spawned: Result<B::Running, LaunchError>) {
+    fn spawned(&mut self, spawned: Spawned) {
         let Driver {
             instances,
             board,
+            backend,
             work,
             report,
             last,
@@ -233,12 +235,14 @@ impl<B: Backend> Supervisor<B> {
         work.spawn = None;
         match spawned {
             Ok(process) => {
-                report.spawned(process.pid());
+                report.spawned(process.id());
                 let instance = instances.leases.word().instance();
+                let output = work.output.clone();
                 board
                     .written
-                    .send_replace(Some((instance, process.written())));
+                    .send_replace(output.map(|output| (instance, output)));
                 work.process = Some(process);
+                work.guarantees = Some(backend.launcher(&last.settings).guarantees());
                 self.take(Event::Spawned);
             }
             Err(error) => {
@@ -302,6 +306,7 @@ impl<B: Backend> Drop for Supervisor<B> {
             snapshot.phase = Phase::Stopped;
             snapshot.ownership = None;
             snapshot.pid = None;
+            snapshot.guarantees = None;
             snapshot.waiters = 0;
             (snapshot.ready_since, snapshot.loading_since) = (None, None);
         });

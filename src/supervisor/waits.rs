@@ -4,15 +4,18 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use super::callers::Command;
 use crate::{
-    launch::{Exit, Holder, LaunchError, Look},
+    launch::{Exit, Holder, LaunchError, Look, Running},
     machine::{Claim, Sight},
     probe::Answer,
 };
 
 pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What came of a start.
+pub(super) type Spawned = Result<Box<dyn Running>, LaunchError>;
+
 /// What ended a wait.
-pub(super) enum Woken<R> {
+pub(super) enum Woken {
     Command(Option<Command>),
     Exited(Exit),
     Gone,
@@ -22,7 +25,7 @@ pub(super) enum Woken<R> {
     Knocked(bool),
     /// How long ago the port was used, by any program.
     Used(Option<Duration>),
-    Spawned(Result<R, LaunchError>),
+    Spawned(Spawned),
     /// The process of an external server, where the system tells.
     FoundHolder(Option<Holder>),
     Looked(Look),

@@ -5,14 +5,17 @@ use std::{future::Future, time::Duration};
 use tokio::task::JoinSet;
 use tracing::instrument::WithSubscriber as _;
 
-use super::waits::{Pending, Probe, Woken, pending};
-use crate::launch::{Holder, LaunchError, Look, Running};
+use super::waits::{Pending, Probe, Spawned, Woken, pending};
+use crate::launch::{Guarantees, Holder, Look, OutputSink, Running};
 
-pub(super) struct Work<R> {
-    pub(super) process: Option<R>,
+pub(super) struct Work {
+    pub(super) process: Option<Box<dyn Running>>,
+    pub(super) guarantees: Option<Guarantees>,
+    /// What the last process wrote, or one that is being started.
+    pub(super) output: Option<OutputSink>,
     /// The machine knows how the process has ended.
     pub(super) exit_known: bool,
-    pub(super) spawn: Option<Pending<Result<R, LaunchError>>>,
+    pub(super) spawn: Option<Pending<Spawned>>,
     pub(super) probe: Option<Pending<Probe>>,
     /// A connection to the address, to see whether it refuses.
     pub(super) knock: Option<Pending<bool>>,
@@ -26,10 +29,12 @@ pub(super) struct Work<R> {
     background: JoinSet<()>,
 }
 
-impl<R: Running> Work<R> {
+impl Work {
     pub(super) fn new() -> Self {
         Self {
             process: None,
+            guarantees: None,
+            output: None,
             exit_known: false,
             spawn: None,
             probe: None,
@@ -42,7 +47,7 @@ impl<R: Running> Work<R> {
     }
 
     /// An exit comes before what a probe saw at the same time. Cancel safe.
-    pub(super) async fn next(&mut self) -> Woken<R> {
+    pub(super) async fn next(&mut self) -> Woken {
         let Self {
             process,
             exit_known,
@@ -78,13 +83,13 @@ impl<R: Running> Work<R> {
     }
 }
 
-async fn of_process<R: Running>(process: Option<&mut R>, exit_known: bool) -> Woken<R> {
+async fn of_process(process: Option<&mut Box<dyn Running>>, exit_known: bool) -> Woken {
     match process {
         Some(process) if exit_known => {
             process.gone().await;
             Woken::Gone
         }
-        Some(process) => Woken::Exited(process.ended().await),
+        Some(process) => Woken::Exited(process.exited().await),
         None => std::future::pending().await,
     }
 }

@@ -45,7 +45,7 @@ async fn the_life_of_an_instance_is_told_in_order() {
         assert_eq!(event.instance, seen[0].instance);
     }
     let server = fixture.starts()[0];
-    assert!(matches!(seen[1].kind, EventKind::Loading { pid, .. } if pid == server));
+    assert!(matches!(seen[1].kind, EventKind::Loading { pid, .. } if pid == Some(server)));
     assert!(matches!(
         seen[2].kind,
         EventKind::Ready {

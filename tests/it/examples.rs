@@ -7,7 +7,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{blocking_until, example, get, processes_with};
+use crate::support::{blocking_until, example, free_port, get, processes_with};
 
 const ANSWER: &str = "Nobody did, until you asked.";
 
@@ -57,6 +57,18 @@ fn the_client_of_hyper_util_starts_its_server() {
         shown.contains("started the server") && shown.contains("200 OK"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_launcher_of_ones_own_starts_a_server_that_is_no_process() {
+    let shown = run("launcher", &[&free_port().to_string()]);
+    for part in [
+        "ends with this program: true",
+        "it wrote: greeting on port",
+        "stopped: Stopped",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
 }
 
 #[cfg(feature = "reqwest")]

@@ -36,6 +36,7 @@ mod idle;
 #[cfg(target_os = "linux")]
 mod inherited;
 mod journals;
+mod launchers;
 mod leases;
 #[cfg(target_os = "linux")]
 mod memory_pressure;

@@ -8,14 +8,16 @@ use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use http::{HeaderMap, Uri};
 
 use super::{
-    Address, Amount, ChoosePort, InheritEnv, Launch, LocalServiceConfig, Needs, OomScoreAdj,
-    Refusals, Secrets, Settings, Share, StopSignal, Target, Turn, UrlHost,
+    Address, Amount, ChoosePort, LocalServiceConfig, Needs, Refusals, Settings, Share, Target,
+    Turn, UrlHost,
     address::{self, url},
-    file_problems, file_warnings, health, port, same_origin,
+    health, port, same_origin,
 };
 use crate::{
     error::{Error, Problem},
+    launch::{InheritEnv, Launch, Launcher, OomScoreAdj, StopSignal},
     machine::Policy,
+    secrets::Secrets,
 };
 
 /// A year: no time may be longer, so that the sum of two never overflows.
@@ -42,7 +44,10 @@ impl LocalServiceConfig {
         }
         let mut refusals = Refusals::of(service);
         check_name(service, &mut refusals);
-        check_launch(&self.launch, &mut refusals);
+        match &self.launcher {
+            Some(_) => self.check_no_process(&mut refusals),
+            None => check_launch(&self.launch, &mut refusals),
+        }
         self.check_limits(&mut refusals);
         check_needs(&self.needs, capacity, &mut refusals);
         let urls = self.urls(base_url, &mut refusals);
@@ -51,7 +56,7 @@ impl LocalServiceConfig {
         match (urls, target) {
             (Some((base, health)), Some(target)) if refusals.is_empty() => {
                 let settings = self.settings(base, &health, target);
-                warn_of_files(&settings.launch, service);
+                warn_of_problems(&*settings.launcher, service);
                 Ok(settings)
             }
             _ => Err(refusals.into_error()),
@@ -142,7 +147,6 @@ impl LocalServiceConfig {
     }
 
     fn settings(&self, base: Uri, health: &Uri, target: Target) -> Settings {
-        let launch = self.launch.normal();
         let mut addresses: Vec<_> = [&base, health]
             .into_iter()
             .filter_map(Address::of)
@@ -151,7 +155,9 @@ impl LocalServiceConfig {
         addresses.dedup();
         let secrets = self.secrets(&target.headers);
         Settings {
-            launch: Arc::new(launch),
+            launcher: self.launcher(),
+            #[cfg(test)]
+            processes: self.processes(),
             addresses,
             base,
             target: Arc::new(target),
@@ -166,9 +172,6 @@ impl LocalServiceConfig {
             },
             swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
             max_waiters: self.max_waiters,
-            stop_detached: self.stop_detached,
-            oom_score_adj: self.oom_score_adj,
-            stop_signal: self.first_signal().unwrap_or_default(),
             share: Share {
                 needs: self.needs.clone(),
                 pinned: self.pinned,
@@ -180,7 +183,7 @@ impl LocalServiceConfig {
     }
 
     /// `None` if there is no such signal.
-    fn first_signal(&self) -> Option<StopSignal> {
+    pub(super) fn first_signal(&self) -> Option<StopSignal> {
         match &self.stop_signal {
             Some(name) => StopSignal::parse(name),
             None => Some(StopSignal::default()),
@@ -188,12 +191,39 @@ impl LocalServiceConfig {
     }
 
     fn secrets(&self, headers: &HeaderMap) -> Secrets {
-        Secrets::new(
-            &self.launch,
-            headers,
-            self.credentials.key.as_deref(),
-            env::vars_os(),
-        )
+        let of_launch = match &self.launcher {
+            Some(own) => own.0.secrets(),
+            None => self.launch.secrets(env::vars_os()),
+        };
+        Secrets::new(of_launch, headers, self.credentials.key.as_deref())
+    }
+
+    /// What says how a process is started or ended means nothing to a launcher.
+    fn check_no_process(&self, refusals: &mut Refusals<'_>) {
+        let default = Self::new("");
+        let Launch {
+            command: _,
+            args,
+            cwd,
+            env,
+            inherit_env,
+        } = &self.launch;
+        for (field, is_set) in [
+            ("args", !args.is_empty()),
+            ("cwd", cwd.is_some()),
+            ("env", !env.is_empty()),
+            ("inheritEnv", *inherit_env != InheritEnv::All),
+            ("stopDetached", self.stop_detached != default.stop_detached),
+            ("stopSignal", self.stop_signal.is_some()),
+            ("oomScoreAdj", self.oom_score_adj != default.oom_score_adj),
+        ] {
+            if is_set {
+                refusals.add(
+                    field,
+                    "is for a process, and a launcher starts this service: leave it out, or tell the launcher",
+                );
+            }
+        }
     }
 }
 
@@ -324,8 +354,8 @@ fn check_nul(field: &str, text: &[u8], refusals: &mut Refusals<'_>) {
     }
 }
 
-fn warn_of_files(launch: &Launch, service: &str) {
-    for Problem { field, message, .. } in file_problems(launch, service) {
+fn warn_of_problems(launcher: &dyn Launcher, service: &str) {
+    for Problem { field, message, .. } in launcher.problems(service) {
         tracing::warn!(
             target: "tower_local_service",
             service,
@@ -333,7 +363,7 @@ fn warn_of_files(launch: &Launch, service: &str) {
             "the local service could not be started now: `{field}` {message}"
         );
     }
-    for Problem { field, message, .. } in file_warnings(launch, service) {
+    for Problem { field, message, .. } in launcher.warnings(service) {
         tracing::warn!(
             target: "tower_local_service",
             service,

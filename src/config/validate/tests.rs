@@ -148,7 +148,7 @@ fn paths_are_arguments_also_those_that_are_no_utf_8() {
         .args([&odd])
         .env("MODEL", &odd)
         .envs([("A", "1"), ("B", "2")]);
-    let launch = accepted(&config, BASE).launch;
+    let launch = accepted(&config, BASE).processes.launch;
     assert_eq!(
         launch.args,
         [OsStr::new("--model"), odd.as_os_str(), odd.as_os_str()]
@@ -164,7 +164,7 @@ fn arguments_and_values_are_otherwise_taken_as_they_are() {
         .args(["ü"])
         .env("A", "")
         .cwd("rel");
-    let launch = accepted(&config, BASE).launch;
+    let launch = accepted(&config, BASE).processes.launch;
     assert_eq!(launch.args, ["", " a b ", "$HOME", "ü"]);
     assert_eq!(launch.env[OsStr::new("A")], "");
 }
@@ -520,13 +520,20 @@ fn a_score_that_the_kernel_does_not_know_is_refused() {
     }
     for score in [-1000, 0, 1000] {
         let settings = accepted(&config().oom_score_adj(score), BASE);
-        assert_eq!(settings.oom_score_adj, OomScoreAdj::Exactly(score));
+        assert_eq!(
+            settings.processes.oom_score_adj,
+            OomScoreAdj::Exactly(score)
+        );
     }
 }
 
 #[test]
 fn the_score_is_no_part_of_the_identity() {
-    let launch = |score| accepted(&config().oom_score_adj(score), BASE).launch;
+    let launch = |score| {
+        accepted(&config().oom_score_adj(score), BASE)
+            .processes
+            .launch
+    };
     assert_eq!(launch(Some(1)), launch(None));
 }
 
@@ -551,10 +558,10 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(settings.target.ready_statuses, None);
     assert!(settings.target.headers.is_empty());
     assert_eq!(settings.max_waiters, None);
-    assert!(settings.stop_detached);
-    assert_eq!(settings.stop_signal, StopSignal::Term);
-    assert_eq!(settings.oom_score_adj, OomScoreAdj::AboveProgram);
-    assert_eq!(settings.launch.inherit_env, InheritEnv::All);
+    assert!(settings.processes.stop_detached);
+    assert_eq!(settings.processes.stop_signal, StopSignal::Term);
+    assert_eq!(settings.processes.oom_score_adj, OomScoreAdj::AboveProgram);
+    assert_eq!(settings.processes.launch.inherit_env, InheritEnv::All);
     assert_eq!(settings.base, BASE);
 }
 
@@ -577,8 +584,8 @@ fn what_is_set_arrives() {
         Some(Duration::from_secs(5))
     );
     assert_eq!(settings.swap_timeout, Duration::from_secs(1));
-    assert!(!settings.stop_detached);
-    assert_eq!(settings.stop_signal, StopSignal::Int);
+    assert!(!settings.processes.stop_detached);
+    assert_eq!(settings.processes.stop_signal, StopSignal::Int);
     let settings = accepted(
         &config.abandon_grace(None).swap_timeout(Duration::ZERO),
         BASE,
@@ -626,7 +633,9 @@ fn all_problems_are_reported_at_once() {
 fn the_order_of_inherited_names_is_no_other_identity() {
     let launch = |names: &[&str]| {
         let names = names.iter().map(|&it| it.to_owned()).collect();
-        accepted(&config().inherit_env(InheritEnv::Only(names)), BASE).launch
+        accepted(&config().inherit_env(InheritEnv::Only(names)), BASE)
+            .processes
+            .launch
     };
     assert_eq!(launch(&["B", "A", "B"]), launch(&["A", "B"]));
 }
@@ -650,15 +659,14 @@ fn secretive() -> LocalServiceConfig {
 fn no_debug_shows_a_secret_but_all_show_the_rest() {
     let config = secretive();
     let settings = accepted(&config, BASE);
-    for text in [format!("{config:#?}"), format!("{settings:#?}")] {
+    let of_process: &[_] = &["--api-key", "MY_KEY"];
+    for (text, of_process) in [
+        (format!("{config:#?}"), of_process),
+        (format!("{settings:#?}"), &[]),
+    ] {
         assert!(!text.contains(SECRET), "{text}");
-        for shown in [
-            "/bin/none",
-            "--api-key",
-            "MY_KEY",
-            "authorization",
-            "/health",
-        ] {
+        let of_all = ["/bin/none", "authorization", "/health"];
+        for shown in of_all.iter().chain(of_process) {
             assert!(text.contains(shown), "{shown} is not in {text}");
         }
     }

@@ -12,7 +12,8 @@ use serde::{
     de::{self, IgnoredAny, Unexpected, Visitor},
 };
 
-use super::{Amount, InheritEnv, LocalServiceConfig, Unique};
+use super::{Amount, LocalServiceConfig, Unique};
+use crate::launch::InheritEnv;
 
 /// Keys are in camel case, times in milliseconds. Unknown keys are refused by name, and so is `null`,
 /// except for `abandonGraceMs`, `turnMs` and `oomScoreAdj`.

@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::OomScoreAdj;
+use crate::launch::OomScoreAdj;
 
 const SECRET: &str = "s3cr3t-marker";
 

@@ -34,24 +34,21 @@
 //! too, as nothing would end it together with your program.
 //!
 //! **Output.** Two tasks read what the service writes, until no process holds the pipes any more. They
-//! belong to no handle: a service whose output is not read would block or die ([`output`]). Its lines are
-//! given to `tracing` by a thread of its own, as a subscriber may block or panic ([`events`]).
+//! belong to no handle: a service whose output is not read would block or die ([`pipes`]).
 //!
 //! What only Linux tells is in [`os`]; elsewhere `portable.rs` gives the answers that are always safe.
 
 mod blocking;
 mod cookie;
 mod detached;
-mod events;
 mod exit;
 mod family;
 mod group;
-mod output;
+mod machine;
 mod pid;
+mod pipes;
 mod spawn;
 mod stop;
-mod taken_port;
-mod text;
 mod watchdog;
 
 #[cfg(target_os = "linux")]
@@ -64,22 +61,21 @@ mod os;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{fmt, future::Future, sync::Arc, thread, time::Duration};
 
 use tokio::time::{self, Instant};
 
 use self::{
     detached::Sweep,
     group::Group,
-    output::{Pipes, Tail},
+    pipes::Pipes,
     stop::{KILL, Survivors},
 };
 pub(crate) use self::{
-    output::count as count_lines, spawn::Processes, taken_port::mentions_taken_port,
-    text::show as show_output,
+    machine::{cpu_time_of, guarantees, holder, last_use, shows_use},
+    spawn::Processes,
 };
-use super::{Exit, Listener, Look, Running, Written};
-use crate::config::{Settings, StopSignal};
+use super::{BoxFuture, Exit, Listener, Look, Running, StopSignal};
 
 /// How long the rest of the output is waited for while another process holds the pipes.
 const FLUSH_LIMIT: Duration = Duration::from_millis(50);
@@ -98,8 +94,10 @@ pub(crate) struct Process {
     /// With which a stop begins; `None` once it has begun.
     stop_signal: Option<StopSignal>,
     survivors: Survivors,
-    tail: Arc<Tail>,
     pipes: Pipes,
+    /// What it wrote.
+    #[cfg(test)]
+    output: super::OutputSink,
     flushed_by: Option<Instant>,
 }
 
@@ -111,30 +109,16 @@ pub(crate) fn is_running(pid: u32) -> bool {
 }
 
 impl Running for Process {
-    fn pid(&self) -> u32 {
-        self.group.leader_pid()
+    fn id(&self) -> Option<u32> {
+        Some(self.pid())
     }
 
-    async fn ended(&mut self) -> Exit {
-        let exit = self.exited().await;
-        self.flush_output().await;
-        exit
+    fn exited(&mut self) -> BoxFuture<'_, Exit> {
+        Box::pin(self.ended())
     }
 
-    async fn gone(&mut self) {
-        self.exited().await;
-        self.all_ended().await;
-        self.group.reap().await;
-    }
-
-    fn cpu_time(&self) -> Option<Duration> {
-        let leader = self.group.leader_pid();
-        let members = os::members(self.group.id())?;
-        os::cpu_time(
-            [leader]
-                .into_iter()
-                .chain(members.into_iter().filter(|pid| *pid != leader)),
-        )
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.nothing_left())
     }
 
     /// On Linux a process that is being torn down counts as ended: it serves no request any more, but
@@ -143,7 +127,7 @@ impl Running for Process {
         self.group.is_alive()
     }
 
-    fn terminate(&mut self) {
+    fn stop(&mut self) {
         self.sweep.prepare(self.group.is_pinned());
         let first = self.stop_signal.take().unwrap_or_default();
         let signals = stop::signals(first);
@@ -157,6 +141,49 @@ impl Running for Process {
         self.signal_the_rest(KILL, reached);
     }
 
+    fn owns_port(&self, port: u16) -> BoxFuture<'static, Listener> {
+        Box::pin(self.listener(port))
+    }
+
+    fn look(&self) -> BoxFuture<'static, Look> {
+        let family = Arc::clone(self.sweep.family());
+        Box::pin(async move {
+            let found = blocking::begin_or_do(move || os::look(&family)).await;
+            found.unwrap_or_default()
+        })
+    }
+
+    fn cpu_time(&self) -> Option<Duration> {
+        let leader = self.group.leader_pid();
+        let members = os::members(self.group.id())?;
+        os::cpu_time(
+            [leader]
+                .into_iter()
+                .chain(members.into_iter().filter(|pid| *pid != leader)),
+        )
+    }
+}
+
+impl Process {
+    fn pid(&self) -> u32 {
+        self.group.leader_pid()
+    }
+
+    /// Resolves when the service's process has ended and its output is complete. Cancel safe.
+    async fn ended(&mut self) -> Exit {
+        let exit = self.leader_ended().await;
+        self.flush_output().await;
+        exit
+    }
+
+    /// Resolves when no process of the instance is left. Cancel safe.
+    async fn nothing_left(&mut self) {
+        self.leader_ended().await;
+        self.all_ended().await;
+        self.group.reap().await;
+    }
+
+    /// Finds out who listens on the port. Takes milliseconds, on a thread that may block.
     fn listener(&self, port: u16) -> impl Future<Output = Listener> + Send + use<> {
         let family = Arc::clone(self.sweep.family());
         async move {
@@ -166,34 +193,9 @@ impl Running for Process {
         }
     }
 
-    fn last_use(&self, port: u16) -> impl Future<Output = Option<Duration>> + Send + use<> {
-        async move {
-            let found = blocking::begin_or_do(move || os::last_use(port)).await;
-            found.ok().flatten()
-        }
-    }
-
-    fn look(&self) -> impl Future<Output = Look> + Send + use<> {
-        let family = Arc::clone(self.sweep.family());
-        async move {
-            let found = blocking::begin_or_do(move || os::look(&family)).await;
-            found.unwrap_or_default()
-        }
-    }
-
-    fn written(&self) -> Arc<dyn Written> {
-        self.tail.clone()
-    }
-
-    fn output(&self, settings: &Settings) -> String {
-        self.tail.text(&settings.secrets)
-    }
-}
-
-impl Process {
     /// Resolves when the service or its watchdog has ended. If the watchdog ended first, everything has
     /// been killed by then. Cancel safe.
-    async fn exited(&mut self) -> Exit {
+    async fn leader_ended(&mut self) -> Exit {
         let exit = self.group.ended().await;
         if exit.watchdog_died && !self.is_killed() {
             // From here on nothing would end the group together with your program. The watchdog is

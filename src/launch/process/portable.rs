@@ -9,10 +9,7 @@ use super::{
     cookie::Cookie,
     family::{Descendant, Family},
 };
-use crate::{
-    config::OomScoreAdj,
-    launch::{Holder, Listener, Look},
-};
+use crate::launch::{Holder, Listener, Look, OomScoreAdj};
 
 pub(super) fn members(_group: u32) -> Option<Vec<u32>> {
     None

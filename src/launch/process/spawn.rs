@@ -1,15 +1,13 @@
 //! Starts an instance: the watchdog first, then the service into its group.
 
 use std::{
-    future::Future,
     io,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use rustix::fs::Access;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::{
     process::{Child, Command},
@@ -21,95 +19,67 @@ use super::{
     Process, blocking,
     cookie::Cookie,
     detached::Sweep,
-    events::{Log, LogContext},
     family::Family,
     group::Group,
+    machine,
     os::{self, Cgroup},
-    output, pid,
+    pid, pipes,
     stop::Survivors,
     watchdog::Watchdog,
 };
 use crate::{
-    config::{InheritEnv, Launch, OomScoreAdj, Settings, StopSignal, file_problems},
     error::Problem,
-    launch::{Guarantees, Holder, LaunchError, Launcher},
+    launch::{
+        BoxFuture, Guarantees, InheritEnv, Launch, LaunchContext, LaunchError, LaunchIdentity,
+        Launcher, OomScoreAdj, OutputSink, Running, StopSignal,
+        command::{file_problems, file_warnings},
+    },
     log::warn_once,
 };
 
 /// The shell that every Unix has, except in a few containers.
-const SHELL: &str = "/bin/sh";
+pub(super) const SHELL: &str = "/bin/sh";
 
-/// Starts services as child processes of your program.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Processes;
+/// Starts a service as a child process of your program.
+#[derive(Clone, Debug)]
+pub(crate) struct Processes {
+    /// The identity.
+    pub(crate) launch: Arc<Launch>,
+    /// Whether a stop ends descendants that have left the group, too.
+    pub(crate) stop_detached: bool,
+    pub(crate) oom_score_adj: OomScoreAdj,
+    pub(crate) stop_signal: StopSignal,
+}
 
 impl Launcher for Processes {
-    type Running = Process;
+    fn identity(&self) -> LaunchIdentity {
+        self.launch.identity()
+    }
 
-    fn problems(&self, settings: &Settings, service: &str) -> Vec<Problem> {
-        file_problems(&settings.launch, service)
+    fn problems(&self, service: &str) -> Vec<Problem> {
+        file_problems(&self.launch, service)
+    }
+
+    fn warnings(&self, service: &str) -> Vec<Problem> {
+        file_warnings(&self.launch, service)
     }
 
     fn launch(
         &self,
-        settings: &Settings,
-        service: &str,
-    ) -> impl Future<Output = Result<Process, LaunchError>> + Send + use<> {
-        let launch = Arc::clone(&settings.launch);
-        let context = LogContext {
-            service: service.to_owned(),
-            secrets: Arc::clone(&settings.secrets),
-        };
-        let options = SpawnOptions {
-            stop_detached: settings.stop_detached,
-            oom_score_adj: settings.oom_score_adj,
-            stop_signal: settings.stop_signal,
-        };
-        spawn(SHELL, launch, context, options)
+        context: LaunchContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
+        let (processes, output) = (self.clone(), context.output().clone());
+        Box::pin(async move {
+            let process = spawn(SHELL, processes, output).await?;
+            Ok(Box::new(process) as Box<dyn Running>)
+        })
     }
 
-    fn holder(&self, port: u16) -> impl Future<Output = Option<Holder>> + Send + use<> {
-        async move { blocking::begin_or_do(move || os::holder(port)).await.ok()? }
+    /// What the machine allowed at the first start: it is asked for each.
+    fn guarantees(&self) -> Guarantees {
+        static GUARANTEES: LazyLock<Guarantees> = LazyLock::new(machine::guarantees);
+        *GUARANTEES
     }
-
-    fn cpu_time_of(&self, pid: u32) -> Option<Duration> {
-        os::cpu_time([pid])
-    }
-}
-
-impl Holder {
-    /// The process with this number as it is now. Reads one small file.
-    pub(crate) fn of(pid: u32) -> Self {
-        Self {
-            pid,
-            program: os::name(pid),
-        }
-    }
-}
-
-impl Guarantees {
-    /// What this machine allows now. Takes about a millisecond.
-    pub(crate) fn now(shares_servers: bool) -> Self {
-        let may_run = |path: &str| rustix::fs::access(path, Access::EXEC_OK).is_ok();
-        let watchdog = may_run(SHELL);
-        Self {
-            dies_with_program: watchdog,
-            has_grace: watchdog && ["/bin/sleep", "/usr/bin/sleep"].into_iter().any(may_run),
-            finds_descendants: os::shows_descendants(),
-            keeps_descendants: watchdog && Cgroup::new().is_some(),
-            shares_servers,
-            sees_use: os::shows_use(),
-        }
-    }
-}
-
-/// What does not depend on the command.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SpawnOptions {
-    /// Whether a stop ends descendants that have left the group, too.
-    pub(super) stop_detached: bool,
-    pub(super) oom_score_adj: OomScoreAdj,
-    pub(super) stop_signal: StopSignal,
 }
 
 /// Starts the service. The process belongs to the caller and to no thread or task: if the future is
@@ -120,16 +90,14 @@ pub(super) struct SpawnOptions {
 /// The system refused, or the current runtime has no I/O driver. Nothing is left running.
 pub(super) async fn spawn(
     shell: &'static str,
-    launch: Arc<Launch>,
-    context: LogContext,
-    options: SpawnOptions,
+    processes: Processes,
+    output: OutputSink,
 ) -> Result<Process, LaunchError> {
     let no_runtime = |error| failed("service")(io::Error::other(error));
     let runtime = Handle::try_current().map_err(no_runtime)?;
     let start = Start {
-        launch,
-        context,
-        options,
+        processes,
+        output,
         runtime,
         dispatch: dispatcher::get_default(Clone::clone),
     };
@@ -141,13 +109,12 @@ pub(super) async fn spawn(
 }
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
-    move |error| LaunchError { what, error }
+    move |error| LaunchError::new(what, error)
 }
 
 struct Start {
-    launch: Arc<Launch>,
-    context: LogContext,
-    options: SpawnOptions,
+    processes: Processes,
+    output: OutputSink,
     runtime: Handle,
     dispatch: Dispatch,
 }
@@ -163,7 +130,7 @@ impl Start {
         let _alone = alone();
         // Started before the service: whatever fails from here on, dropping the watchdog kills what was
         // started.
-        let stop_detached = self.options.stop_detached;
+        let stop_detached = self.processes.stop_detached;
         let cgroup = stop_detached.then(Cgroup::new).flatten();
         let folder = cgroup.as_ref().map(Cgroup::folder);
         let watchdog = Watchdog::start(shell, stop_detached, folder).map_err(failed("watchdog"))?;
@@ -171,7 +138,7 @@ impl Start {
         let group = watchdog
             .as_ref()
             .map_or(0, |one| one.pid().as_raw_nonzero().get());
-        let mut command = command(&self.launch, &cookie);
+        let mut command = command(&self.processes.launch, &cookie);
         let spawned = spawn_unless_busy(command.process_group(group)).and_then(with_pid);
         match spawned {
             Ok((leader, pid)) => {
@@ -204,27 +171,23 @@ impl Start {
         let group = Group::new(leader, pid, watchdog);
         // Set only now, since no code of this crate runs between fork and exec. So the service may have
         // started other processes before this.
-        let (group_id, adjust) = (group.id(), self.options.oom_score_adj);
+        let (group_id, adjust) = (group.id(), self.processes.oom_score_adj);
         if os::adjust_oom_score(group.leader_pid(), adjust) {
             drop(blocking::begin(move || {
                 os::adjust_oom_scores(group_id, adjust);
             }));
         }
         warn_if_term_is_ignored();
-        let (tail, pipes) = output::read(
-            stdout,
-            stderr,
-            &Arc::new(Log::new(self.context, self.dispatch)),
-            &self.runtime,
-        );
+        let pipes = pipes::read(stdout, stderr, &self.output, &self.runtime);
         let family = Family::new(cookie, group.leader_pid(), group.id(), cgroup);
         Process {
-            sweep: Sweep::new(family, self.options.stop_detached),
-            stop_signal: Some(self.options.stop_signal),
+            sweep: Sweep::new(family, self.processes.stop_detached),
+            stop_signal: Some(self.processes.stop_signal),
             survivors: Survivors::default(),
             group,
-            tail,
             pipes,
+            #[cfg(test)]
+            output: self.output,
             flushed_by: None,
         }
     }

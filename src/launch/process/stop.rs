@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use tokio::time::{self, Instant};
 
 use super::{Process, detached::Sweep, family::Descendant, os};
-use crate::config::StopSignal;
+use crate::launch::StopSignal;
 
 /// The pauses between two looks at the processes that are left.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);

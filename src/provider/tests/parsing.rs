@@ -45,7 +45,7 @@ fn all_of_a_file_is_there_once_it_is_registered() {
     assert_eq!(provider.models[0].name.as_deref(), Some("Gemma"));
 
     let service = provider.service.unwrap();
-    let launch = &service.settings().launch;
+    let launch = &service.settings().processes.launch;
     assert_eq!(service.name(), "llama");
     assert_eq!(launch.command.to_str(), Some("/opt/bin/llama-server"));
     let args = ["--port", "9300", "--template", "${KEY} ${other}"];

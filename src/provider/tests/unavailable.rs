@@ -18,7 +18,7 @@ fn args(port: u16, arg: &str) -> Value {
 
 fn launched(providers: &Providers, id: &str) -> Vec<String> {
     let service = providers.get(id).unwrap().service.unwrap();
-    let args = &service.settings().launch.args;
+    let args = &service.settings().processes.launch.args;
     let args = args.iter().map(|arg| arg.to_str().unwrap().to_owned());
     args.collect()
 }
@@ -225,7 +225,7 @@ fn the_local_server_finds_the_variables_of_the_file_in_its_environment() {
     let providers = try_registered(file(value)).unwrap();
     let env = |id: &str| {
         let service = providers.get(id).unwrap().service.unwrap();
-        let env = service.settings().launch.env.iter();
+        let env = service.settings().processes.launch.env.iter();
         let env = env.map(|(name, value)| format!("{}={}", name.display(), value.display()));
         env.collect::<Vec<_>>()
     };
@@ -274,7 +274,7 @@ fn the_home_folder_may_be_written_as_in_a_shell() {
     assert_eq!(launched(&providers, "a")[1], "/home/me/models/a.gguf");
     assert_eq!(launched(&providers, "b")[1], "a~/~");
     let service = providers.get("a").unwrap().service.unwrap();
-    let launch = &service.settings().launch;
+    let launch = &service.settings().processes.launch;
     assert_eq!(launch.command.to_str(), Some("/home/me/bin/server"));
     assert_eq!(launch.cwd.as_ref().unwrap().to_str(), Some("/home/me"));
     let env: Vec<_> = launch.env.values().collect();

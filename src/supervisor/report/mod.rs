@@ -5,7 +5,7 @@ mod hint;
 mod tests;
 mod trace;
 
-use std::{mem, net::SocketAddr, time::Duration};
+use std::{mem, net::SocketAddr, sync::Arc, time::Duration};
 
 use self::trace::Trace;
 pub(crate) use self::trace::waited;
@@ -15,7 +15,7 @@ use super::{
     waits::Probe,
 };
 use crate::{
-    config::{Launch, Target},
+    config::Target,
     error::{Error, ErrorKind},
     launch::{Exit, LaunchError, Look},
     leases::PastInstance,
@@ -117,21 +117,25 @@ impl Report {
         self.facts.spawn_failed = Some(error);
     }
 
-    pub(super) fn starting(&self, launch: &Launch) {
-        self.trace.starting(launch);
+    pub(super) fn starting(&self, command: &Arc<str>) {
+        self.trace.starting(command.clone());
         self.events.tell(EventKind::Starting);
     }
 
-    pub(super) fn spawned(&mut self, pid: u32) {
+    pub(super) fn spawned(&mut self, pid: Option<u32>) {
         self.facts.starts += 1;
-        self.facts.pid = Some(pid);
+        self.facts.pid = pid;
         self.trace.started(pid);
         self.events.tell(EventKind::Loading { pid });
     }
 
     pub(super) fn spawn_failed(&mut self, service: &str, error: &LaunchError) {
-        let LaunchError { what, error } = error;
-        self.facts.spawn_failed = Some(Error::spawn(service, what, error));
+        let LaunchError { what, error, hint } = error;
+        let failed = Error::spawn(service, what, error);
+        self.facts.spawn_failed = Some(match hint {
+            Some(hint) => failed.with_hint(hint.clone()),
+            None => failed,
+        });
     }
 
     pub(super) fn ready(&mut self, ownership: Ownership, now: Time) {

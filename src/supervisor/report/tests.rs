@@ -41,7 +41,7 @@ fn text_with(
     let mut report = Report::new(Teller::of(0));
     report.spawning(100 * MS);
     if started {
-        report.spawned(77);
+        report.spawned(Some(77));
     }
     if let Some(probe) = probe.into() {
         report.probed(probe);
@@ -158,7 +158,7 @@ fn a_longer_wait_is_advised_only_where_it_could_help() {
         };
         let mut report = Report::new(Teller::of(0));
         report.spawning(Duration::ZERO);
-        report.spawned(77);
+        report.spawned(Some(77));
         for answer in answers {
             report.probed(saw(*answer));
         }

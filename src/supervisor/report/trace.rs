@@ -17,7 +17,7 @@ use tracing::{
 
 use super::hint;
 use crate::{
-    config::{Launch, Target},
+    config::Target,
     error::Error,
     launch::Exit,
     log::{TARGET, emit},
@@ -112,12 +112,11 @@ impl Trace {
         event!(debug, self.span, host, path, "probing");
     }
 
-    pub(super) fn starting(&self, launch: &Launch) {
-        let command = launch.command.clone();
-        event!(info, self.span, command = %command.display(), "starting");
+    pub(super) fn starting(&self, command: Arc<str>) {
+        event!(info, self.span, %command, "starting");
     }
 
-    pub(super) fn started(&mut self, pid: u32) {
+    pub(super) fn started(&mut self, pid: Option<u32>) {
         self.ownership = Some(Ownership::Owned);
         self.span.emit(move |span| {
             span.record("pid", pid);

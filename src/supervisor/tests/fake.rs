@@ -9,14 +9,17 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{Notify, broadcast},
+    sync::Notify,
     time::{Instant, sleep},
 };
 
 use crate::{
-    config::{Secrets, Settings, Target},
+    config::{Settings, Target},
     error::Problem,
-    launch::{Exit, Followed, Holder, LaunchError, Launcher, Listener, Look, Running, Written},
+    launch::{
+        BoxFuture, Exit, Holder, LaunchContext, LaunchError, LaunchIdentity, Launcher, Listener,
+        Look, OutputStream, Running,
+    },
     probe::Answer,
     supervisor::Backend,
 };
@@ -205,45 +208,34 @@ impl Fake {
 }
 
 impl Launcher for Fake {
-    type Running = FakeProcess;
+    fn identity(&self) -> LaunchIdentity {
+        LaunchIdentity::new("fake")
+    }
 
-    fn problems(&self, _: &Settings, _: &str) -> Vec<Problem> {
+    fn problems(&self, _: &str) -> Vec<Problem> {
         let panics = self.script().panics;
         assert!(!panics, "on purpose");
         self.script().problems.clone()
     }
 
-    fn holder(&self, _: u16) -> impl Future<Output = Option<Holder>> + Send + use<> {
-        ready(
-            self.script()
-                .holder
-                .map(|pid| Holder { pid, program: None }),
-        )
-    }
-
-    fn cpu_time_of(&self, _: u32) -> Option<Duration> {
-        self.script().cpu
-    }
-
     fn launch(
         &self,
-        _: &Settings,
-        _: &str,
-    ) -> impl Future<Output = Result<FakeProcess, LaunchError>> + Send + use<> {
+        context: LaunchContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
         let fake = self.clone();
-        async move {
+        Box::pin(async move {
             let (takes, error) = {
                 let script = fake.script();
                 (script.spawn_takes, script.spawn_error)
             };
             sleep(takes).await;
             if let Some(error) = error {
-                return Err(LaunchError {
-                    what: "service",
-                    error: io::Error::other(error),
-                });
+                return Err(LaunchError::new("service", io::Error::other(error)));
             }
             fake.note(What::Spawned);
+            let output = fake.script().output.clone();
+            let sink = context.output();
+            sink.write(OutputStream::Stderr, output.as_bytes()).await;
             let mut script = fake.script();
             let free = script.process.as_ref().is_none_or(|it| it.gone);
             assert!(free, "two processes at once");
@@ -259,12 +251,38 @@ impl Launcher for Fake {
                 gone: false,
             });
             drop(script);
-            Ok(FakeProcess { fake, pid })
-        }
+            Ok(Box::new(FakeProcess { fake, pid }) as Box<dyn Running>)
+        })
     }
 }
 
 impl Backend for Fake {
+    fn launcher(&self, _: &Settings) -> Arc<dyn Launcher> {
+        Arc::new(self.clone())
+    }
+
+    fn holder(&self, _: u16) -> impl Future<Output = Option<Holder>> + Send + use<> {
+        ready(
+            self.script()
+                .holder
+                .map(|pid| Holder { pid, program: None }),
+        )
+    }
+
+    fn last_use(&self, _: u16) -> impl Future<Output = Option<Duration>> + Send + use<> {
+        let fake = self.clone();
+        async move {
+            fake.note(What::AskedForUse);
+            let takes = fake.script().use_takes;
+            sleep(takes).await;
+            fake.script().used.map(|at| at.elapsed())
+        }
+    }
+
+    fn cpu_time_of(&self, _: u32) -> Option<Duration> {
+        self.script().cpu
+    }
+
     fn probe(&self, target: Arc<Target>) -> impl Future<Output = Answer> + Send + use<> {
         let fake = self.clone();
         async move {
@@ -326,30 +344,17 @@ fn with_signal(signal: i32) -> Exit {
     }
 }
 
-/// It writes nothing.
-struct Silent;
-
-impl Written for Silent {
-    fn follow(&self, _: &Secrets) -> Followed {
-        Followed {
-            kept: String::new(),
-            so_far: 0,
-            next: broadcast::Sender::new(1).subscribe(),
-        }
-    }
-}
-
 impl Running for FakeProcess {
-    fn pid(&self) -> u32 {
-        self.pid
+    fn id(&self) -> Option<u32> {
+        Some(self.pid)
     }
 
-    async fn ended(&mut self) -> Exit {
-        self.until(|it| it.exit).await
+    fn exited(&mut self) -> BoxFuture<'_, Exit> {
+        Box::pin(self.until(|it| it.exit))
     }
 
-    async fn gone(&mut self) {
-        self.until(|it| it.gone.then_some(())).await;
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.until(|it| it.gone.then_some(())))
     }
 
     fn cpu_time(&self) -> Option<Duration> {
@@ -362,7 +367,7 @@ impl Running for FakeProcess {
         process.is_some_and(|it| it.exit.is_none() && !it.dying)
     }
 
-    fn terminate(&mut self) {
+    fn stop(&mut self) {
         self.fake.note(What::Term);
         let mut script = self.fake.script();
         let heeds = script.heeds_term;
@@ -394,31 +399,13 @@ impl Running for FakeProcess {
         self.fake.end(Some(self.pid), with_signal(9));
     }
 
-    fn listener(&self, _: u16) -> impl Future<Output = Listener> + Send + use<> {
+    fn owns_port(&self, _: u16) -> BoxFuture<'static, Listener> {
         let fake = self.fake.clone();
-        async move { fake.script().listener }
+        Box::pin(async move { fake.script().listener })
     }
 
-    fn last_use(&self, _: u16) -> impl Future<Output = Option<Duration>> + Send + use<> {
-        let fake = self.fake.clone();
-        async move {
-            fake.note(What::AskedForUse);
-            let takes = fake.script().use_takes;
-            sleep(takes).await;
-            fake.script().used.map(|at| at.elapsed())
-        }
-    }
-
-    fn look(&self) -> impl Future<Output = Look> + Send + use<> {
-        ready(self.fake.script().look.clone())
-    }
-
-    fn written(&self) -> Arc<dyn Written> {
-        Arc::new(Silent)
-    }
-
-    fn output(&self, _: &Settings) -> String {
-        self.fake.script().output.clone()
+    fn look(&self) -> BoxFuture<'static, Look> {
+        Box::pin(ready(self.fake.script().look.clone()))
     }
 }
 

@@ -13,11 +13,12 @@ use rustix::{
 
 use super::{cpu_time, listener::open_sockets, members, sockets::all_listening, stat::Stat};
 use crate::{
-    config::Secrets,
     launch::{
         Look,
-        process::{family::Family, pid, text},
+        output::show_output,
+        process::{family::Family, pid},
     },
+    secrets::Secrets,
 };
 
 /// Looks at the processes of an instance. Blocks for milliseconds.
@@ -50,7 +51,7 @@ fn is_beyond_reach(number: u32) -> bool {
 /// The name of a process, safe to show.
 pub(crate) fn name(pid: u32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    let name = text::show(name.trim_ascii(), &Secrets::default());
+    let name = show_output(name.trim_ascii(), &Secrets::default());
     (!name.is_empty()).then_some(name)
 }
 

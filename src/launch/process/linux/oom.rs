@@ -3,7 +3,7 @@
 use std::{fs, io::ErrorKind::PermissionDenied};
 
 use super::members;
-use crate::{config::OomScoreAdj, log::warn_once};
+use crate::{launch::OomScoreAdj, log::warn_once};
 
 /// Sets the score of a process, which has inherited that of your program; returns whether this changed
 /// it. Processes that it starts from here on inherit the score.

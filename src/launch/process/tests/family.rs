@@ -83,7 +83,7 @@ async fn behind_each_launcher_the_server_is_the_listener_and_ends_with_a_stop() 
         let is_hidden = script.starts_with("su ") && !sees_other_users();
         let seen = if is_hidden { Listener::Unseen } else { OWN };
         assert_eq!(process.listener(port).await, seen, "{script}");
-        process.terminate();
+        process.stop();
         within_limit(process.gone()).await;
         assert!(!connects(port), "{script}");
         trace.assert_gone();
@@ -120,7 +120,7 @@ async fn a_server_that_was_seen_is_found_after_its_launcher_has_ended() {
     time::timeout(Duration::from_millis(200), process.gone())
         .await
         .expect_err("it is gone only when its server has ended");
-    process.terminate();
+    process.stop();
     within_limit(process.gone()).await;
     assert!(!connects(port));
     trace.assert_gone();
@@ -131,14 +131,14 @@ async fn a_service_that_leaves_the_group_is_signalled_also_where_its_descendants
     if !has("timeout") {
         return;
     }
-    let launch = Arc::new(sh("exec timeout 1000 sh -c 'echo up; exec sleep 1000'"));
-    let process = spawn(SHELL, launch, context(), ONLY_THE_GROUP).await;
+    let launch = sh("exec timeout 1000 sh -c 'echo up; exec sleep 1000'");
+    let process = spawn(SHELL, only_the_group(launch), sink()).await;
     let mut process = process.unwrap();
     let trace = Trace::of(&process);
     said(&process, "up\n").await;
     // A signal that comes before `timeout` knows its child ends only `timeout` (coreutils 9.1).
     eventually("timeout waits", || sleeps(process.pid())).await;
-    process.terminate();
+    process.stop();
     within_limit(process.gone()).await;
     trace.vanishes().await;
 }
@@ -147,7 +147,7 @@ async fn a_service_that_leaves_the_group_is_signalled_also_where_its_descendants
 async fn a_service_that_is_signalled_in_its_group_receives_each_signal_once() {
     let script = "trap 'echo told' TERM; echo up; while :; do sleep 0.05; done";
     let mut process = up(script).await;
-    process.terminate();
+    process.stop();
     said(&process, "told").await;
     time::sleep(Duration::from_millis(200)).await;
     assert_eq!(text(&process).matches("told").count(), 1);
@@ -175,7 +175,7 @@ async fn processes_of_other_programs_are_left_alone() {
     ] {
         assert!(!pids.contains(&other), "{other}");
     }
-    process.terminate();
+    process.stop();
     within_limit(process.gone()).await;
     assert!(stranger.try_wait().unwrap().is_none());
 }
@@ -194,7 +194,7 @@ async fn a_daemon_without_parent_and_cookie_ends_with_a_stop_where_a_control_gro
     let daemon = text.lines().find_map(|line| line.strip_prefix("daemon "));
     let daemon: u32 = daemon.unwrap().parse().unwrap();
     assert!(os::descendant(daemon).is_some());
-    process.terminate();
+    process.stop();
     within_limit(process.gone()).await;
     assert_eq!(os::descendant(daemon), None);
 }

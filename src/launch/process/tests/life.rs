@@ -140,11 +140,11 @@ fn a_start_that_is_dropped_leaves_nothing() {
     let mark = format!("{}-abandoned", std::process::id());
     let mut launch = sh("sleep 1000 & wait");
     launch.env.insert("TEST_MARK".into(), mark.clone().into());
-    let launch = Arc::new(launch);
+    let launch = launch;
     let runtime = runtime();
     runtime.block_on(async {
         for delay in 0..20 {
-            let start = spawn(SHELL, Arc::clone(&launch), context(), OPTIONS);
+            let start = spawn(SHELL, processes(launch.clone()), sink());
             let waited = time::timeout(Duration::from_micros(delay * 200), start);
             drop(waited.await);
         }
@@ -167,15 +167,16 @@ fn a_start_that_is_dropped_leaves_nothing() {
 
 #[tokio::test]
 async fn a_missing_program_is_an_error_of_the_service() {
-    let launch = Arc::new(command("/nonexistent/server", &[]));
-    let LaunchError { what, error } = spawn(SHELL, launch, context(), OPTIONS).await.unwrap_err();
-    assert_eq!((what, error.kind()), ("service", io::ErrorKind::NotFound));
+    let launch = command("/nonexistent/server", &[]);
+    let LaunchError { what, error, .. } =
+        spawn(SHELL, processes(launch), sink()).await.unwrap_err();
+    assert_eq!((&*what, error.kind()), ("service", io::ErrorKind::NotFound));
 }
 
 #[test]
 fn a_runtime_without_io_is_an_error_and_no_panic() {
     let runtime = Builder::new_current_thread().build().unwrap();
-    let started = runtime.block_on(spawn(SHELL, Arc::new(sh("exit 0")), context(), OPTIONS));
+    let started = runtime.block_on(spawn(SHELL, processes(sh("exit 0")), sink()));
     assert!(started.is_err());
 }
 
@@ -212,8 +213,8 @@ async fn the_environment_is_what_was_asked_for() {
 }
 
 async fn without_shell(script: &str) -> Process {
-    let launch = Arc::new(sh(script));
-    let process = spawn("/nonexistent/sh", launch, context(), OPTIONS).await;
+    let launch = sh(script);
+    let process = spawn("/nonexistent/sh", processes(launch), sink()).await;
     let process = process.unwrap();
     said(&process, "up\n").await;
     process
@@ -226,7 +227,7 @@ async fn without_a_shell_the_service_leads_its_group_and_is_reaped_last() {
     assert_eq!(trace.group, trace.leader);
     assert_eq!(within_limit(process.ended()).await.code, Some(4));
     // No other group can have the number yet: a signal reaches the grandchild.
-    process.terminate();
+    process.stop();
     within_limit(process.gone()).await;
     trace.assert_gone();
 }
@@ -260,10 +261,8 @@ fn program() {
 #[tokio::test]
 async fn nothing_outlives_a_program_that_is_killed() {
     // Detached descendants are left alone, so that only the watchdog can end the program's service.
-    let launch = Arc::new(fixture("launch::process::tests::life::program"));
-    let program = spawn(SHELL, launch, context(), ONLY_THE_GROUP)
-        .await
-        .unwrap();
+    let launch = fixture("launch::process::tests::life::program");
+    let program = spawn(SHELL, only_the_group(launch), sink()).await.unwrap();
     said(&program, ".\n").await;
     let text = text(&program);
     let number = text

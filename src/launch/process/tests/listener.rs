@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::*;
-use crate::launch::{Launcher as _, process::Processes};
 
 const OWN: Listener = Listener::Own { exposed: None };
 
@@ -144,27 +143,22 @@ async fn a_look_tells_where_an_instance_listens_and_that_it_is_suspended() {
 async fn the_program_that_has_a_port_is_named() {
     let server = start(server_launch()).await;
     let port = port_of(&server).await;
-    let holder = Processes.holder(port).await.expect("it is seen");
-    assert_eq!(holder.pid, server.pid());
+    let found = holder(port).await.expect("it is seen");
+    assert_eq!(found.pid, server.pid());
     let exe = env::current_exe().unwrap();
     let name = exe.file_name().unwrap().to_str().unwrap();
     // The system keeps 15 characters of a name.
-    assert_eq!(holder.program.as_deref(), name.get(..15));
-    assert!(
-        holder
-            .to_string()
-            .contains(&format!("(pid {})", holder.pid))
-    );
+    assert_eq!(found.program.as_deref(), name.get(..15));
+    assert!(found.to_string().contains(&format!("(pid {})", found.pid)));
     finish(server).await;
-    assert_eq!(Processes.holder(port).await, None);
+    assert_eq!(holder(port).await, None);
 }
 
 #[test]
 fn a_machine_that_shows_processes_and_has_a_shell_guarantees_all() {
-    let guarantees = crate::launch::Guarantees::now(false);
+    let guarantees = guarantees();
     assert_eq!(guarantees.dies_with_program, Path::new(SHELL).exists());
-    assert!(guarantees.finds_descendants && guarantees.sees_use);
+    assert!(guarantees.finds_descendants && shows_use());
     let may_be_made = os::Cgroup::new().is_some();
     assert_eq!(guarantees.keeps_descendants, may_be_made);
-    assert!(!guarantees.shares_servers, "as it was said");
 }

@@ -12,7 +12,6 @@ mod output;
 mod stop;
 
 use std::{
-    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,42 +21,38 @@ use std::{
 use rustix::process::{Signal, kill_process};
 use tokio::time::{self, Instant};
 
-use super::{
-    events::LogContext,
-    family::Family,
-    pid,
-    spawn::{SpawnOptions, spawn},
-    *,
-};
+use super::{family::Family, pid, spawn::spawn, *};
 use crate::{
-    config::{InheritEnv, Launch, OomScoreAdj, Secrets, StopSignal},
-    launch::LaunchError,
+    launch::{InheritEnv, Launch, LaunchError, OomScoreAdj, OutputSink, StopSignal},
+    secrets::Secrets,
 };
 
 const SHELL: &str = "/bin/sh";
 
-const OPTIONS: SpawnOptions = SpawnOptions {
-    stop_detached: true,
-    oom_score_adj: OomScoreAdj::Inherited,
-    stop_signal: StopSignal::Term,
-};
+fn processes(launch: Launch) -> Processes {
+    Processes {
+        launch: Arc::new(launch),
+        stop_detached: true,
+        oom_score_adj: OomScoreAdj::Inherited,
+        stop_signal: StopSignal::Term,
+    }
+}
 
 /// For processes that only the watchdog can end.
-const ONLY_THE_GROUP: SpawnOptions = SpawnOptions {
-    stop_detached: false,
-    ..OPTIONS
-};
+fn only_the_group(launch: Launch) -> Processes {
+    Processes {
+        stop_detached: false,
+        ..processes(launch)
+    }
+}
 
 /// Longer than anything takes, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn command(command: impl Into<PathBuf>, args: &[&str]) -> Launch {
     Launch {
-        command: command.into(),
         args: args.iter().map(Into::into).collect(),
-        cwd: None,
-        env: BTreeMap::new(),
-        inherit_env: InheritEnv::All,
+        ..Launch::new(command.into())
     }
 }
 
@@ -81,17 +76,12 @@ fn is_fixture() -> bool {
     env::var_os("TEST_FIXTURE").is_some()
 }
 
-fn context() -> LogContext {
-    LogContext {
-        service: "test".to_owned(),
-        secrets: Arc::default(),
-    }
+fn sink() -> OutputSink {
+    OutputSink::new("test", Arc::default())
 }
 
 async fn start(launch: Launch) -> Process {
-    spawn(SHELL, Arc::new(launch), context(), OPTIONS)
-        .await
-        .unwrap()
+    spawn(SHELL, processes(launch), sink()).await.unwrap()
 }
 
 /// Starts a script, and waits until it has written `up`.
@@ -103,7 +93,7 @@ async fn up(script: &str) -> Process {
 
 /// What it wrote so far.
 fn text(process: &Process) -> String {
-    process.tail.text(&Secrets::default())
+    process.output.text(&Secrets::default())
 }
 
 async fn said(process: &Process, wanted: &str) {

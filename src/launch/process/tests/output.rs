@@ -66,7 +66,7 @@ async fn secrets_are_replaced_when_the_output_is_read() {
     let secrets = Secrets {
         values: vec!["sk-12345678".into()],
     };
-    let text = process.tail.text(&secrets);
+    let text = process.output.text(&secrets);
     assert_eq!(text, "key=[redacted] port=8080\n");
 }
 
@@ -117,16 +117,12 @@ async fn each_line_is_an_event() {
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber);
 
-    let context = LogContext {
-        service: "llama".into(),
-        secrets: Arc::new(Secrets {
-            values: vec!["sk-12345678".into()],
-        }),
+    let secrets = Secrets {
+        values: vec!["sk-12345678".into()],
     };
+    let output = OutputSink::new("llama", Arc::new(secrets));
     let script = "echo first; printf 'sk-12345678\\033[2J' >&2";
-    let mut process = spawn(SHELL, Arc::new(sh(script)), context, OPTIONS)
-        .await
-        .unwrap();
+    let mut process = spawn(SHELL, processes(sh(script)), output).await.unwrap();
     within_limit(process.ended()).await;
 
     eventually("both lines", || {
@@ -215,7 +211,7 @@ async fn a_subscriber_that_blocks_delays_nothing() {
     assert_eq!(within_limit(process.ended()).await.code, Some(7));
     assert!(text(&process).len() > 1000);
     let mut other = up("echo up; sleep 1000").await;
-    other.terminate();
+    other.stop();
     within_limit(other.gone()).await;
     finish(process).await;
 }

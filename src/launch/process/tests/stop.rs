@@ -7,7 +7,7 @@ const A_WHILE: Duration = Duration::from_millis(300);
 
 async fn stops(mut process: Process) {
     let trace = Trace::of(&process);
-    process.terminate();
+    process.stop();
     within_limit(process.gone()).await;
     trace.assert_gone();
 }
@@ -34,7 +34,7 @@ async fn a_process_that_ignores_term_is_waited_for_and_then_killed() {
     let trace = Trace::of(&process);
     let name = process.pid().to_string();
     assert!(os::ignores_term(&name));
-    process.terminate();
+    process.stop();
     time::timeout(A_WHILE, process.gone()).await.unwrap_err();
     assert!(process.is_alive());
     process.kill();
@@ -62,7 +62,7 @@ async fn a_server_behind_a_wrapper_has_time_to_end() {
     );
     let mut process = up(&script).await;
     let trace = Trace::of(&process);
-    process.terminate();
+    process.stop();
     let exit = within_limit(process.ended()).await;
     assert_eq!(exit.signal, Some(15), "the wrapper ends at once");
     assert!(!file.exists(), "its server does not");
@@ -75,7 +75,7 @@ async fn a_server_behind_a_wrapper_has_time_to_end() {
 async fn a_grandchild_that_ignores_term_is_killed() {
     let mut process = up("(trap '' TERM; echo up; while :; do sleep 1; done) & wait").await;
     let trace = Trace::of(&process);
-    process.terminate();
+    process.stop();
     time::timeout(A_WHILE, process.gone()).await.unwrap_err();
     assert!(trace.has_survivors());
     process.kill();
@@ -88,7 +88,7 @@ async fn a_second_term_is_received() {
     let script = "trap 'n=$((n+1)); echo got $n; [ $n -lt 2 ] || exit 0' TERM
                   echo up; while :; do sleep 0.05; done";
     let mut process = up(script).await;
-    process.terminate();
+    process.stop();
     said(&process, "got 1").await;
     time::timeout(A_WHILE, process.gone()).await.unwrap_err();
     stops(process).await;
@@ -135,7 +135,7 @@ async fn a_detached_descendant_that_ignores_term_is_killed() {
         let mut process = process.await;
         let trace = Trace::of(&process);
         detached_from(&process).await;
-        process.terminate();
+        process.stop();
         time::timeout(A_WHILE, process.gone()).await.unwrap_err();
         assert!(trace.has_survivors());
         process.kill();
@@ -158,10 +158,8 @@ async fn a_detached_descendant_ends_when_the_process_is_dropped() {
 #[tokio::test]
 async fn a_detached_descendant_is_left_alone_if_so_configured() {
     if has_setsid() {
-        let launch = Arc::new(sh("setsid sleep 1000 & wait"));
-        let mut process = spawn(SHELL, launch, context(), ONLY_THE_GROUP)
-            .await
-            .unwrap();
+        let launch = sh("setsid sleep 1000 & wait");
+        let mut process = spawn(SHELL, only_the_group(launch), sink()).await.unwrap();
         let trace = Trace::of(&process);
         let detached = detached_from(&process).await;
         process.kill();
@@ -179,7 +177,7 @@ async fn one_stop_signals_a_detached_descendant_once() {
              while :; do sleep 0.05; done\" & wait");
         let mut process = process.await;
         detached_from(&process).await;
-        process.terminate();
+        process.stop();
         said(&process, "told").await;
         // `gone` sweeps again and again.
         time::timeout(A_WHILE, process.gone()).await.unwrap_err();
@@ -193,17 +191,17 @@ async fn one_stop_signals_a_detached_descendant_once() {
 async fn a_stop_begins_with_the_configured_signal_and_continues_with_term() {
     let script = "trap 'echo interrupted' INT; trap 'echo terminated; exit 0' TERM; echo up
                   while :; do sleep 0.05; done";
-    let options = SpawnOptions {
+    let processes = Processes {
         stop_signal: StopSignal::Int,
-        ..OPTIONS
+        ..processes(sh(script))
     };
-    let process = spawn(SHELL, Arc::new(sh(script)), context(), options).await;
+    let process = spawn(SHELL, processes, sink()).await;
     let mut process = process.unwrap();
     said(&process, "up\n").await;
-    process.terminate();
+    process.stop();
     said(&process, "interrupted").await;
     assert!(!text(&process).contains("terminated"));
-    process.terminate();
+    process.stop();
     let exit = within_limit(process.ended()).await;
     assert_eq!(exit.code, Some(0));
     assert!(text(&process).ends_with("terminated\n"));

@@ -1,35 +1,24 @@
-//! Reads what a service writes: always, to the end, into bounded memory.
+//! The end of what a server wrote, in bounded memory.
 
 use std::{
     collections::{HashSet, VecDeque},
-    convert::Infallible,
-    io, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use memchr::{memchr, memchr2, memmem, memrchr, memrchr2};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::{ChildStderr, ChildStdout},
-    runtime::Handle,
-    sync::{broadcast, mpsc},
-};
+use tokio::sync::broadcast;
 
 use super::{
-    events::Log,
+    Followed, Lines, OutputStream,
     text::{show, show_end},
 };
-use crate::{
-    config::Secrets,
-    launch::{Followed, Lines, OutputStream, Written},
-};
+use crate::secrets::Secrets;
 
 /// How many bytes are kept.
 const KEPT: usize = 64 * 1024;
 /// How many pieces of output are kept for a reader that follows it and is slow: at most a mebibyte.
 const KEPT_FOR_FOLLOWERS: usize = 64;
-/// How many bytes are read at once.
-const CHUNK: usize = 16 * 1024;
 /// A longer line counts as several lines.
 const LONGEST_LINE: usize = 8 * 1024;
 
@@ -84,8 +73,8 @@ impl Default for Tail {
     }
 }
 
-impl Written for Tail {
-    fn follow(&self, secrets: &Secrets) -> Followed {
+impl Tail {
+    pub(super) fn follow(&self, secrets: &Secrets) -> Followed {
         let kept = self.lock();
         let (next, so_far) = (self.followers.subscribe(), kept.lines);
         // A line that is begun comes when it is whole.
@@ -97,9 +86,7 @@ impl Written for Tail {
             next,
         }
     }
-}
 
-impl Tail {
     /// The text that was kept, without secrets, and with control characters escaped.
     pub(super) fn text(&self, secrets: &Secrets) -> String {
         let kept = self.lock().bytes(true);
@@ -107,7 +94,7 @@ impl Tail {
     }
 
     /// Adds what was read, and returns the lines that it completes.
-    fn push(&self, stream: OutputStream, chunk: &[u8]) -> Vec<u8> {
+    pub(super) fn push(&self, stream: OutputStream, chunk: &[u8]) -> Vec<u8> {
         let mut kept = self.lock();
         let begun = &mut kept.begun[stream as usize];
         begun.extend_from_slice(chunk);
@@ -119,7 +106,7 @@ impl Tail {
     }
 
     /// Ends a stream, and returns its last line if that has no line end.
-    fn end(&self, stream: OutputStream) -> Vec<u8> {
+    pub(super) fn end(&self, stream: OutputStream) -> Vec<u8> {
         let mut kept = self.lock();
         let line = mem::take(&mut kept.begun[stream as usize]);
         let lines = kept.add(stream, line);
@@ -302,82 +289,14 @@ fn end_of_lines(bytes: &[u8]) -> usize {
     space.map_or(bytes.len(), after)
 }
 
-fn name_of(stream: OutputStream) -> &'static str {
-    match stream {
-        OutputStream::Stdout => "stdout",
-        OutputStream::Stderr => "stderr",
-    }
-}
-
-/// Tells when both streams have ended.
-pub(super) struct Pipes {
-    open: mpsc::Receiver<Infallible>,
-}
-
-impl Pipes {
-    /// Resolves when no process can write any more, and everything has been read. Cancel safe.
-    pub(super) async fn ended(&mut self) {
-        // Nothing is ever sent: this resolves when the last sender is dropped.
-        self.open.recv().await;
-    }
-}
-
-/// Starts to read both streams of a process. The tasks continue to the end of the streams even if the
-/// [`Process`](super::Process) is dropped: without a reader, SIGPIPE would end the process.
-pub(super) fn read(
-    stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
-    log: &Arc<Log>,
-    runtime: &Handle,
-) -> (Arc<Tail>, Pipes) {
-    let tail = Arc::<Tail>::default();
-    let (sender, open) = mpsc::channel(1);
-    let reader = |stream| Reader {
-        stream,
-        tail: Arc::clone(&tail),
-        log: Arc::clone(log),
-        _open: sender.clone(),
-    };
-    if let Some(stdout) = stdout {
-        drop(runtime.spawn(reader(OutputStream::Stdout).run(stdout)));
-    }
-    if let Some(stderr) = stderr {
-        drop(runtime.spawn(reader(OutputStream::Stderr).run(stderr)));
-    }
-    (tail, Pipes { open })
-}
-
-struct Reader {
-    stream: OutputStream,
-    tail: Arc<Tail>,
-    log: Arc<Log>,
-    _open: mpsc::Sender<Infallible>,
-}
-
-impl Reader {
-    async fn run(self, mut pipe: impl AsyncRead + Unpin) {
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            match pipe.read(&mut chunk).await {
-                Ok(0) => break,
-                Ok(length) => {
-                    let lines = self.tail.push(self.stream, &chunk[..length]);
-                    self.log.write(name_of(self.stream), lines).await;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        let line = self.tail.end(self.stream);
-        self.log.write(name_of(self.stream), line).await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+
+    /// How many bytes are read at once.
+    const CHUNK: usize = 16 * 1024;
 
     fn secret(value: &str) -> Secrets {
         Secrets {

@@ -7,8 +7,8 @@ use std::{
     path::Path,
 };
 
-use super::{Launch, shown::shown_command};
-use crate::error::Problem;
+use super::Launch;
+use crate::{error::Problem, secrets::shown_command};
 
 /// Why the process could not be started now, or not safely.
 ///
@@ -97,7 +97,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::LocalServiceConfig;
 
     /// A directory of its own for each test, removed at its end.
     struct Folder(PathBuf);
@@ -129,14 +128,21 @@ mod tests {
         }
     }
 
-    fn problem(config: &LocalServiceConfig) -> Option<Problem> {
-        let problems = file_problems(&config.launch, "llama");
+    fn problem(launch: &Launch) -> Option<Problem> {
+        let problems = file_problems(launch, "llama");
         assert!(problems.len() <= 1, "{problems:?}");
         problems.into_iter().next()
     }
 
+    fn in_folder(program: PathBuf, cwd: PathBuf) -> Launch {
+        Launch {
+            cwd: Some(cwd),
+            ..Launch::new(program)
+        }
+    }
+
     fn of_command(path: impl Into<PathBuf>, fact: &str, hint: &str) {
-        let problem = problem(&LocalServiceConfig::new(path)).unwrap();
+        let problem = problem(&Launch::new(path.into())).unwrap();
         assert_eq!((&*problem.service, &*problem.field), ("llama", "command"));
         assert!(problem.message.contains(fact), "{}", problem.message);
         assert!(problem.message.contains(hint), "{}", problem.message);
@@ -146,10 +152,7 @@ mod tests {
     fn a_program_that_can_be_started_has_no_problem() {
         let folder = Folder::new();
         let program = folder.file("server", 0o755);
-        assert_eq!(
-            problem(&LocalServiceConfig::new(&program).cwd(&folder.0)),
-            None
-        );
+        assert_eq!(problem(&in_folder(program, folder.0.clone())), None);
     }
 
     #[test]
@@ -173,17 +176,17 @@ mod tests {
         let (program, link) = (folder.file("shared", 0o777), folder.0.join("link"));
         std::os::unix::fs::symlink(&program, &link).unwrap();
         for path in [program, link] {
-            let config = LocalServiceConfig::new(path);
-            assert_eq!(problem(&config), None);
-            let warnings = file_warnings(&config.launch, "llama");
+            let launch = Launch::new(path);
+            assert_eq!(problem(&launch), None);
+            let warnings = file_warnings(&launch, "llama");
             assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert_eq!(warnings[0].field, "command");
             for part in ["every user", "chmod o-w", "no modes"] {
                 assert!(warnings[0].message.contains(part), "{warnings:?}");
             }
         }
-        let own = LocalServiceConfig::new(folder.file("own", 0o755));
-        assert_eq!(file_warnings(&own.launch, "llama"), []);
+        let own = Launch::new(folder.file("own", 0o755));
+        assert_eq!(file_warnings(&own, "llama"), []);
     }
 
     #[test]
@@ -203,7 +206,7 @@ mod tests {
             (program.clone(), "no directory"),
             ("~/models".into(), "`~`"),
         ] {
-            let problem = problem(&LocalServiceConfig::new(&program).cwd(cwd)).unwrap();
+            let problem = problem(&in_folder(program.clone(), cwd)).unwrap();
             assert_eq!(problem.field, "cwd");
             assert!(problem.message.contains(fact), "{}", problem.message);
         }

@@ -1,6 +1,6 @@
 //! Makes what a process wrote safe to show.
 
-use crate::config::Secrets;
+use crate::secrets::Secrets;
 
 /// Replaces secrets, and escapes characters that move the cursor of a terminal or reverse a line.
 pub(crate) fn show(output: &[u8], secrets: &Secrets) -> String {

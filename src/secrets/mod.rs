@@ -1,17 +1,13 @@
-//! Values that must never be shown.
+//! Values that must never be shown: in output, logs, errors and `Debug`.
 
-use std::{
-    cmp::Reverse,
-    ffi::{OsStr, OsString},
-    fmt,
-};
+mod shown;
+
+use std::{cmp::Reverse, fmt};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use super::{
-    InheritEnv, Launch,
-    shown::{HIDDEN, is_secret_name, secret_args},
-};
+use self::shown::HIDDEN;
+pub(crate) use self::shown::{is_secret_name, secret_args, shown_args, shown_command, shown_path};
 
 /// Values that must never be shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -21,23 +17,13 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// What a server's output could repeat: the variables, arguments and headers that it knows.
-    ///
-    /// What is no UTF-8 is kept as output shows it, with replacement characters.
+    /// What a server's output could repeat: what it was launched with, and the headers that it is sent.
     pub(crate) fn new(
-        launch: &Launch,
+        of_launch: impl IntoIterator<Item = String>,
         headers: &HeaderMap,
         api_key: Option<&str>,
-        inherited: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
-        let inherited = inherited.into_iter();
-        let variables = inherited
-            .filter(|(name, _)| is_inherited(&launch.inherit_env, name))
-            .chain(launch.env.clone())
-            .filter(|(name, _)| is_secret_name(&name.to_string_lossy()))
-            .map(|(_, value)| value.to_string_lossy().into_owned());
-        let mut values: Vec<_> = variables.collect();
-        values.extend(secret_args(&launch.args));
+        let mut values: Vec<_> = of_launch.into_iter().collect();
         values.extend(header_values(headers));
         values.extend(api_key.map(str::to_owned));
         Self::of(&values)
@@ -103,13 +89,6 @@ fn replace_words(text: &str, value: &str) -> String {
     replaced
 }
 
-fn is_inherited(inherit: &InheritEnv, name: &OsStr) -> bool {
-    match inherit {
-        InheritEnv::All => true,
-        InheritEnv::Only(names) => names.iter().any(|it| name == it.as_str()),
-    }
-}
-
 /// Every value; of `Bearer x` also `x` alone, since that is what a server knows.
 fn header_values(headers: &HeaderMap) -> Vec<String> {
     let texts = headers
@@ -157,53 +136,7 @@ fn is_worth_hiding(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStringExt as _;
-
     use super::*;
-
-    fn launch(args: &[&str], env: &[(&str, &str)]) -> Launch {
-        Launch {
-            command: "/bin/server".into(),
-            args: args.iter().map(OsString::from).collect(),
-            cwd: None,
-            env: env.iter().map(|&(k, v)| (k.into(), v.into())).collect(),
-            inherit_env: InheritEnv::All,
-        }
-    }
-
-    fn values(launch: &Launch, inherited: &[(&str, &str)]) -> Vec<String> {
-        let inherited = inherited.iter().map(|&(k, v)| (k.into(), v.into()));
-        Secrets::new(launch, &HeaderMap::new(), None, inherited).values
-    }
-
-    #[test]
-    fn variables_with_a_secret_word_in_their_name_are_secret() {
-        for name in [
-            "KEY",
-            "API_KEY",
-            "apikey",
-            "HF_TOKEN",
-            "my-secret",
-            "DB_PASSWORD",
-            "PASSWD_FILE",
-            "SSH_PASSPHRASE",
-            "Auth_X",
-            "AWS_CREDENTIAL",
-            "AWS_CREDENTIALS",
-        ] {
-            assert_eq!(
-                values(&launch(&[], &[(name, "longvalue")]), &[]),
-                ["longvalue"],
-                "{name}"
-            );
-        }
-        for name in ["MONKEY", "KEYBOARD", "TOKENS", "AUTHOR", "PATH", "MODEL"] {
-            assert!(
-                values(&launch(&[], &[(name, "longvalue")]), &[]).is_empty(),
-                "{name}"
-            );
-        }
-    }
 
     #[test]
     fn short_values_numbers_booleans_and_paths_stay_readable() {
@@ -221,41 +154,10 @@ mod tests {
             "",
         ] {
             assert!(
-                values(&launch(&[], &[("API_KEY", value)]), &[]).is_empty(),
+                Secrets::of(&[value.to_owned()]).values.is_empty(),
                 "{value}"
             );
         }
-    }
-
-    #[test]
-    fn inherited_variables_count_if_the_process_gets_them() {
-        let inherited = [
-            ("HF_TOKEN", "hf_12345678"),
-            ("OTHER_TOKEN", "ot_12345678"),
-            ("HOME", "/root"),
-        ];
-        let mut launch = launch(&[], &[]);
-        assert_eq!(values(&launch, &inherited), ["hf_12345678", "ot_12345678"]);
-        launch.inherit_env = InheritEnv::Only(vec!["HF_TOKEN".to_owned()]);
-        assert_eq!(values(&launch, &inherited), ["hf_12345678"]);
-    }
-
-    #[test]
-    fn arguments_behind_secret_flags_are_secret() {
-        let launch = launch(&["--api-key", "k-one-1234", "--model", "m-two-1234"], &[]);
-        assert_eq!(values(&launch, &[]), ["k-one-1234"]);
-    }
-
-    #[test]
-    fn what_is_no_utf_8_is_hidden_as_output_shows_it() {
-        let value = OsString::from_vec(b"sk-\xff-12345".to_vec());
-        let mut launch = launch(&[], &[]);
-        launch.env.insert("API_KEY".into(), value.clone());
-        launch.args = vec!["--api-key".into(), value];
-        let secrets = Secrets::new(&launch, &HeaderMap::new(), None, []);
-        assert_eq!(secrets.redact("key sk-\u{fffd}-12345"), "key [redacted]");
-        let shown = format!("{launch:?}");
-        assert!(!shown.contains("12345"), "{shown}");
     }
 
     #[test]
@@ -263,7 +165,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", "Bearer sk-1234567ü".parse().unwrap());
         headers.insert("x-tenant", "tenant 12345".parse().unwrap());
-        let secrets = Secrets::new(&launch(&[], &[]), &headers, Some("sk-other-key"), []);
+        let secrets = Secrets::new([], &headers, Some("sk-other-key"));
         assert_eq!(
             secrets
                 .redact("got 'Bearer sk-1234567ü', want sk-1234567ü; tenant 12345; sk-other-key"),
@@ -280,7 +182,7 @@ mod tests {
             "sk-no-key-required",
             "Ollama-Local",
         ] {
-            let secrets = Secrets::new(&launch(&[], &[]), &HeaderMap::new(), Some(value), []);
+            let secrets = Secrets::new([], &HeaderMap::new(), Some(value));
             let text = format!("cannot read /models/my-{value}/weights.gguf");
             assert_eq!(secrets.redact(&text), text);
         }
@@ -288,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_looks_like_a_word_is_replaced_as_a_whole_word_only() {
-        let secrets = Secrets::new(&launch(&[], &[]), &HeaderMap::new(), Some("swordfish"), []);
+        let secrets = Secrets::new([], &HeaderMap::new(), Some("swordfish"));
         assert_eq!(
             secrets.redact("swordfish, key=swordfish 'swordfish' /swordfish/ swordfish"),
             "[redacted], key=[redacted] '[redacted]' /[redacted]/ [redacted]"
@@ -300,8 +202,7 @@ mod tests {
 
     #[test]
     fn the_longest_secret_is_replaced_first() {
-        let env = [("A_KEY", "abcdefgh"), ("B_KEY", "abcdefgh-ijkl")];
-        let secrets = Secrets::new(&launch(&[], &env), &HeaderMap::new(), None, []);
+        let secrets = Secrets::of(&["abcdefgh", "abcdefgh-ijkl"].map(str::to_owned));
         assert_eq!(
             secrets.redact("abcdefgh-ijkl abcdefgh abcdefg"),
             "[redacted] [redacted] abcdefg"
@@ -310,8 +211,7 @@ mod tests {
 
     #[test]
     fn a_secret_of_many_lines_is_hidden_line_by_line() {
-        let env = [("TLS_KEY", "-----BEGIN KEY-----\nMIIEpAIBAAKC\n")];
-        let secrets = Secrets::new(&launch(&[], &env), &HeaderMap::new(), None, []);
+        let secrets = Secrets::of(&["-----BEGIN KEY-----\nMIIEpAIBAAKC\n".to_owned()]);
         assert_eq!(secrets.redact("read MIIEpAIBAAKC"), "read [redacted]");
     }
 }

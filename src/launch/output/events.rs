@@ -14,8 +14,8 @@ use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
 
 use super::text::show;
 use crate::{
-    config::Secrets,
     log::{LINES, TARGET, isolated},
+    secrets::Secrets,
 };
 
 /// How much of a service may wait for subscribers: about what a program can write in a tenth of a second, and few

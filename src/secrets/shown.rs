@@ -20,7 +20,7 @@ const WORDS: [&str; 10] = [
 ];
 
 /// The arguments, with `[redacted]` in the place of those that look secret.
-pub(super) fn shown_args<A: AsRef<OsStr>>(args: &[A]) -> Vec<String> {
+pub(crate) fn shown_args<A: AsRef<OsStr>>(args: &[A]) -> Vec<String> {
     let mut behind_flag = false;
     let show = |arg: &A| {
         let arg = arg.as_ref().to_string_lossy();
@@ -36,15 +36,20 @@ pub(super) fn shown_args<A: AsRef<OsStr>>(args: &[A]) -> Vec<String> {
     args.iter().map(show).collect()
 }
 
-/// The command in quotes. Where it contains arguments by mistake, their secrets are hidden, too.
-pub(super) fn shown_command(command: &Path) -> String {
+/// The command. Where it contains arguments by mistake, their secrets are hidden, too.
+pub(crate) fn shown_path(command: &Path) -> String {
     let command = command.to_string_lossy();
     let words: Vec<_> = command.split(' ').collect();
-    format!("{:?}", shown_args(&words).join(" "))
+    shown_args(&words).join(" ")
+}
+
+/// The same in quotes.
+pub(crate) fn shown_command(command: &Path) -> String {
+    format!("{:?}", shown_path(command))
 }
 
 /// The values behind `--api-key x`, `--api-key=x` and `HF_TOKEN=x`.
-pub(super) fn secret_args<A: AsRef<OsStr>>(args: &[A]) -> Vec<String> {
+pub(crate) fn secret_args<A: AsRef<OsStr>>(args: &[A]) -> Vec<String> {
     let args: Vec<Cow<'_, str>> = args
         .iter()
         .map(|arg| arg.as_ref().to_string_lossy())
@@ -67,7 +72,7 @@ fn is_flag(arg: &str) -> bool {
 }
 
 /// Whether a variable, header or flag of this name has a secret as its value.
-pub(super) fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     name.split(['_', '-'])
         .any(|word| WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
 }

@@ -1,0 +1,56 @@
+//! A launcher in the place of the process.
+
+use std::{fmt, sync::Arc};
+
+use super::LocalServiceConfig;
+use crate::launch::{LaunchIdentity, Launcher, process::Processes};
+
+/// A launcher of the user's own. Two are equal if they launch the same.
+#[derive(Clone)]
+pub(super) struct Own(pub(super) Arc<dyn Launcher>);
+
+impl Own {
+    pub(super) fn new(launcher: impl Launcher) -> Self {
+        Self(Arc::new(launcher))
+    }
+}
+
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.identity() == other.0.identity()
+    }
+}
+
+impl Eq for Own {}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.identity().fmt(f)
+    }
+}
+
+impl LocalServiceConfig {
+    pub(super) fn launch_identity(&self) -> LaunchIdentity {
+        match &self.launcher {
+            Some(own) => own.0.identity(),
+            None => self.launch.normal().identity(),
+        }
+    }
+
+    /// With what the process is started, unless a launcher takes its place.
+    pub(super) fn launcher(&self) -> Arc<dyn Launcher> {
+        match &self.launcher {
+            Some(own) => own.0.clone(),
+            None => Arc::new(self.processes()),
+        }
+    }
+
+    pub(super) fn processes(&self) -> Processes {
+        Processes {
+            launch: Arc::new(self.launch.normal()),
+            stop_detached: self.stop_detached,
+            oom_score_adj: self.oom_score_adj,
+            stop_signal: self.first_signal().unwrap_or_default(),
+        }
+    }
+}
