@@ -40,3 +40,12 @@ impl fmt::Debug for Settings {
             .finish_non_exhaustive()
     }
 }
+
+impl Settings {
+    /// The command and its arguments, or what else is launched, without secrets.
+    pub(crate) fn shown_command(&self) -> Vec<String> {
+        let identity = self.launcher.identity();
+        let words = identity.words();
+        words.map(|it| self.secrets.redact(it)).collect()
+    }
+}

@@ -1,6 +1,6 @@
 //! What makes two launches the same one.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, iter, sync::Arc};
 
 /// What a launcher launches: see [`Launcher::identity`](super::Launcher::identity).
 ///
@@ -20,6 +20,8 @@ use std::{fmt, sync::Arc};
 pub struct LaunchIdentity {
     /// What is shown of it: the kind, or the command.
     shown: Arc<str>,
+    /// The arguments, as they may be shown.
+    shown_args: Arc<[String]>,
     /// The length of each text comes before it, so that no two different lists look the same.
     bytes: Vec<u8>,
 }
@@ -31,7 +33,7 @@ impl LaunchIdentity {
     /// Nothing but a kind, in words of its own: what the launcher starts.
     #[must_use]
     pub fn new(kind: &str) -> Self {
-        let mut identity = Self::of_command(kind);
+        let mut identity = Self::of_command(kind, &[]);
         identity.number(OTHER_KIND);
         identity.part(kind)
     }
@@ -44,9 +46,10 @@ impl LaunchIdentity {
     }
 
     /// Without any text.
-    pub(super) fn of_command(shown: &str) -> Self {
+    pub(super) fn of_command(shown: &str, shown_args: &[String]) -> Self {
         Self {
             shown: shown.into(),
+            shown_args: shown_args.into(),
             bytes: Vec::new(),
         }
     }
@@ -78,6 +81,12 @@ impl LaunchIdentity {
     /// What is launched, as it may be shown.
     pub(crate) fn shown(&self) -> &Arc<str> {
         &self.shown
+    }
+
+    /// The same with its arguments.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        let args = self.shown_args.iter().map(String::as_str);
+        iter::once(&*self.shown).chain(args)
     }
 }
 

@@ -83,6 +83,22 @@ impl LocalService {
         &self.settings().base
     }
 
+    /// The command and its arguments, to be shown: `[redacted]` stands in the place of what looks secret.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::{LocalService, LocalServiceConfig, Registry};
+    /// let config = LocalServiceConfig::new("/usr/local/bin/llama-server").args(["--api-key", "sk-12345678"]);
+    /// let llama = Registry::new().service("llama", "http://127.0.0.1:8080/v1", config)?;
+    /// assert_eq!(llama.command(), ["/usr/local/bin/llama-server", "--api-key", "[redacted]"]);
+    /// # Ok::<(), tower_local_service::Error>(())
+    /// ```
+    #[must_use]
+    pub fn command(&self) -> Vec<String> {
+        self.settings().shown_command()
+    }
+
     /// Makes sure that the server runs and is ready, and takes a lease on it.
     ///
     /// # Errors

@@ -4,21 +4,40 @@
     reason = "the time is shown, and decides nothing"
 )]
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::SystemTime};
-
-use tokio::sync::{
-    broadcast::{self, error::RecvError},
-    watch,
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future as _,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::SystemTime,
 };
 
-use super::handle::Handle;
+use serde::{Serialize, Serializer};
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    task,
+};
+
+use super::{events::millis, handle::Handle};
 use crate::launch::{
     OutputSink, OutputStream,
     output::{Lines, count_lines, show_output},
 };
 
 /// A line that a service has written.
-#[derive(Clone, Debug)]
+///
+/// It serializes to a flat object:
+///
+/// ```json
+/// { "instance": 1, "stream": "stderr", "atMs": 1795872000000, "missed": 0, "text": "loading the model" }
+/// ```
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Line {
     /// The number of the instance that wrote it, as in [`Lease::instance`](crate::Lease::instance).
@@ -26,6 +45,7 @@ pub struct Line {
     /// Where it was written to; `None` for a line that was kept before you asked.
     pub stream: Option<OutputStream>,
     /// When it was read; `None` for a line that was kept before you asked.
+    #[serde(rename = "atMs", serialize_with = "optional_millis")]
     pub at: Option<SystemTime>,
     /// How many lines were lost before this one, because they were not taken in time.
     pub missed: u64,
@@ -101,6 +121,25 @@ impl Output {
         }
     }
 
+    /// The next line if there is one already: for the lines that are kept, without waiting for more.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # fn last_lines(llama: &tower_local_service::LocalService) -> Vec<String> {
+    /// let mut output = llama.output();
+    /// std::iter::from_fn(|| output.try_next()).map(|line| line.text).collect()
+    /// # }
+    /// ```
+    pub fn try_next(&mut self) -> Option<Line> {
+        // Without a budget: a task that has used up its own would be shown no line that is there.
+        let next = pin!(task::unconstrained(self.next()));
+        match next.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(line) => Some(line),
+            Poll::Pending => None,
+        }
+    }
+
     fn follow(&mut self) {
         let Some((instance, written)) = self.instances.borrow_and_update().clone() else {
             return;
@@ -146,6 +185,17 @@ impl Output {
         let handles = self.handle.client.board.handles();
         let secrets = handles.values().map(|handle| &handle.settings.secrets);
         secrets.fold(text.to_owned(), |text, secrets| secrets.redact(&text))
+    }
+}
+
+#[expect(clippy::ref_option, reason = "this is how serde passes it")]
+fn optional_millis<S: Serializer>(
+    at: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => millis(at, serializer),
+        None => serializer.serialize_none(),
     }
 }
 

@@ -24,8 +24,10 @@ use tower_http::{
 use tower_local_service::{BoxError, provider::Providers};
 
 use crate::{
-    access, admin,
+    access,
+    admin::{self, History},
     args::Args,
+    ending::Ending,
     failure::{self, Failure},
     forward,
     guard::Guard,
@@ -50,17 +52,26 @@ pub(crate) struct Gateway {
     pub(crate) upstream: Upstream,
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) body_limit: usize,
+    pub(crate) history: History,
+    pub(crate) ending: Ending,
 }
 
-pub(crate) fn app(args: &Args, providers: Providers, keys: Option<Keys>) -> Router {
+impl Gateway {
+    pub(crate) fn new(args: &Args, providers: Providers, history: History) -> Self {
+        Self {
+            providers,
+            upstream: Upstream::new(),
+            keep_alive: args.keep_alive.0,
+            body_limit: args.body_limit,
+            history,
+            ending: Ending::new(),
+        }
+    }
+}
+
+pub(crate) fn app(args: &Args, gateway: Gateway, keys: Option<Keys>) -> Router {
     let limit = args.body_limit;
     let origins = Origins::new(&args.allow_origin);
-    let gateway = Gateway {
-        providers,
-        upstream: Upstream::new(),
-        keep_alive: args.keep_alive.0,
-        body_limit: limit,
-    };
     let layers = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(X_REQUEST_ID, MakeRequestUuid))
         .layer(middleware::from_fn(access::log))
@@ -89,9 +100,11 @@ pub(crate) fn app(args: &Args, providers: Providers, keys: Option<Keys>) -> Rout
         )
         .route("/health", get(admin::health))
         .route("/admin/status", get(admin::status))
+        .route("/admin/events", get(admin::events))
         .route("/admin/stop", post(admin::stop_all))
         .route("/admin/{provider}/start", post(admin::start))
         .route("/admin/{provider}/stop", post(admin::stop))
+        .route("/admin/{provider}/log", get(admin::log))
         .fallback(failure::no_such_path)
         .method_not_allowed_fallback(failure::wrong_method)
         // axum's own limit is lower.

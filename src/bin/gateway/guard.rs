@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
-    http::{Request, Response, header, uri::Authority},
+    http::{HeaderName, HeaderValue, Request, Response, header, uri::Authority},
     response::IntoResponse,
 };
 use tower_http::validate_request::ValidateRequest;
@@ -14,7 +14,10 @@ use crate::{failure::Failure, origins::Origins};
 /// How much of an origin a message shows.
 const SHOWN: usize = 100;
 
-/// Refuses requests of pages, except for the allowed ones. Programs send no `Origin`.
+/// What browsers say of the page that sends a request, also where they send no `Origin`.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Refuses requests of pages, except for those of this gateway and the allowed ones. Programs send no `Origin`.
 // `tower_http::csrf` would let every GET pass; here no page may use anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
@@ -36,17 +39,22 @@ impl Guard {
         let named = named.map(|host| Authority::try_from(host.as_bytes()).ok());
         // Requests of HTTP/2 have it there, and instead of a header.
         let asked = request.uri().authority().cloned().map(Some);
-        let mut hosts = named.into_iter().chain(asked).peekable();
-        let is_named = hosts.peek().is_some();
-        let is_ours = |host: Option<Authority>| host.is_some_and(|it| self.is_ours(it.host()));
-        if !is_named || !hosts.all(is_ours) {
+        let hosts: Option<Vec<_>> = named.into_iter().chain(asked).collect();
+        let hosts = hosts.unwrap_or_default();
+        if hosts.is_empty() || !hosts.iter().all(|it| self.is_ours(it.host())) {
             return Err(Failure::forbidden(
                 "the Host of this request does not name this gateway: use its address, or start it with \
                  --allow-host NAME",
             ));
         }
+        let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
+        let of_other_site = matches!(site, Some(b"cross-site" | b"same-site"));
         match headers.get(header::ORIGIN) {
-            Some(origin) if !self.origins.allow(origin) => {
+            Some(origin) if self.origins.allow(origin) => Ok(()),
+            Some(origin) if !of_other_site && hosts.iter().all(|it| is_origin(origin, it)) => {
+                Ok(())
+            }
+            Some(origin) => {
                 let origin = String::from_utf8_lossy(origin.as_bytes());
                 let origin: String = origin.chars().take(SHOWN).collect();
                 Err(Failure::forbidden(&format!(
@@ -54,7 +62,11 @@ impl Guard {
                      gateway with --allow-origin {origin}"
                 )))
             }
-            _ => Ok(()),
+            // An image or a link of another site, which may lead to the page alone: a GET may start a server.
+            None if of_other_site && request.uri().path() != "/" => Err(Failure::forbidden(
+                "pages of other sites may not use this gateway: type the address, or begin at its page",
+            )),
+            None => Ok(()),
         }
     }
 
@@ -65,6 +77,14 @@ impl Guard {
             || host.eq_ignore_ascii_case("localhost")
             || self.hosts.iter().any(|it| it.eq_ignore_ascii_case(host))
     }
+}
+
+/// Whether a page at that address has this origin.
+fn is_origin(origin: &HeaderValue, address: &Authority) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    let schemes = ["http://", "https://"].into_iter();
+    let mut authorities = schemes.filter_map(|it| origin.strip_prefix(it));
+    authorities.any(|it| it.eq_ignore_ascii_case(address.as_str()))
 }
 
 impl<B> ValidateRequest<B> for Guard {

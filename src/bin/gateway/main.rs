@@ -11,7 +11,7 @@
 //!   model's name and the headers (see `headers`). The answer is streamed.
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `POST /admin/stop` for all, `GET
-//!   /admin/status`.
+//!   /admin/status`, `/admin/events` and `/admin/PROVIDER/log`.
 //! - `GET /health`: that the gateway runs, whatever its servers do.
 //!
 //! SIGHUP reads the files again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
@@ -29,6 +29,7 @@ mod config;
 mod connection;
 mod dialect;
 mod early_answer;
+mod ending;
 mod events;
 mod failure;
 mod forward;
@@ -40,6 +41,7 @@ mod models;
 mod origins;
 mod overview;
 mod progress;
+mod query;
 mod question;
 mod serve;
 mod terminal;
@@ -50,8 +52,11 @@ use std::{io, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::net::{TcpListener, lookup_host};
+use tower_local_service::Registry;
 use tracing::{info, warn};
 
+use admin::History;
+use app::Gateway;
 use args::{Args, Listen};
 use keys::Keys;
 use log::Log;
@@ -80,6 +85,8 @@ async fn main() -> ExitCode {
 
 /// An error says what to do.
 async fn run(args: &Args, log: &Log) -> Result<(), String> {
+    // Before there are servers, so that no event of theirs is lost.
+    let events = Registry::global().events();
     let providers = config::load(&args.config)?;
     config::log_warnings(&providers);
     for line in overview::lines(&providers) {
@@ -93,7 +100,10 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
     let signals = serve::Signals::listen()?;
     let listener = listen(args, keys.is_some()).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let app = app::app(args, providers.clone(), keys.clone());
+    let history = History::new();
+    let gateway = Gateway::new(args, providers.clone(), history.clone());
+    let ending = gateway.ending.clone();
+    let app = app::app(args, gateway, keys.clone());
     info!("listening on http://{address}/v1");
     if let Some(curl) = overview::curl(&providers, address, keys.as_ref()) {
         info!("try {curl}");
@@ -102,7 +112,18 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
         config::reload(&args.config, &providers);
         keys.iter().for_each(Keys::reload);
     };
-    serve::run(listener, app, signals, args.drain.0, log, reload).await;
+    let served = serve::Serve {
+        listener,
+        app,
+        signals,
+        drain: args.drain.0,
+        log,
+        ending,
+    };
+    tokio::select! {
+        () = served.run(reload) => {}
+        () = history.record(events) => {}
+    }
     Ok(())
 }
 

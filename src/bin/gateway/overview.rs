@@ -34,7 +34,7 @@ fn line(provider: &Provider) -> String {
 }
 
 /// Without the name and password that a URL may have.
-fn address(url: &Uri) -> String {
+pub(crate) fn address(url: &Uri) -> String {
     let scheme = url.scheme_str().unwrap_or("http");
     let host = url.host().unwrap_or_default();
     let port = url.port().map(|it| format!(":{it}")).unwrap_or_default();

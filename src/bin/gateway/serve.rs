@@ -12,7 +12,7 @@ use tokio::{
 use tower_local_service::Registry;
 use tracing::info;
 
-use crate::{connection, log::Log, terminal::Terminal};
+use crate::{connection, ending::Ending, log::Log, terminal::Terminal};
 
 /// For the ends of answers whose time is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -60,57 +60,69 @@ impl End {
     }
 }
 
-/// Serves until a signal or the end of the terminal, then gives answers so long to end, and stops the
-/// servers that were started. SIGHUP calls `reload`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is a program: each connection has a task"
-)]
-pub(crate) async fn run(
-    mut listener: TcpListener,
-    app: Router,
-    mut signals: Signals,
-    limit: Duration,
-    log: &Log,
-    reload: impl Fn(),
-) {
-    let connections = GracefulShutdown::new();
-    loop {
+/// All that is needed to serve.
+pub(crate) struct Serve<'a> {
+    pub(crate) listener: TcpListener,
+    pub(crate) app: Router,
+    pub(crate) signals: Signals,
+    /// How long answers may take to end.
+    pub(crate) drain: Duration,
+    pub(crate) log: &'a Log,
+    pub(crate) ending: Ending,
+}
+
+impl Serve<'_> {
+    /// Serves until a signal or the end of the terminal, then gives answers time to end, and stops the servers that
+    /// were started. SIGHUP calls `reload`.
+    pub(crate) async fn run(mut self, reload: impl Fn()) {
+        let connections = GracefulShutdown::new();
+        self.accept(&connections, reload).await;
+        drop(self.listener);
+        self.ending.begin();
+        let limit = self.drain;
+        info!("no more requests; answers have {limit:?} to end");
+        // Servers are stopped while connections end: those that are idle do not wait for the others.
+        let registry = Registry::global();
+        let drained = async {
+            tokio::join!(
+                time::timeout(limit + LAST_WORDS, connections.shutdown()),
+                registry.drain(limit),
+            )
+        };
         tokio::select! {
-            // It does not fail: what cannot be accepted is tried again.
-            (stream, _) = Listener::accept(&mut listener) => {
-                tokio::spawn(connection::serve(stream, app.clone(), connections.watcher()));
+            _ = drained => info!("nothing is left of the servers that were started"),
+            signal = self.signals.end.recv() => {
+                // A second signal does not wait: the servers end with this process.
+                self.log.flush(LAST_LINES);
+                process::exit(128 + signal.as_raw_value());
             }
-            _ = signals.hang_up.recv() => {
-                if signals.terminal.is_closed().await {
-                    break;
-                }
-                reload();
-            }
-            () = log.terminal_gone() => {
-                if signals.terminal.is_closed().await {
-                    break;
-                }
-            }
-            _ = signals.end.recv() => break,
         }
     }
-    drop(listener);
-    info!("no more requests; answers have {limit:?} to end");
-    // Servers are stopped while connections end: those that are idle do not wait for the others.
-    let registry = Registry::global();
-    let drained = async {
-        tokio::join!(
-            time::timeout(limit + LAST_WORDS, connections.shutdown()),
-            registry.drain(limit),
-        )
-    };
-    tokio::select! {
-        _ = drained => info!("nothing is left of the servers that were started"),
-        signal = signals.end.recv() => {
-            // A second signal does not wait: the servers end with this process.
-            log.flush(LAST_LINES);
-            process::exit(128 + signal.as_raw_value());
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is a program: each connection has a task"
+    )]
+    async fn accept(&mut self, connections: &GracefulShutdown, reload: impl Fn()) {
+        loop {
+            tokio::select! {
+                // It does not fail: what cannot be accepted is tried again.
+                (stream, _) = Listener::accept(&mut self.listener) => {
+                    tokio::spawn(connection::serve(stream, self.app.clone(), connections.watcher()));
+                }
+                _ = self.signals.hang_up.recv() => {
+                    if self.signals.terminal.is_closed().await {
+                        return;
+                    }
+                    reload();
+                }
+                () = self.log.terminal_gone() => {
+                    if self.signals.terminal.is_closed().await {
+                        return;
+                    }
+                }
+                _ = self.signals.end.recv() => return,
+            }
         }
     }
 }

@@ -95,7 +95,7 @@ impl Launch {
             env,
             inherit_env,
         } = self;
-        let mut identity = LaunchIdentity::of_command(&shown_path(command));
+        let mut identity = LaunchIdentity::of_command(&shown_path(command), &shown_args(args));
         identity.text(command.as_os_str().as_encoded_bytes());
         identity.texts(args.iter().map(|it| it.as_encoded_bytes()));
         identity.texts(cwd.iter().map(|cwd| cwd.as_os_str().as_encoded_bytes()));

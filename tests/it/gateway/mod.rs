@@ -10,6 +10,7 @@ mod config;
 mod dialect;
 mod early_refusal;
 mod errors;
+mod follow;
 mod hang_up;
 mod headers;
 mod http2;

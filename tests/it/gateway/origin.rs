@@ -47,6 +47,42 @@ async fn a_page_of_another_site_starts_and_reads_nothing() {
     assert!(fixture.starts().is_empty());
 }
 
+/// Images and links of other sites have no `Origin`.
+#[tokio::test]
+async fn a_picture_of_another_site_starts_and_reads_nothing() {
+    let gateway = Gateway::start(&json!({}));
+    for path in ["/v1/models", "/admin/status", "/health"] {
+        for (site, status) in [
+            ("cross-site", 403),
+            ("same-site", 403),
+            ("same-origin", 200),
+            ("none", 200),
+        ] {
+            let reply = send(&gateway, Method::GET, path, &[("sec-fetch-site", site)]).await;
+            assert_eq!(reply.status, status, "{path} {site}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_the_gateway_may_use_it() {
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let own = format!("http://{}", gateway.address());
+    for (origin, site, status) in [
+        (&*own, "same-origin", 200),
+        (&own, "cross-site", 403),
+        (&own, "same-site", 403),
+        // Another program of this machine.
+        ("http://127.0.0.1:1", "same-site", 403),
+        ("http://127.0.0.1:1", "same-origin", 403),
+    ] {
+        let headers = [("origin", origin), ("sec-fetch-site", site)];
+        let reply = send(&gateway, Method::POST, "/admin/stop", &headers).await;
+        assert_eq!(reply.status, status, "{origin} {site}");
+    }
+}
+
 /// DNS rebinding: the name of a page is made to stand for this machine.
 #[tokio::test]
 async fn a_host_that_is_not_this_machine_is_refused() {

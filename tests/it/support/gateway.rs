@@ -247,6 +247,18 @@ impl Gateway {
         self.post(path, body.to_string()).await
     }
 
+    /// What is sent for a GET, from its beginning.
+    pub(crate) async fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Incoming {
+        let mut request = Request::get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).expect("a request");
+        let response = self.send(request).await;
+        assert_eq!(response.status(), 200, "{path}");
+        response.into_body()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         let request = Request::builder().method(Method::GET).uri(self.url(path));
         let request = request.body(Full::default());
@@ -349,6 +361,18 @@ pub(crate) fn answer(stream: &mut TcpStream, status: &str, kind: &str, body: &st
     // In one piece: what waits for its turn is lost if the request is not read to its end. Who has asked may
     // have gone.
     drop(stream.write_all((head + body).as_bytes()));
+}
+
+/// Reads a body until it has that text, and returns what was read.
+pub(crate) async fn read_until(body: &mut Incoming, text: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(text) {
+        let frame = within("more of a body", body.frame()).await;
+        let frame = frame.unwrap_or_else(|| panic!("it has ended: {read}"));
+        let data = frame.expect("it does not break off").into_data();
+        read += &String::from_utf8_lossy(&data.expect("data"));
+    }
+    read
 }
 
 /// Reads a body to its end.

@@ -1,17 +1,22 @@
 //! `/admin`: what the servers do, and starting and stopping them by hand. `/health`: that the gateway runs.
 
-use std::collections::BTreeMap;
+mod events;
+mod history;
+mod log;
+mod memory;
+mod status;
 
 use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
 };
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tower_local_service::{ErrorKind, LocalService, Registry, ResourceStatus, Status};
+use tower_local_service::{ErrorKind, provider::Provider};
 
+use self::status::{Server, ServerStatus, Statuses};
+pub(crate) use self::{events::events, history::History, log::log, status::status};
 use crate::{app::Gateway, failure::Failure};
 
 /// `GET /health`: the gateway answers. It asks and starts no server.
@@ -19,31 +24,15 @@ pub(crate) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// `GET /admin/status`: all providers with a server here, by their ids, and what they share.
-pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Statuses> {
-    let services = services(&gateway).into_iter();
-    let providers = services.map(|(id, service)| (id, service.status()));
-    Json(Statuses {
-        providers: providers.collect(),
-        resources: Registry::global().resources(),
-    })
-}
-
-#[derive(Serialize)]
-pub(crate) struct Statuses {
-    providers: BTreeMap<String, Status>,
-    resources: Vec<ResourceStatus>,
-}
-
 /// `POST /admin/{provider}/start`: answers when it is ready. If the client hangs up, the start continues.
 pub(crate) async fn start(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-) -> Result<Json<Status>, Failure> {
-    let service = service(&gateway, &id)?;
-    let started = service.start().await;
+) -> Result<Json<ServerStatus>, Failure> {
+    let server = server(&gateway, &id)?;
+    let started = server.service.start().await;
     started.map_err(|error| Failure::from(&error))?;
-    Ok(Json(service.status()))
+    Ok(Json(server.status().await))
 }
 
 /// `POST /admin/{provider}/stop`: answers when nothing of it is left. Answers in progress break off. A server that
@@ -51,19 +40,19 @@ pub(crate) async fn start(
 pub(crate) async fn stop(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-) -> Result<Json<Status>, Failure> {
-    let service = service(&gateway, &id)?;
-    let stopped = service.stop().await;
+) -> Result<Json<ServerStatus>, Failure> {
+    let server = server(&gateway, &id)?;
+    let stopped = server.service.stop().await;
     stopped.map_err(|error| Failure::from(&error))?;
-    Ok(Json(service.status()))
+    Ok(Json(server.status().await))
 }
 
 /// `POST /admin/stop`: stops all servers that were started here, side by side, and answers as
 /// `GET /admin/status` when nothing of them is left. Those that other programs started stay.
 pub(crate) async fn stop_all(state: State<Gateway>) -> Result<Json<Statuses>, Failure> {
     let mut stops = JoinSet::new();
-    for (_, service) in services(&state) {
-        stops.spawn(async move { service.stop().await });
+    for server in servers(&state) {
+        stops.spawn(async move { server.service.stop().await });
     }
     for stopped in stops.join_all().await {
         let failed = stopped.err();
@@ -75,18 +64,21 @@ pub(crate) async fn stop_all(state: State<Gateway>) -> Result<Json<Statuses>, Fa
     Ok(status(state).await)
 }
 
-fn services(gateway: &Gateway) -> Vec<(String, LocalService)> {
+/// The providers that have a server here.
+fn servers(gateway: &Gateway) -> Vec<Server> {
     let ids = gateway.providers.ids().into_iter();
-    let services = ids.filter_map(|id| {
-        let service = gateway.providers.get(&id)?.service?;
-        Some((id, service))
-    });
-    services.collect()
+    let known = ids.filter_map(|id| gateway.providers.get(&id));
+    known.filter_map(with_server).collect()
 }
 
-fn service(gateway: &Gateway, id: &str) -> Result<LocalService, Failure> {
+fn with_server(provider: Provider) -> Option<Server> {
+    let service = provider.service.clone()?;
+    Some(Server { provider, service })
+}
+
+fn server(gateway: &Gateway, id: &str) -> Result<Server, Failure> {
     let provider = gateway.providers.get(id);
-    provider.and_then(|it| it.service).ok_or_else(|| {
+    provider.and_then(with_server).ok_or_else(|| {
         Failure::new(
             StatusCode::NOT_FOUND,
             "no_such_provider",

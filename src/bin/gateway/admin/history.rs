@@ -1,0 +1,162 @@
+//! What happened to the servers in the last hour, and what happens next.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+use tower_local_service::{Event, Events};
+
+const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// How many events are kept, however young they are.
+const MOST: usize = 2000;
+
+/// The events of the last hour. Clones have the same ones.
+#[derive(Clone, Debug)]
+pub(crate) struct History(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Random: tells the events of this gateway from those of the one before it.
+    gateway: u64,
+    kept: Mutex<Kept>,
+    /// How many events there were.
+    count: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The number of the first that is kept.
+    first: u64,
+    events: VecDeque<(Instant, Event)>,
+}
+
+/// The number of an event, by which a reader that was cut off finds the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EventId {
+    gateway: u64,
+    number: u64,
+}
+
+/// Reads events one after the other. A slow reader delays nothing, and finds out how many it has missed.
+#[derive(Debug)]
+pub(super) struct Reader {
+    history: History,
+    next: u64,
+    count: watch::Receiver<u64>,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Shared {
+            gateway: RandomState::new().build_hasher().finish(),
+            kept: Mutex::default(),
+            count: watch::Sender::new(0),
+        }))
+    }
+
+    /// Keeps what happens, as long as it is polled.
+    pub(crate) async fn record(&self, mut events: Events) {
+        loop {
+            let event = events.next().await;
+            self.keep(event);
+        }
+    }
+
+    fn keep(&self, event: Event) {
+        let mut kept = self.kept();
+        kept.events.push_back((Instant::now(), event));
+        while kept.is_first_over() {
+            kept.events.pop_front();
+            kept.first += 1;
+        }
+        let count = kept.first + kept.events.len() as u64;
+        drop(kept);
+        self.0.count.send_replace(count);
+    }
+
+    /// What happens from now on.
+    pub(super) fn read_on(&self) -> Reader {
+        let next = *self.0.count.borrow();
+        self.read(next)
+    }
+
+    /// First what has happened in the last hour.
+    pub(super) fn read_past(&self) -> Reader {
+        let first = self.kept().first;
+        self.read(first)
+    }
+
+    /// What has happened after that event; all that is kept if it is one of another gateway.
+    pub(super) fn read_after(&self, last: EventId) -> Reader {
+        if last.gateway == self.0.gateway {
+            self.read(last.number + 1)
+        } else {
+            self.read_past()
+        }
+    }
+
+    fn read(&self, next: u64) -> Reader {
+        Reader {
+            history: self.clone(),
+            next,
+            count: self.0.count.subscribe(),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn is_first_over(&self) -> bool {
+        let first = self.events.front();
+        let is_old = first.is_some_and(|(at, _)| at.elapsed() > KEPT_FOR);
+        is_old || self.events.len() > MOST
+    }
+}
+
+impl Reader {
+    /// The next event, with how many were lost before it.
+    pub(super) async fn next(&mut self) -> (EventId, Event) {
+        let next = self.next;
+        if self.count.wait_for(|count| *count > next).await.is_err() {
+            // Cannot happen: the history, which lives, has the sender.
+            std::future::pending::<()>().await;
+        }
+        let kept = self.history.kept();
+        let number = next.max(kept.first);
+        let at = usize::try_from(number - kept.first).unwrap_or(usize::MAX);
+        let mut event = kept.events[at].1.clone();
+        drop(kept);
+        event.missed += number - next;
+        self.next = number + 1;
+        let gateway = self.history.0.gateway;
+        (EventId { gateway, number }, event)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.gateway, self.number)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (gateway, number) = text.split_once('.').ok_or(())?;
+        Ok(Self {
+            gateway: gateway.parse().map_err(|_| ())?,
+            number: number.parse().map_err(|_| ())?,
+        })
+    }
+}
