@@ -66,7 +66,7 @@
 //! | [gateway](docs::gateway) | one address for all models of a file |
 //! | [sharing](docs::sharing), [several models](docs::several_models) | servers that already run, several programs, models that exclude each other |
 //! | [leases](docs::leases) | by hand, for WebSockets and for jobs |
-//! | [observability](docs::observability) | status, events, output, journal |
+//! | [observability](docs::observability) | status, events, metrics, output, journal |
 //! | [performance](docs::performance), [comparison](docs::comparison) | what it costs, and what else there is |
 //! | [platforms](docs::platforms), [FAQ](docs::faq), [glossary](docs::glossary) | limits, questions, words |
 //!
@@ -79,6 +79,7 @@
 //!   `reqwest`.
 //! - `json5`: `ProvidersConfig::from_json5` and `from_file`. Files in any other format of serde can be read
 //!   without it.
+//! - `metrics`: [counters, times and gauges](docs::observability#metrics) by the facade of the crate `metrics`.
 //! - `retry`: `retry::ServerGone`, a policy for Tower's `Retry`.
 //! - `full`: all of them.
 #![forbid(unsafe_code)]

@@ -3,6 +3,8 @@
 
 mod thread;
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::thread::record;
 pub(crate) use self::thread::{LINES, emit};
 
 use std::panic::{self, AssertUnwindSafe};

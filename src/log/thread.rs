@@ -29,6 +29,10 @@ pub(crate) static LINES: LogThread = LogThread::new("local-service-log");
 /// The thread for the events of supervisors: a flood of lines does not delay them.
 static EVENTS: LogThread = LogThread::new("local-service-events");
 
+/// The thread for metrics: neither kind of log delays them.
+#[cfg(feature = "metrics")]
+static METRICS: LogThread = LogThread::new("local-service-metrics");
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread that is started at first need, and runs one job after the other.
@@ -84,6 +88,18 @@ impl LogThread {
     /// How much subscribers have taken so far.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Relaxed)
+    }
+}
+
+/// Gives something to the recorder of metrics, and does not wait for it. What a recorder does not take that blocks is
+/// lost beyond a number.
+#[cfg(feature = "metrics")]
+pub(crate) fn record(job: impl FnOnce() + Send + 'static) {
+    if METRICS.waiting.load(Acquire) < MOST_EVENTS {
+        // Without a thread nothing is recorded.
+        let _ = METRICS.queue(|| {
+            isolated(job);
+        });
     }
 }
 

@@ -138,6 +138,9 @@ impl<B: Backend> Effects for Driver<B> {
         if rests && self.work.process.is_none() {
             self.report.over();
         }
+        #[cfg(feature = "metrics")]
+        self.report
+            .measured(machine.waiters(), self.address.usage());
         self.publish(machine);
     }
 }

@@ -102,6 +102,8 @@ pub(super) struct Teller {
     client: u64,
     service: String,
     instance: u64,
+    #[cfg(feature = "metrics")]
+    pub(super) meter: super::meter::Meter,
 }
 
 impl Teller {
@@ -110,16 +112,22 @@ impl Teller {
             client,
             service: String::new(),
             instance: 0,
+            #[cfg(feature = "metrics")]
+            meter: super::meter::Meter::default(),
         }
     }
 
     pub(super) fn begin(&mut self, service: &str, instance: u64) {
         service.clone_into(&mut self.service);
         self.instance = instance;
+        #[cfg(feature = "metrics")]
+        self.meter.begin(service);
     }
 
     /// Neither waits for a consumer nor fails without one.
-    pub(super) fn tell(&self, kind: EventKind) {
+    pub(super) fn tell(&mut self, kind: EventKind) {
+        #[cfg(feature = "metrics")]
+        self.meter.count(&kind);
         if EVENTS.receiver_count() == 0 {
             return;
         }

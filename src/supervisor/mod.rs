@@ -35,6 +35,8 @@ mod client;
 mod driver;
 mod events;
 mod inbox;
+#[cfg(feature = "metrics")]
+mod meter;
 mod negotiation;
 mod report;
 mod runtime;

@@ -2,11 +2,15 @@
 //!
 //! To the machine, a peer's use of our server is one more lease.
 
+#[cfg(feature = "metrics")]
+use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
 use super::waits::{Pending, Woken, pending};
+#[cfg(feature = "metrics")]
+use crate::resources::Usage;
 use crate::{
     config::{Identity, Needs, Share},
     leases::{Instances, word::Word},
@@ -82,6 +86,12 @@ impl Negotiation {
         });
         let gate = self.gate.clone();
         self.ticket = Some(self.claims.claim(name, &self.peers, server, gate, evict));
+    }
+
+    /// What all services have of named resources.
+    #[cfg(feature = "metrics")]
+    pub(super) fn usage(&self) -> BTreeMap<String, Usage> {
+        self.claims.table.usage()
     }
 
     /// Claims what the process needs beside the address.

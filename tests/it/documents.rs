@@ -200,6 +200,20 @@ fn the_events_that_are_listed_are_those_of_the_code() {
 }
 
 #[test]
+fn the_table_of_metrics_has_all_of_them() {
+    let chapter = read("src/docs/observability.md");
+    let code = read("src/supervisor/meter.rs");
+    let listed = rows(&chapter, "| metric | kind | labels | what |");
+    let listed: BTreeSet<_> = listed
+        .iter()
+        .filter_map(|row| row.split('`').nth(1))
+        .collect();
+    let used = code.split('"').skip(1).step_by(2);
+    let used: BTreeSet<_> = used.filter(|it| it.starts_with("local_service_")).collect();
+    assert_eq!(listed, used);
+}
+
+#[test]
 #[cfg(feature = "gateway")]
 fn the_table_of_the_gateway_has_its_options() {
     let gateway = crate::support::gateway::program();

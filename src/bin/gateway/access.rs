@@ -25,7 +25,7 @@ use crate::failure::Failure;
 const SHOWN: usize = 100;
 
 /// What programs ask again and again, and nobody wants to read.
-const POLLED: [&str; 2] = ["/health", "/admin/status"];
+const POLLED: [&str; 3] = ["/health", "/metrics", "/admin/status"];
 
 /// What a handler knows of its request, for the line. Clones write to the same line.
 #[derive(Clone, Debug, Default)]

@@ -32,6 +32,7 @@ use crate::{
     forward,
     guard::Guard,
     keys::{Door, Keys},
+    metrics::{self, Metrics},
     models,
     origins::Origins,
     upstream::{FromProvider, Upstream},
@@ -53,17 +54,24 @@ pub(crate) struct Gateway {
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) body_limit: usize,
     pub(crate) history: History,
+    pub(crate) metrics: Metrics,
     pub(crate) ending: Ending,
 }
 
 impl Gateway {
-    pub(crate) fn new(args: &Args, providers: Providers, history: History) -> Self {
+    pub(crate) fn new(
+        args: &Args,
+        providers: Providers,
+        history: History,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             providers,
             upstream: Upstream::new(),
             keep_alive: args.keep_alive.0,
             body_limit: args.body_limit,
             history,
+            metrics,
             ending: Ending::new(),
         }
     }
@@ -99,6 +107,7 @@ pub(crate) fn app(args: &Args, gateway: Gateway, keys: Option<Keys>) -> Router {
             post(forward::forward).fallback(forward::without_question),
         )
         .route("/health", get(admin::health))
+        .route("/metrics", get(metrics::metrics))
         .route("/admin/status", get(admin::status))
         .route("/admin/events", get(admin::events))
         .route("/admin/stop", post(admin::stop_all))

@@ -258,8 +258,8 @@ pub(crate) async fn no_such_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no_such_path",
-        "the gateway does not have this path: use POST /v1/…, GET /v1/models, GET /health, GET /admin/status, GET \
-         /admin/events, GET /admin/PROVIDER/log, POST /admin/stop, or POST /admin/PROVIDER/start and …/stop",
+        "the gateway does not have this path: use POST /v1/…, GET /v1/models, GET /health, GET /metrics, GET \
+         /admin/status, GET /admin/events, GET /admin/PROVIDER/log, POST /admin/stop, or POST /admin/PROVIDER/start and …/stop",
     )
 }
 

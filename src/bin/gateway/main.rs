@@ -12,6 +12,7 @@
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `POST /admin/stop` for all, `GET
 //!   /admin/status`, `/admin/events` and `/admin/PROVIDER/log`.
+//! - `GET /metrics`: for Prometheus.
 //! - `GET /health`: that the gateway runs, whatever its servers do.
 //!
 //! SIGHUP reads the files again. Ctrl-C, SIGTERM and the end of the terminal let answers come to their end,
@@ -37,6 +38,7 @@ mod guard;
 mod headers;
 mod keys;
 mod log;
+mod metrics;
 mod models;
 mod origins;
 mod overview;
@@ -60,6 +62,7 @@ use app::Gateway;
 use args::{Args, Listen};
 use keys::Keys;
 use log::Log;
+use metrics::Metrics;
 
 /// How long the last lines of the log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -85,8 +88,9 @@ async fn main() -> ExitCode {
 
 /// An error says what to do.
 async fn run(args: &Args, log: &Log) -> Result<(), String> {
-    // Before there are servers, so that no event of theirs is lost.
+    // Before there are servers, so that none of their events is lost.
     let events = Registry::global().events();
+    let metrics = Metrics::begin()?;
     let providers = config::load(&args.config)?;
     config::log_warnings(&providers);
     for line in overview::lines(&providers) {
@@ -101,7 +105,7 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
     let listener = listen(args, keys.is_some()).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let history = History::new();
-    let gateway = Gateway::new(args, providers.clone(), history.clone());
+    let gateway = Gateway::new(args, providers.clone(), history.clone(), metrics.clone());
     let ending = gateway.ending.clone();
     let app = app::app(args, gateway, keys.clone());
     info!("listening on http://{address}/v1");
@@ -123,6 +127,7 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
     tokio::select! {
         () = served.run(reload) => {}
         () = history.record(events) => {}
+        () = metrics.keep() => {}
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ mod hint;
 mod tests;
 mod trace;
 
+#[cfg(feature = "metrics")]
+use std::collections::BTreeMap;
 use std::{mem, net::SocketAddr, sync::Arc, time::Duration};
 
 use self::trace::Trace;
@@ -23,6 +25,8 @@ use crate::{
     probe::Answer,
     resources::Shortage,
 };
+#[cfg(feature = "metrics")]
+use crate::{resources::Usage, supervisor::meter};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -77,7 +81,7 @@ impl Report {
     }
 
     /// Another service or program has the address.
-    pub(super) fn waiting(&self, holder: Option<String>) {
+    pub(super) fn waiting(&mut self, holder: Option<String>) {
         self.events.tell(EventKind::Waiting { holder });
     }
 
@@ -117,7 +121,7 @@ impl Report {
         self.facts.spawn_failed = Some(error);
     }
 
-    pub(super) fn starting(&self, command: &Arc<str>) {
+    pub(super) fn starting(&mut self, command: &Arc<str>) {
         self.trace.starting(command.clone());
         self.events.tell(EventKind::Starting);
     }
@@ -182,7 +186,7 @@ impl Report {
     }
 
     /// The instance gives out no new leases.
-    pub(super) fn closed(&self, is_contested: bool) {
+    pub(super) fn closed(&mut self, is_contested: bool) {
         if is_contested {
             self.events.tell(EventKind::MakingWay);
         }
@@ -253,6 +257,13 @@ impl Report {
             Some(Ownership::External { .. }) => self.events.tell(EventKind::Released),
             None => {}
         }
+    }
+
+    /// How many requests wait, and what services have of named resources.
+    #[cfg(feature = "metrics")]
+    pub(super) fn measured(&mut self, waiters: usize, usage: BTreeMap<String, Usage>) {
+        self.events.meter.set_waiters(waiters);
+        meter::set_resources(usage);
     }
 
     pub(super) fn fill(&self, snapshot: &mut Snapshot) {

@@ -16,6 +16,8 @@ use tracing::{
 };
 
 use super::hint;
+#[cfg(feature = "metrics")]
+use crate::supervisor::meter;
 use crate::{
     config::Target,
     error::Error,
@@ -197,8 +199,10 @@ impl Trace {
     }
 }
 
-/// A request had to wait; an event in the span of the request, and not in that of the instance.
+/// A request had to wait: metrics, and an event in the span of the request, and not in that of the instance.
 pub(crate) fn waited(service: &str, waited: Duration, error: Option<&Error>) {
+    #[cfg(feature = "metrics")]
+    meter::waited(service, waited, error.is_none());
     if LevelFilter::current() < Level::DEBUG {
         return;
     }

@@ -21,6 +21,7 @@ mod load;
 mod log;
 mod malformed;
 mod many;
+mod metrics;
 mod origin;
 mod restarts;
 mod shutdown;

@@ -64,6 +64,13 @@ pub(crate) async fn stop_all(state: State<Gateway>) -> Result<Json<Statuses>, Fa
     Ok(status(state).await)
 }
 
+/// How many uses of each server are in progress.
+pub(crate) fn leases(gateway: &Gateway) -> Vec<(String, usize)> {
+    let servers = servers(gateway).into_iter();
+    let leases = servers.map(|it| (it.provider.id, it.service.status().leases));
+    leases.collect()
+}
+
 /// The providers that have a server here.
 fn servers(gateway: &Gateway) -> Vec<Server> {
     let ids = gateway.providers.ids().into_iter();
