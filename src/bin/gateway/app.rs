@@ -35,6 +35,7 @@ use crate::{
     metrics::{self, Metrics},
     models,
     origins::Origins,
+    page,
     upstream::{FromProvider, Upstream},
 };
 
@@ -106,6 +107,9 @@ pub(crate) fn app(args: &Args, gateway: Gateway, keys: Option<Keys>) -> Router {
             "/v1/{*path}",
             post(forward::forward).fallback(forward::without_question),
         )
+        .route("/", get(page::html))
+        .route("/page.css", get(page::css))
+        .route("/page.js", get(page::script))
         .route("/health", get(admin::health))
         .route("/metrics", get(metrics::metrics))
         .route("/admin/status", get(admin::status))

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4000")]
     pub(crate) listen: Listen,
 
-    /// A file with a key on each line, of which every request but GET /health has to have one.
+    /// A file with a key on each line, of which every request but those for /health and the page has to have one.
     #[arg(long, value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
 

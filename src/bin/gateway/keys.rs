@@ -24,8 +24,8 @@ const OTHERS: [HeaderName; 2] = [
     HeaderName::from_static("api-key"),
 ];
 
-/// What may be asked without a key: it says nothing but that the gateway runs.
-const FREE: &str = "/health";
+/// What may be asked without a key: that the gateway runs, and the page that asks for one.
+const FREE: [&str; 4] = ["/", "/health", "/page.css", "/page.js"];
 
 /// A file with a key on each line. Clones see what one of them has read.
 #[derive(Clone)]
@@ -136,7 +136,7 @@ impl<B> ValidateRequest<B> for Door {
         let Some(keys) = &self.0 else {
             return Ok(());
         };
-        if request.uri().path() == FREE || keys.admit(request.headers()) {
+        if FREE.contains(&request.uri().path()) || keys.admit(request.headers()) {
             return Ok(());
         }
         let mut response = Failure::new(

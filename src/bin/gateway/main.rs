@@ -12,6 +12,7 @@
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `POST /admin/stop` for all, `GET
 //!   /admin/status`, `/admin/events` and `/admin/PROVIDER/log`.
+//! - `GET /`: a page for people.
 //! - `GET /metrics`: for Prometheus.
 //! - `GET /health`: that the gateway runs, whatever its servers do.
 //!
@@ -42,6 +43,7 @@ mod metrics;
 mod models;
 mod origins;
 mod overview;
+mod page;
 mod progress;
 mod query;
 mod question;
@@ -109,6 +111,7 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
     let ending = gateway.ending.clone();
     let app = app::app(args, gateway, keys.clone());
     info!("listening on http://{address}/v1");
+    info!("a page for people is at {}", overview::page(address));
     if let Some(curl) = overview::curl(&providers, address, keys.as_ref()) {
         info!("try {curl}");
     }

@@ -59,13 +59,19 @@ pub(crate) fn curl(
         let file = quoted(&keys.file().to_string_lossy());
         format!(" -H \"authorization: Bearer $(head -n 1 {file})\"")
     });
+    let page = page(listens);
+    Some(format!(
+        "curl {page}v1/chat/completions -H 'content-type: application/json'{key} -d {body}"
+    ))
+}
+
+/// Where the gateway is reached on this machine.
+pub(crate) fn page(listens: SocketAddr) -> String {
     let mut reached = listens;
     if listens.ip().is_unspecified() {
         reached.set_ip([127, 0, 0, 1].into());
     }
-    Some(format!(
-        "curl http://{reached}/v1/chat/completions -H 'content-type: application/json'{key} -d {body}"
-    ))
+    format!("http://{reached}/")
 }
 
 /// For a shell.

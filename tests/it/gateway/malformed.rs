@@ -86,7 +86,7 @@ async fn forms_are_refused_as_such() {
 #[tokio::test]
 async fn other_paths_and_methods_are_refused_in_the_same_shape() {
     let gateway = Gateway::start(&json!({}));
-    assert_eq!(gateway.get("/").await.failure().0, 404);
+    assert_eq!(gateway.get("/nowhere").await.failure().0, 404);
     assert_eq!(gateway.get("/v2/models").await.failure().0, 404);
     assert_eq!(gateway.get("/v1/chat/completions").await.failure().0, 405);
     // No GET is passed on.

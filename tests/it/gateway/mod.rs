@@ -23,6 +23,7 @@ mod malformed;
 mod many;
 mod metrics;
 mod origin;
+mod page;
 mod restarts;
 mod shutdown;
 #[cfg(target_os = "linux")]

@@ -8,31 +8,46 @@ mod status;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::StatusCode,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tower_local_service::{ErrorKind, provider::Provider};
+use tower_local_service::{ErrorKind, LocalService, provider::Provider};
 
 use self::status::{Server, ServerStatus, Statuses};
 pub(crate) use self::{events::events, history::History, log::log, status::status};
-use crate::{app::Gateway, failure::Failure};
+use crate::{app::Gateway, failure::Failure, query};
 
 /// `GET /health`: the gateway answers. It asks and starts no server.
 pub(crate) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// `POST /admin/{provider}/start`: answers when it is ready. If the client hangs up, the start continues.
+/// `POST /admin/{provider}/start`: answers when it is ready; with `?wait=no` immediately. If the client hangs up, the
+/// start continues.
 pub(crate) async fn start(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-) -> Result<Json<ServerStatus>, Failure> {
+    RawQuery(asked): RawQuery,
+) -> Result<(StatusCode, Json<ServerStatus>), Failure> {
     let server = server(&gateway, &id)?;
+    if query::value(asked.as_deref(), "wait") == Some("no") {
+        start_behind(server.service.clone());
+        return Ok((StatusCode::ACCEPTED, Json(server.status().await)));
+    }
     let started = server.service.start().await;
     started.map_err(|error| Failure::from(&error))?;
-    Ok(Json(server.status().await))
+    Ok((StatusCode::OK, Json(server.status().await)))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is a program, and a start outlives its request"
+)]
+fn start_behind(service: LocalService) {
+    // What comes of it is in the log, the status and the events.
+    tokio::spawn(async move { drop(service.start().await) });
 }
 
 /// `POST /admin/{provider}/stop`: answers when nothing of it is left. Answers in progress break off. A server that
