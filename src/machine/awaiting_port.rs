@@ -70,11 +70,6 @@ impl AwaitingPort {
         Self { after, ..self }
     }
 
-    /// A retired service does not start again for callers that have gone.
-    pub(super) fn left_alone(self, cx: &mut Common) -> Stage {
-        Stage::AwaitingPort(if cx.retired { self.call_off(cx) } else { self })
-    }
-
     pub(super) fn probed(self, sight: Sight, cx: &mut Common) -> Stage {
         let stopped = matches!(self.after, AfterGone::Stopped { .. });
         if stopped && sight != Sight::Refused {
@@ -93,7 +88,13 @@ impl AwaitingPort {
 
     fn conclude(self, sight: Sight, cx: &mut Common) -> Stage {
         let may_load = matches!(sight, Sight::Loading | Sight::Silent);
-        match self.after {
+        let after = if cx.retired && cx.waiters.is_empty() {
+            // A retired service does not start again for callers that have gone.
+            self.after.call_off(cx)
+        } else {
+            self.after
+        };
+        match after {
             AfterGone::Stopped { .. } => cx.rest(),
             AfterGone::DiedLoading {
                 exited,

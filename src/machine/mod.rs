@@ -307,7 +307,6 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
         (Stage::Stopping(it), Event::Gone { .. }) => it.gone(cx),
         (Stage::AwaitingPort(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
         (Stage::AwaitingPort(it), Event::Tick) => it.timed_out(cx),
-        (Stage::AwaitingPort(it), Event::Left { .. }) => it.left_alone(cx),
         (Stage::Unkillable, Event::Gone { .. }) => cx.rest(),
 
         // By hand.

@@ -88,3 +88,25 @@ fn a_retired_service_does_not_start_again_without_a_caller() {
     let played = play(&steps, 0, &NONE);
     assert!(played.is_ok(), "{played:?}");
 }
+
+/// Found by the test above: the callers of a retired service got an error while its process ended, and it was started
+/// once more.
+#[test]
+fn a_retired_service_that_made_way_does_not_start_again() {
+    let steps = [
+        (192, 0),
+        (82, 0),
+        (82, 1),
+        (253, 0),
+        (82, 0),
+        (179, 32),
+        (249, 216),
+        (18, 0),
+        (210, 17),
+        (64, 0),
+        (55, 0),
+        (0, 0),
+    ];
+    let played = play(&steps, 0, &NONE);
+    assert!(played.is_ok(), "{played:?}");
+}
