@@ -110,7 +110,7 @@ pub enum ErrorKind {
         needs: Amount,
         /// How much there is in all.
         capacity: Amount,
-        /// The services that have some of it.
+        /// The services that have some of it, or for which it is kept because they asked first.
         holders: Vec<String>,
     },
     /// The last starts failed, and the backoff before the next one is not over

@@ -24,11 +24,8 @@ impl Room {
         Stage::Room(Self { due, ..self })
     }
 
-    /// It may need less than before, or more.
+    /// It may need less than before, or more; what needs nothing gets that at once.
     pub(super) fn policy_changed(self, cx: &mut Common) -> Stage {
-        if !cx.policy.needs_room {
-            return Stage::inspecting(Standing::Owner, self.respawned, cx);
-        }
         cx.act(Action::ClaimRoom);
         Stage::Room(self)
     }

@@ -240,8 +240,11 @@ impl Ticket {
 
     /// The service that has the address.
     pub(crate) fn holder(&self) -> Option<String> {
-        let here = self.shortage().and_then(|it| it.holders.into_iter().next());
-        here.map(|(name, _)| format!("local service `{name}`"))
+        let here = self.shortage().and_then(|it| {
+            let holders = it.holders.into_iter().map(|(name, _)| name);
+            holders.chain(it.before).next()
+        });
+        here.map(|name| format!("local service `{name}`"))
             .or_else(|| self.holder.clone())
     }
 }

@@ -132,6 +132,27 @@ impl Between {
         })
     }
 
+    /// The peers that have asked earlier for some of this, and how much is kept for each.
+    pub(super) fn before(
+        &self,
+        since: u64,
+        resource: &Resource,
+        now: &Moment,
+    ) -> impl Iterator<Item = (String, u64)> {
+        let fresh = self.peers.iter().map(|(_, seat)| seat);
+        let fresh = fresh.filter(|seat| is_fresh(seat, now.shared));
+        let earlier = fresh.filter(move |seat| match seat.stage {
+            SeatStage::Waits {
+                since: it,
+                is_polite,
+                ..
+            } => !is_polite && it < since,
+            _ => false,
+        });
+        let wanted = earlier.map(|seat| (seat.holder(), amount(seat, resource)));
+        wanted.filter(|(_, amount)| *amount > 0)
+    }
+
     /// What peers have now, and wait for, of these resources.
     pub(super) fn add_to(&mut self, usage: &mut BTreeMap<String, Usage>) {
         if usage.is_empty() {

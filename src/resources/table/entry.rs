@@ -24,6 +24,8 @@ pub(super) struct Entry {
     /// A peer waits for what it has beside the addresses, or has just done so.
     pub(super) is_contended: bool,
     pub(super) standing: Standing,
+    /// It was to leave, and could not at that moment. The plan is made again when its task has decided what it does.
+    pub(super) was_busy: bool,
     pub(super) served_since: Instant,
     pub(super) is_pinned: bool,
     pub(super) turn: Turn,
@@ -53,6 +55,7 @@ impl Entry {
                 is_polite: true,
                 impatient_at: None,
             },
+            was_busy: false,
             served_since: Instant::now(),
             is_pinned: false,
             turn: Turn::default(),
@@ -113,6 +116,14 @@ impl Entry {
             said.has_address,
             said.has_room,
         );
+        amounts.into_iter().find(|it| *it > 0)
+    }
+
+    /// How much it waits for of this; `None` for nothing.
+    pub(super) fn wanted_of(&self, resource: &Resource) -> Option<u64> {
+        let has_address = self.said.borrow().has_address;
+        let resources = std::slice::from_ref(resource);
+        let amounts = self.amounts(resources, !has_address, has_address);
         amounts.into_iter().find(|it| *it > 0)
     }
 

@@ -275,6 +275,9 @@ impl Table {
                 && let Err(id) = state.leave(&leave, me)
             {
                 busy.insert(id);
+                if let Some(entry) = state.entries.get_mut(&id) {
+                    entry.was_busy = true;
+                }
             } else if !granted && leave.is_empty() {
                 break (plan, now);
             }
@@ -475,28 +478,59 @@ impl State {
         };
         let now = Moment::now();
         let plan = self.plan(&now, &BTreeSet::new());
-        let turns = plan.in_turn.iter().filter_map(|id| self.entries.get(id));
-        let turn_ends = turns.filter_map(Entry::turn_ends).max();
-        let only_turns = plan.close.is_empty().then_some(turn_ends).flatten();
-        wanted.into_iter().find_map(|(resource, needs)| {
+        let too_little = |(resource, needs): &(Resource, u64), is_kept: bool| {
             let others = self.entries.iter().filter(|(other, _)| **other != id);
-            let here =
-                others.filter_map(|(_, it)| Some((it.holder_name(), it.amount_of(&resource)?)));
-            let having: Vec<_> = here.chain(self.between.having(&resource)).collect();
-            let used: u64 = having
-                .iter()
-                .fold(0, |sum, (_, it)| sum.saturating_add(*it));
-            let capacity = self.capacity_of(&resource);
-            let is_short = needs > capacity.saturating_sub(used);
-            is_short.then(|| Shortage {
+            let here = others.filter_map(|(id, it)| Some((id, it, it.amount_of(resource)?)));
+            let here: Vec<_> = here.collect();
+            let turns = here.iter().filter(|(id, ..)| plan.in_turn.contains(id));
+            let turn_ends = turns.filter_map(|(_, it, _)| it.turn_ends()).max();
+            let only_turns = turn_ends.filter(|_| plan.close.is_empty());
+            let here = here.iter().map(|(_, it, much)| (it.holder_name(), *much));
+            let having: Vec<_> = here.chain(self.between.having(resource)).collect();
+            let before = match entry.waits {
+                Some(since) if is_kept => self.before(since, resource, &now),
+                _ => Vec::new(),
+            };
+            let used = having.iter().map(|(_, it)| it);
+            let taken = used.chain(before.iter().map(|(_, it)| it));
+            let taken = taken.fold(0, |sum: u64, it| sum.saturating_add(*it));
+            let capacity = self.capacity_of(resource);
+            (*needs > capacity.saturating_sub(taken)).then(|| Shortage {
                 is_address: matches!(resource, Resource::Address(_)),
                 resource: resource.to_string(),
-                needs: Amount::new(needs),
+                needs: Amount::new(*needs),
                 capacity: Amount::new(capacity),
                 holders: having.into_iter().map(|(holder, _)| holder).collect(),
+                before: before.into_iter().map(|(name, _)| name).collect(),
                 turn_ends_in: only_turns.map(|at| at.saturating_duration_since(now.here)),
             })
-        })
+        };
+        let used = wanted.iter().find_map(|it| too_little(it, false));
+        used.or_else(|| wanted.iter().find_map(|it| too_little(it, true)))
+    }
+
+    /// The services that have asked earlier for some of this, and how much is kept for each.
+    fn before(&self, since: u64, resource: &Resource, now: &Moment) -> Vec<(String, u64)> {
+        let here = self.entries.values().filter(|it| {
+            let is_earlier = it.waits.is_some_and(|it| it < since);
+            is_earlier && !it.standing.is_polite()
+        });
+        let here = here.filter_map(|it| Some((it.name.clone(), it.wanted_of(resource)?)));
+        here.chain(self.between.before(since, resource, now))
+            .collect()
+    }
+}
+
+impl Standing {
+    /// It waits, makes none leave, and keeps none waiting.
+    fn is_polite(self) -> bool {
+        matches!(
+            self,
+            Self::Waits {
+                is_polite: true,
+                ..
+            }
+        )
     }
 }
 

@@ -1,6 +1,13 @@
 //! The side of the service: its place in the table.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, mem,
+    panic::{self, AssertUnwindSafe},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -67,17 +74,23 @@ impl Place {
     /// How the service stands now. The caller has its gate.
     pub(crate) fn report(&self, standing: Standing, is_pinned: bool, turn: Turn) {
         let mut state = self.table.lock();
+        let now = state.stamp();
         let Some(entry) = state.entries.get_mut(&self.id) else {
             return;
         };
         let is_news = (entry.standing, entry.is_pinned, entry.turn) != (standing, is_pinned, turn);
+        let was_busy = mem::take(&mut entry.was_busy);
+        if entry.standing.is_polite() && !standing.is_polite() && entry.waits.is_some() {
+            // Requests wait from now on. What waited before them kept none waiting, and overtakes none.
+            entry.waits = Some(now);
+        }
         let waits = entry.waits.is_some();
         let serves = |it| matches!(it, Standing::Serves { .. });
         if serves(standing) && !serves(entry.standing) {
             entry.served_since = Instant::now();
         }
         (entry.standing, entry.is_pinned, entry.turn) = (standing, is_pinned, turn);
-        if is_news || waits {
+        if is_news || waits || was_busy {
             self.table.replan(&mut state, Some(self.id));
         }
     }
@@ -117,13 +130,7 @@ impl Place {
         let Some(entry) = state.entries.get(&self.id) else {
             return Contacts::default();
         };
-        let is_polite = matches!(
-            entry.standing,
-            Standing::Waits {
-                is_polite: true,
-                ..
-            }
-        );
+        let is_polite = entry.standing.is_polite();
         let wants = entry.wants_room() && state.between.has_peers();
         let longest = if is_polite {
             peers::PATIENTLY
@@ -177,7 +184,13 @@ impl Drop for Place {
         let mut state = self.table.lock();
         state.entries.remove(&self.id);
         state.between.leave(self.id);
-        self.table.replan(&mut state, None);
+        let mut replan = || self.table.replan(&mut state, None);
+        if thread::panicking() {
+            // Its task ends by a panic, perhaps that of a plan. A second one at the same time would end the program.
+            drop(panic::catch_unwind(AssertUnwindSafe(replan)));
+        } else {
+            replan();
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Shortage {
     pub(crate) capacity: Amount,
     /// Who has it, and whether it is in use.
     pub(crate) holders: Vec<(String, bool)>,
+    /// For whom the rest is kept: these have asked before it.
+    pub(crate) before: Vec<String>,
     /// How long the turns last that are all that is waited for.
     pub(crate) turn_ends_in: Option<Duration>,
 }
@@ -36,6 +38,14 @@ impl fmt::Display for Shortage {
             let which = if index == 0 { ", which" } else { " and" };
             let uses = if *is_in_use { " and uses" } else { "" };
             write!(f, "{which} `{name}` has{uses}")?;
+        }
+        for (index, name) in self.before.iter().enumerate() {
+            let which = match (index, self.holders.is_empty()) {
+                (0, true) => ", which is kept for",
+                (0, false) => "; the rest is kept for",
+                _ => " and",
+            };
+            write!(f, "{which} `{name}`")?;
         }
         Ok(())
     }

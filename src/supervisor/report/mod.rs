@@ -424,7 +424,7 @@ fn no_room(asked: &Attached, shortage: Option<Shortage>) -> Error {
         resource: shortage.resource,
         needs: shortage.needs,
         capacity: shortage.capacity,
-        holders: holders.collect(),
+        holders: holders.chain(shortage.before).collect(),
     };
     let error = Error::new(&asked.name, kind);
     match shortage.turn_ends_in {

@@ -54,6 +54,7 @@ fn text_with(
             needs: Amount::gib(18),
             capacity: Amount::gib(24),
             holders: vec![("vllm".to_owned(), true)],
+            before: Vec::new(),
             turn_ends_in: None,
         })
     };

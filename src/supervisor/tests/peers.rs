@@ -20,10 +20,14 @@ impl Folder {
 
     /// A service of another program on this machine.
     fn program(&self, fake: &Fake, config: LocalServiceConfig) -> LocalService {
+        claimant(fake, "server", &self.claims(), config)
+    }
+
+    /// Those of one more program.
+    fn claims(&self) -> Arc<Claims> {
         let path = Arc::new(self.0.clone());
         let folder = move || Some(path.clone());
-        let claims = Arc::new(Claims::new(folder));
-        claimant(fake, "server", &claims, config)
+        Arc::new(Claims::new(folder))
     }
 }
 
@@ -241,4 +245,31 @@ async fn a_server_that_hangs_is_replaced_although_its_owner_does_not_use_it() {
     drop(two.acquire().await.unwrap());
     assert_eq!(fake.count(What::Spawned), 2);
     assert!(begun.elapsed() < 20 * SEC, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_another_program_needs_no_room() {
+    let (folder, shared) = (Folder::new("room"), Fake::new());
+    let owner = folder.program(&shared, config().needs("gpu", 18));
+    owner.start().await.unwrap();
+    let (claims, fake) = (folder.claims(), Fake::new());
+    // Of which both programs have a part: there is no room for a third server.
+    let capacities = [("gpu".to_owned(), 40.into())].into();
+    claims.table.set_capacities(0, capacities);
+    let client = Client::new(fake.clone(), claims.clone(), Some(Handle::current()));
+    let settings = config().needs("gpu", 18).turn(Duration::ZERO);
+    let settings = settings
+        .validate("busy", "http://127.0.0.1:8081/v1")
+        .unwrap();
+    let busy = LocalService::attach("busy".to_owned(), Arc::new(settings), Arc::new(client));
+    let stream = busy.acquire().await.unwrap();
+    let guest = claimant(&shared, "server", &claims, config().needs("gpu", 18));
+    let begun = Instant::now();
+    let lease = guest.acquire().await.unwrap();
+    assert!(begun.elapsed() < SEC);
+    assert_eq!(ownership(&guest), Some(Ownership::External { pid: None }));
+    drop(stream);
+    sleep(SEC).await;
+    assert_eq!(fake.count(What::Term), 0);
+    drop(lease);
 }

@@ -1,6 +1,9 @@
 mod between;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use super::*;
 use crate::config::Turn;
@@ -10,10 +13,13 @@ use crate::config::Turn;
 struct Fake {
     is_in_use: AtomicBool,
     is_closed: AtomicBool,
+    /// Whoever looks at it panics.
+    panics: AtomicBool,
 }
 
 impl Server for Fake {
     fn is_in_use(&self) -> bool {
+        assert!(!self.panics.load(Relaxed), "on purpose");
         self.is_in_use.load(Relaxed)
     }
 
@@ -237,4 +243,58 @@ fn fifty_services_are_planned_quickly() {
     // A plan takes less than a millisecond, also in a debug build.
     let each = begun.elapsed() / 100;
     assert!(each < Duration::from_millis(50), "{each:?}");
+}
+
+#[test]
+fn a_start_that_no_request_waits_for_makes_way_also_if_its_task_was_deciding_something() {
+    let table = machine(2);
+    let one = Service::joins(&table, "one", &[1]);
+    one.wants(2);
+    let unwanted = Standing::Starts { wanted: false };
+    one.is(unwanted);
+    let deciding = one.gate.lock().unwrap();
+    let big = Service::joins(&table, "big", &[2]);
+    big.wants(2);
+    assert_eq!(one.asked(), Asked::Nothing);
+    // What it decides changes nothing of how it stands.
+    one.is(unwanted);
+    drop(deciding);
+    assert_eq!(one.asked(), Asked::Leave);
+}
+
+/// What one service does panics, since the server of another one does.
+fn panics(does: impl FnOnce()) {
+    let does = AssertUnwindSafe(does);
+    catch_unwind(does).expect_err("a panic");
+}
+
+#[test]
+fn a_panic_while_planning_changes_nothing_and_locks_nothing() {
+    let table = machine(2);
+    let one = Service::serves(&table, "one", 1, 2);
+    let two = Service::joins(&table, "two", &[2]);
+    one.server.panics.store(true, Relaxed);
+    panics(|| two.wants(2));
+    assert_eq!((one.asked(), one.is_closed()), (Asked::Nothing, false));
+    assert!(one.place.said().has_room && !two.place.said().has_room);
+    one.server.panics.store(false, Relaxed);
+    two.is(WAITS);
+    assert_eq!(one.asked(), Asked::Leave);
+    drop(one);
+    assert!(two.place.said().has_room);
+}
+
+#[test]
+fn a_service_that_ends_by_a_panic_while_planning_ends_no_more_than_itself() {
+    let table = machine(2);
+    let one = Service::serves(&table, "one", 1, 2);
+    let two = Service::joins(&table, "two", &[2]);
+    one.server.panics.store(true, Relaxed);
+    // As it is dropped there is one more plan, and one more panic: two at once would end the program.
+    panics(move || two.wants(2));
+    one.server.panics.store(false, Relaxed);
+    let three = Service::joins(&table, "three", &[2]);
+    assert!(three.has_address(), "nothing of the second one is left");
+    three.wants(2);
+    assert_eq!(one.asked(), Asked::Leave);
 }

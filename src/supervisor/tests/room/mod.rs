@@ -1,5 +1,7 @@
 //! Services that share a resource of which there is too little for all of them.
 
+mod faults;
+
 use super::*;
 use crate::config::Amount;
 
@@ -32,11 +34,15 @@ impl Machine {
         self.claims.table.set_capacities(0, capacities);
     }
 
+    fn next_url(&self) -> String {
+        self.ports.set(self.ports.get() + 1);
+        format!("http://127.0.0.1:{}/v1", self.ports.get())
+    }
+
     /// A service that needs so much.
     fn server(&self, name: &str, needs: u64, config: LocalServiceConfig) -> Server {
         let fake = Fake::new();
-        self.ports.set(self.ports.get() + 1);
-        let url = format!("http://127.0.0.1:{}/v1", self.ports.get());
+        let url = self.next_url();
         let runtime = Some(Handle::current());
         let client = Arc::new(Client::new(fake.clone(), self.claims.clone(), runtime));
         let service = handle(name, &client, &url, config.needs("gpu", needs));
