@@ -13,6 +13,7 @@ mod cold;
 mod cold_starts;
 mod composition;
 mod credentials;
+mod crowded;
 #[cfg(target_os = "linux")]
 mod cycles;
 mod diagnostics;

@@ -11,11 +11,12 @@ use allocation_counter::measure;
 use http_body::Body;
 use tokio::time::Instant;
 use tower::Service;
-use tower_local_service::EnsureLocalServiceLayer;
+use tower_local_service::{Amount, EnsureLocalServiceLayer, Registry};
 
 use crate::{
     clients::{Setup, ensured},
     fakes::{Script, Step, answers},
+    support::Fixture,
 };
 
 const TIMES: u64 = 100;
@@ -77,6 +78,24 @@ async fn a_warm_request_allocates_nothing_for_the_layer() {
         assert_eq!(allocations(ensured(&it.service, client)), bare, "{body:?}");
     }
     assert_eq!(it.leases(), 0);
+}
+
+#[tokio::test]
+async fn a_warm_request_of_a_service_that_needs_something_allocates_nothing() {
+    let registry = Registry::new();
+    registry.capacity("warm", 1);
+    let fixture = Fixture::new();
+    let service = fixture.configured("needs something", fixture.config().needs("warm", 1));
+    service.start().await.unwrap();
+    // Other tests of this process have resources of their own.
+    let used = registry
+        .resources()
+        .into_iter()
+        .find(|it| it.name == "warm");
+    assert_eq!(used.unwrap().used, Amount::new(1));
+    let client = answers(Script::counted([Step::Data("a")]));
+    let bare = allocations(client.clone());
+    assert_eq!(allocations(ensured(&service, client)), bare);
 }
 
 #[tokio::test]

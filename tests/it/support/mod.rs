@@ -220,6 +220,28 @@ impl Fixture {
         self.lines("requests")
     }
 
+    /// Records its life: see `lives`.
+    pub(crate) fn notes_its_life(self) -> Self {
+        let life = self.path("life");
+        self.with("--life-file", life)
+    }
+
+    /// From when to when each process of it has run, by its own account, on the clock that all processes share.
+    /// A TERM has ended each of them.
+    pub(crate) fn lives(&self) -> Vec<(Duration, Duration)> {
+        let stamps = self.lines("life");
+        let stamps = stamps.iter().map(|line| {
+            let (what, at) = line.split_once(' ').expect("a stamp");
+            (what, Duration::from_nanos(at.parse().expect("a time")))
+        });
+        let stamps: Vec<_> = stamps.collect();
+        let life = |pair: &[(&str, Duration)]| match pair {
+            [("start", start), ("end", end)] => (*start, *end),
+            other => panic!("two processes at once, or one that was killed: {other:?}"),
+        };
+        stamps.chunks(2).map(life).collect()
+    }
+
     /// When it received each TERM, on the clock that all processes share.
     pub(crate) fn terms(&self) -> Vec<Duration> {
         self.lines("signals")
