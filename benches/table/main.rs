@@ -20,7 +20,9 @@ mod memory;
 mod output;
 mod pairs;
 mod pause;
+mod planning;
 mod providers;
+mod resource;
 mod row;
 mod running;
 mod sample;
@@ -28,6 +30,7 @@ mod spawn;
 mod stamp;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
+mod turns;
 mod waiting;
 #[path = "../warm/mod.rs"]
 mod warm;
@@ -51,6 +54,8 @@ const PARTS: &[Part] = &[
     ("memory", "Memory", memory::measure),
     ("providers", "Many providers", providers::measure),
     ("output", "Output of a server", output::measure),
+    ("turns", "Several models", turns::measure),
+    ("planning", "Who makes way", planning::measure),
 ];
 
 fn main() {

@@ -74,6 +74,7 @@ mod support;
 mod suspended;
 mod swap;
 mod tracing_events;
+mod turns;
 mod unanswered;
 #[cfg(target_os = "linux")]
 mod unkillable;

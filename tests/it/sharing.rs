@@ -13,7 +13,7 @@ use tower_local_service::{
 
 use crate::support::{Fixture, PATIENCE, ask, eventually, is_alive, ms, send, waiting, within};
 
-/// A resource that no other test of this process knows, of which there is so much.
+/// A resource that no other test knows, of which there is so much.
 struct Resource {
     name: String,
     registry: Registry,

@@ -1,6 +1,7 @@
 //! Several programs with a server on one address.
 
 mod crashes;
+mod fifty;
 mod folder;
 mod program;
 mod room;

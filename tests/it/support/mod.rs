@@ -45,13 +45,13 @@ pub(crate) use self::{
 /// A port on which no process listens, and that no other test of this process gets.
 ///
 /// It is below the ephemeral range, from which the kernel takes the ports of clients. So no connection of
-/// another test can take it before the server starts.
+/// another test can take it before the server starts. It is none of those that the crate chooses either.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id() % 20_000;
     loop {
         let step = u32::from(NEXT.fetch_add(1, Relaxed));
-        let port = u16::try_from(12_000 + (first * 37 + step) % 20_000).expect("it is below 32768");
+        let port = u16::try_from(10_000 + (first * 37 + step) % 10_000).expect("it is below 20000");
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
