@@ -318,15 +318,26 @@ impl State {
         }
     }
 
-    /// All resources that an entry has or wants.
+    /// All resources that may be short. An address that no two want is none: with a thousand services, a plan would
+    /// consist of those.
     fn resources(&self) -> Vec<Resource> {
-        let all = self.entries.values().flat_map(|entry| {
-            let named = entry.needs.keys().cloned().map(Resource::Named);
-            let addresses = entry.addresses.iter().cloned().map(Resource::Address);
-            addresses.chain(named)
-        });
-        let all: BTreeSet<_> = all.collect();
-        all.into_iter().collect()
+        let mut addresses: BTreeMap<&Address, usize> = BTreeMap::new();
+        for entry in self.entries.values() {
+            // A peer that waits for it is one more.
+            let wanted = if entry.rung.is_some() { 2 } else { 1 };
+            for address in &entry.addresses {
+                *addresses.entry(address).or_default() += wanted;
+            }
+        }
+        let shared = addresses.into_iter().filter(|(_, wanted)| *wanted > 1);
+        let shared = shared.map(|(address, _)| Resource::Address(address.clone()));
+        let named: BTreeSet<_> = self
+            .entries
+            .values()
+            .flat_map(|it| it.needs.keys())
+            .collect();
+        let named = named.into_iter().cloned().map(Resource::Named);
+        shared.chain(named).collect()
     }
 
     fn plan(&self, now: &Moment, busy: &BTreeSet<Id>) -> Plan {
