@@ -140,7 +140,7 @@ impl<B: Backend> Effects for Driver<B> {
         }
         #[cfg(feature = "metrics")]
         self.report
-            .measured(machine.waiters(), self.address.usage());
+            .measured(machine.waiters(), || self.address.usage());
         self.publish(machine);
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Meter {
     is_starting: bool,
     stops_for: Option<&'static str>,
     waiters: usize,
+    /// Something happened since the resources were looked at.
+    has_counted: bool,
 }
 
 impl Meter {
@@ -48,6 +50,7 @@ impl Meter {
     }
 
     pub(super) fn count(&mut self, kind: &EventKind) {
+        self.has_counted = true;
         match kind {
             EventKind::Starting => self.is_starting = true,
             EventKind::Ready { took, .. } => {
@@ -70,6 +73,11 @@ impl Meter {
             | EventKind::Idle
             | EventKind::MakingWay => {}
         }
+    }
+
+    /// Whether something happened since it was asked.
+    pub(super) fn has_counted(&mut self) -> bool {
+        mem::take(&mut self.has_counted)
     }
 
     fn stopped(&mut self) {

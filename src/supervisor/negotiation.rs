@@ -88,10 +88,10 @@ impl Negotiation {
         self.ticket = Some(self.claims.claim(name, &self.peers, server, gate, evict));
     }
 
-    /// What all services have of named resources.
+    /// What all services of this program have of named resources.
     #[cfg(feature = "metrics")]
     pub(super) fn usage(&self) -> BTreeMap<String, Usage> {
-        self.claims.table.usage()
+        self.claims.table.usage_here()
     }
 
     /// Claims what the process needs beside the address.

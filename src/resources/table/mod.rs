@@ -222,28 +222,18 @@ impl Table {
             .copied()
     }
 
-    /// How each named resource is used.
+    /// How each named resource is used, here and by other programs.
     pub(crate) fn usage(&self) -> BTreeMap<String, Usage> {
         let mut state = self.lock();
-        let mut all: BTreeMap<String, Usage> = BTreeMap::new();
-        for name in state.capacities.values().flat_map(BTreeMap::keys) {
-            let capacity = state.capacity(name).unwrap_or_default();
-            all.entry(name.clone()).or_default().capacity = capacity;
-        }
-        for entry in state.entries.values() {
-            let said = *entry.said.borrow();
-            for (name, amount) in &entry.needs {
-                let usage = all.entry(name.clone()).or_default();
-                let list = if said.has_room {
-                    &mut usage.holders
-                } else {
-                    &mut usage.waiting
-                };
-                list.push((entry.name.clone(), *amount));
-            }
-        }
+        let mut all = state.usage();
         state.between.add_to(&mut all);
         all
+    }
+
+    /// How each named resource is used here.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn usage_here(&self) -> BTreeMap<String, Usage> {
+        self.lock().usage()
     }
 
     /// What the service waits for that has this gate.
@@ -291,6 +281,28 @@ impl Table {
 }
 
 impl State {
+    /// How each named resource is used by the services of this program.
+    fn usage(&self) -> BTreeMap<String, Usage> {
+        let mut all: BTreeMap<String, Usage> = BTreeMap::new();
+        for name in self.capacities.values().flat_map(BTreeMap::keys) {
+            let capacity = self.capacity(name).unwrap_or_default();
+            all.entry(name.clone()).or_default().capacity = capacity;
+        }
+        for entry in self.entries.values() {
+            let said = *entry.said.borrow();
+            for (name, amount) in &entry.needs {
+                let usage = all.entry(name.clone()).or_default();
+                let list = if said.has_room {
+                    &mut usage.holders
+                } else {
+                    &mut usage.waiting
+                };
+                list.push((entry.name.clone(), *amount));
+            }
+        }
+        all
+    }
+
     fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers

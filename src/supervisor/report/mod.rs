@@ -259,11 +259,17 @@ impl Report {
         }
     }
 
-    /// How many requests wait, and what services have of named resources.
+    /// How many requests wait, and what services have of named resources, if anything happened.
     #[cfg(feature = "metrics")]
-    pub(super) fn measured(&mut self, waiters: usize, usage: BTreeMap<String, Usage>) {
+    pub(super) fn measured(
+        &mut self,
+        waiters: usize,
+        usage: impl FnOnce() -> BTreeMap<String, Usage>,
+    ) {
         self.events.meter.set_waiters(waiters);
-        meter::set_resources(usage);
+        if self.events.meter.has_counted() {
+            meter::set_resources(usage());
+        }
     }
 
     pub(super) fn fill(&self, snapshot: &mut Snapshot) {
