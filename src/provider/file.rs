@@ -155,6 +155,10 @@ pub(super) struct Models {
     /// number, or a text such as `24GB` or `24GiB`. `OpenClaw` does not know it.
     #[serde(deserialize_with = "or_default")]
     pub(super) resources: Unique<Amount>,
+    /// The ids of providers whose servers are started ahead, as far as there is room, in this order. `OpenClaw` does
+    /// not know it.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) preload: Vec<String>,
 }
 
 /// One provider of models: an API somewhere, with or without a local server behind it.
@@ -300,6 +304,26 @@ pub(super) struct Defaults {
     /// The model of requests that name none: the id of a provider, a slash, and the provider's name for
     /// the model.
     pub(super) model: Option<ModelChoice>,
+    /// Short names of models, by the names that begin with the id of a provider: `{ "llama/gemma": { alias: "gemma" } }`.
+    #[serde(deserialize_with = "or_default")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, Preference>"))]
+    pub(super) models: BTreeMap<String, WrittenPreference>,
+}
+
+/// What is written for a model that agents use.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum WrittenPreference {
+    Of(Preference),
+    Other(IgnoredAny),
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(super) struct Preference {
+    /// Another name for the model, which requests may have, too.
+    pub(super) alias: Option<String>,
 }
 
 #[derive(Clone, Deserialize)]

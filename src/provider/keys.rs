@@ -12,7 +12,7 @@ use crate::error::Problem;
 
 /// The keys that are read, and those that only `OpenClaw` reads.
 const MODELS: (&[&str], &[&str]) = (
-    &["providers", "resources"],
+    &["preload", "providers", "resources"],
     &["mode", "catalogRefresh", "pricing"],
 );
 const PROVIDER: (&[&str], &[&str]) = (

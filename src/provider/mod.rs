@@ -41,7 +41,8 @@
 //! *Read* are `models.providers.<id>` with `baseUrl`, `apiKey`, `api`, `timeoutSeconds`, `headers`,
 //! `request` (its `headers` and `auth`), `models[]` (with `baseUrl`, `api` and `headers`) and
 //! `localService` (a [`LocalServiceConfig`](crate::LocalServiceConfig)), `agents.defaults.model`, a string
-//! or `{ primary }`, and `env`.
+//! or `{ primary }`, the `alias` of each of `agents.defaults.models`, and `env`. For files of your own there are
+//! `models.resources` and `models.preload`, too.
 //!
 //! In every string that is read, `${VAR}` (capitals, digits, `_`) is a variable, and `$${VAR}` is the text
 //! `${VAR}`. Keys and headers may be `$VAR` or `{ source: "env", id: "VAR" }`, too. Variables are those of
@@ -293,13 +294,46 @@ impl Providers {
     /// The provider of a model, and that provider's name for it: `inferrs/google/gemma` is
     /// `google/gemma` of the provider `inferrs`, whether or not its `models` have it. `None` if there is
     /// no such provider. Ids may have slashes, too: the longest one that fits wins. The case of their
-    /// letters does not matter, as in `OpenClaw`.
+    /// letters does not matter, as in `OpenClaw`. Else it may be an [alias](Self::aliases).
     ///
     /// Where the model has a `baseUrl`, `api` or `headers` of its own, the provider that is returned has
     /// those, and the service of that URL.
     #[must_use]
     pub fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
         self.table().resolve_model(model)
+    }
+
+    /// The short names of models in `agents.defaults.models`, and what each stands for, sorted.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[cfg(feature = "json5")] {
+    /// use tower_local_service::{Registry, provider::ProvidersConfig};
+    ///
+    /// let text = r#"{
+    ///   models: { providers: { llama: { baseUrl: "http://127.0.0.1:8080/v1" } } },
+    ///   agents: { defaults: { models: { "llama/gemma-3-4b-it": { alias: "small" } } } },
+    /// }"#;
+    /// let providers = ProvidersConfig::from_json5(text)?.register(&Registry::new())?;
+    ///
+    /// let (provider, model) = providers.resolve_model("small").unwrap();
+    /// assert_eq!((&*provider.id, &*model), ("llama", "gemma-3-4b-it"));
+    /// # }
+    /// # Ok::<(), tower_local_service::Error>(())
+    /// ```
+    #[must_use]
+    pub fn aliases(&self) -> Vec<(String, String)> {
+        self.table().aliases.clone().into_iter().collect()
+    }
+
+    /// The services that the file lists in `models.preload`, in that order: for
+    /// [`Registry::preload`](crate::Registry::preload). Nothing starts them by itself.
+    #[must_use]
+    pub fn preload(&self) -> Vec<LocalService> {
+        let table = self.table();
+        let services = table.preload.iter().filter_map(|id| table.service_of(id));
+        services.cloned().collect()
     }
 
     /// The same for `agents.defaults.model`; `None` if the file has none.

@@ -13,7 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use super::{
     FILE,
     data::Model,
-    file::{Auth, ModelChoice, ProvidersConfig, Secret, WrittenModel, WrittenProvider},
+    file::{
+        Auth, ModelChoice, Preference, ProvidersConfig, Secret, WrittenModel, WrittenPreference,
+        WrittenProvider,
+    },
     variables::{Lookup, Variables, expand, look_up, short},
 };
 use crate::{
@@ -34,6 +37,10 @@ pub(super) struct Plan {
     pub(super) variables: Option<Variables>,
     /// How much the file says that there is.
     pub(super) resources: BTreeMap<String, Amount>,
+    /// The providers whose servers are started ahead.
+    pub(super) preload: Vec<String>,
+    /// Short names, and the models that they stand for.
+    pub(super) aliases: BTreeMap<String, String>,
 }
 
 /// A provider that can work, or one that is unavailable.
@@ -82,6 +89,8 @@ impl Plan {
         let mut warnings = std::mem::take(&mut config.read.misspelt);
         let file = config.read.file.take();
         let primary = config.agents.defaults.model.take();
+        let aliases = aliases(std::mem::take(&mut config.agents.defaults.models));
+        let preload = std::mem::take(&mut config.models.preload);
         for (place, (id, written)) in config.providers().enumerate() {
             let mut reader = Reader::new(&id, place, &scope);
             let planned = reader.provider(written);
@@ -97,6 +106,7 @@ impl Plan {
             }
             providers.extend(planned);
         }
+        problems.extend(not_preloadable(&preload, &providers));
         let mut reader = Reader::new(FILE, 0, &scope);
         let primary = primary.and_then(ModelChoice::primary);
         let primary = primary.map(|text| reader.text("agents.defaults.model", &text));
@@ -116,8 +126,38 @@ impl Plan {
             warnings,
             variables: None,
             resources,
+            preload,
+            aliases,
         })
     }
+}
+
+/// Of two models with the same alias it is that of the first.
+fn aliases(models: BTreeMap<String, WrittenPreference>) -> BTreeMap<String, String> {
+    let mut aliases = BTreeMap::new();
+    for (model, preference) in models {
+        if let WrittenPreference::Of(Preference { alias: Some(alias) }) = preference {
+            aliases.entry(alias.trim().to_owned()).or_insert(model);
+        }
+    }
+    aliases.remove("");
+    aliases
+}
+
+fn not_preloadable<'a>(
+    preload: &'a [String],
+    providers: &'a [Planned],
+) -> impl Iterator<Item = Problem> + 'a {
+    let is_local = |id: &String| {
+        let provider = providers.iter().find(|it| it.id == *id);
+        provider.is_some_and(|it| it.meant.local.is_some())
+    };
+    let wrong = preload.iter().filter(move |id| !is_local(id));
+    wrong.map(|id| {
+        let message =
+            format!("names {id:?}, which is no provider with a localService: write the id of one");
+        Problem::new(FILE, "preload", message)
+    })
 }
 
 /// Where the variables of a file come from.

@@ -25,6 +25,8 @@ pub(super) struct Table {
     /// The length of the longest id.
     longest: usize,
     pub(super) primary: Option<String>,
+    pub(super) preload: Vec<String>,
+    pub(super) aliases: BTreeMap<String, String>,
     pub(super) routes: Routes,
     pub(super) warnings: Vec<Problem>,
     /// Those of the process if `None`.
@@ -71,6 +73,8 @@ impl Table {
             routes: Routes::new(providers.values().flat_map(Entry::bases)),
             longest: providers.keys().map(String::len).max().unwrap_or_default(),
             primary: plan.primary,
+            preload: plan.preload,
+            aliases: plan.aliases,
             warnings: plan.warnings,
             variables: plan.variables,
             providers,
@@ -107,7 +111,21 @@ impl Table {
         self.providers.values().find(is_meant)
     }
 
+    /// A name of a provider wins over an alias.
     pub(super) fn resolve_model(&self, model: &str) -> Option<(Provider, String)> {
+        let model = model.trim();
+        let of_alias = || self.resolve_full(self.model_of_alias(model)?);
+        self.resolve_full(model).or_else(of_alias)
+    }
+
+    fn model_of_alias(&self, name: &str) -> Option<&str> {
+        let exactly = self.aliases.get(name);
+        let is_meant = |(alias, _): &(&String, &String)| alias.eq_ignore_ascii_case(name);
+        let model = exactly.or_else(|| Some(self.aliases.iter().find(is_meant)?.1));
+        model.map(String::as_str)
+    }
+
+    fn resolve_full(&self, model: &str) -> Option<(Provider, String)> {
         let model = model.trim();
         // The longest id first: ids may have slashes, as models do.
         model.rmatch_indices('/').find_map(|(slash, _)| {

@@ -57,6 +57,8 @@ pub(crate) struct Gateway {
     pub(crate) history: History,
     pub(crate) metrics: Metrics,
     pub(crate) ending: Ending,
+    /// When this gateway was started, in seconds since 1970.
+    pub(crate) started: u64,
 }
 
 impl Gateway {
@@ -74,8 +76,18 @@ impl Gateway {
             history,
             metrics,
             ending: Ending::new(),
+            started: now(),
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "the time is shown, and decides nothing"
+)]
+fn now() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    since.unwrap_or_default().as_secs()
 }
 
 pub(crate) fn app(args: &Args, gateway: Gateway, keys: Option<Keys>) -> Router {

@@ -32,6 +32,18 @@ pub(crate) fn reload(path: &Path, providers: &Providers) {
     }
 }
 
+/// Starts what the file lists for that. It never ends.
+pub(crate) async fn preload(providers: &Providers) {
+    let services = providers.preload();
+    let results = Registry::global().preload(&services).await;
+    for (service, result) in services.iter().zip(results) {
+        if let Err(error) = result {
+            warn!("`{}` was not started ahead: {error}", service.name());
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 /// Whether requests to it need TLS.
 pub(crate) fn needs_tls(provider: &Provider) -> bool {
     provider.base_url.scheme_str() != Some("http")

@@ -131,6 +131,7 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
         () = served.run(reload) => {}
         () = history.record(events) => {}
         () = metrics.keep() => {}
+        () = config::preload(&providers) => {}
     }
     Ok(())
 }

@@ -1,23 +1,23 @@
-//! `GET /v1/models`: what the configuration lists.
+//! `GET /v1/models`: what the configuration lists, and what of it is loaded.
 
 use axum::{
     Json,
     extract::{Path, State},
 };
 use serde_json::{Value, json};
-use tower_local_service::provider::Providers;
+use tower_local_service::{Phase, provider::Providers};
 
 use crate::{app::Gateway, failure::Failure};
 
 pub(crate) async fn list(State(gateway): State<Gateway>) -> Json<Value> {
-    Json(json!({ "object": "list", "data": all(&gateway.providers) }))
+    Json(json!({ "object": "list", "data": all(&gateway) }))
 }
 
 pub(crate) async fn one(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    let models = all(&gateway.providers);
+    let models = all(&gateway);
     let find = |id: &str| models.iter().find(|model| model["id"] == id).cloned();
     let model = find(&id).or_else(|| match &full_names(&gateway.providers, &id)[..] {
         [one] => find(one),
@@ -48,18 +48,43 @@ pub(crate) fn full_names(providers: &Providers, name: &str) -> Vec<String> {
     names
 }
 
-fn all(providers: &Providers) -> Vec<Value> {
-    let models = known(providers).into_iter();
-    models
-        .map(|(provider, model)| {
-            json!({
-                "id": format!("{provider}/{model}"),
-                "object": "model",
-                "created": 0,
-                "owned_by": provider,
-            })
-        })
-        .collect()
+fn all(gateway: &Gateway) -> Vec<Value> {
+    let names = names(&gateway.providers).into_iter();
+    let aliases = gateway.providers.aliases().into_iter();
+    let models = names.map(|name| (name, None));
+    let aliases = aliases.map(|(alias, model)| (alias, Some(model)));
+    let described = models
+        .chain(aliases)
+        .filter_map(|(id, root)| describe(gateway, &id, root.as_deref()));
+    described.collect()
+}
+
+/// `root` is what an alias stands for. `None` for an alias of nothing.
+fn describe(gateway: &Gateway, id: &str, root: Option<&str>) -> Option<Value> {
+    let (provider, _) = gateway.providers.resolve_model(id)?;
+    let mut model = json!({
+        "id": id,
+        "object": "model",
+        "created": gateway.started,
+        "owned_by": provider.id,
+    });
+    if let Some(root) = root {
+        model["root"] = json!(root);
+    }
+    if let Some(service) = provider.service {
+        model["status"] = state(service.status().phase);
+    }
+    Some(model)
+}
+
+/// In the words of llama-server's router.
+fn state(phase: Phase) -> Value {
+    match phase {
+        Phase::Ready => json!({ "value": "loaded" }),
+        Phase::Starting => json!({ "value": "loading" }),
+        Phase::Failed => json!({ "value": "unloaded", "failed": true }),
+        _ => json!({ "value": "unloaded" }),
+    }
 }
 
 /// Providers and their models, without asking the servers: they would have to be started for that.

@@ -7,11 +7,13 @@ use tower_local_service::provider::{Provider, Providers};
 
 use crate::{keys::Keys, models};
 
-/// A line for each provider, and one for the default model. No key, header or argument is in them.
+/// A line for each provider and each alias, and one for the default model. No key, header or argument is in them.
 pub(crate) fn lines(providers: &Providers) -> Vec<String> {
     let ids = providers.ids().into_iter();
     let known = ids.filter_map(|id| providers.get(&id));
     let mut lines: Vec<_> = known.map(|it| line(&it)).collect();
+    let aliases = providers.aliases().into_iter();
+    lines.extend(aliases.map(|(alias, model)| format!("`{alias}` is short for {model}")));
     lines.extend(providers.primary_model().map(|(provider, model)| {
         format!("requests without a model are for {}/{model}", provider.id)
     }));

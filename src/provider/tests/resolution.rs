@@ -192,3 +192,57 @@ fn a_port_is_chosen_for_a_provider_and_its_url_has_it() {
     let url = format!("http://127.0.0.1:{port}/v1/chat/completions");
     assert_eq!(service_for(&providers, &url).as_deref(), Some("any"));
 }
+
+#[test]
+fn an_alias_stands_for_a_model_where_no_provider_has_that_name() {
+    let config = file(json!({
+        "models": { "providers": { "llama": local(9324), "big": local(9325) } },
+        "agents": { "defaults": {
+            "model": "Small",
+            "models": {
+                "llama/gemma": { "alias": " small " },
+                "big/gpt": { "alias": "llama/big" },
+                "big/other": { "params": { "temperature": 1 } },
+                "gone/x": { "alias": "gone" },
+                "big/odd": "odd",
+            },
+        } },
+    }));
+    let providers = try_registered(config).unwrap();
+    let resolved = |name: &str| {
+        let (provider, model) = providers.resolve_model(name)?;
+        Some(format!("{} has {model}", provider.id))
+    };
+    assert_eq!(resolved("small").as_deref(), Some("llama has gemma"));
+    assert_eq!(resolved("SMALL").as_deref(), Some("llama has gemma"));
+    // A provider has that name.
+    assert_eq!(resolved("llama/big").as_deref(), Some("llama has big"));
+    assert_eq!(resolved("gone"), None);
+    assert_eq!(resolved("odd"), None);
+    let (primary, model) = providers.primary_model().unwrap();
+    assert_eq!((&*primary.id, &*model), ("llama", "gemma"));
+    let aliases = providers.aliases();
+    assert_eq!(aliases.len(), 3, "{aliases:?}");
+    assert!(aliases.contains(&("small".to_owned(), "llama/gemma".to_owned())));
+}
+
+#[test]
+fn what_is_to_be_started_ahead_is_known_in_its_order() {
+    let with = |preload: Value| {
+        file(json!({ "models": {
+            "providers": {
+                "one": local(9326), "two": local(9327), "far": { "baseUrl": "http://gpu.lan/v1" },
+            },
+            "preload": preload,
+        } }))
+    };
+    let providers = try_registered(with(json!(["two", "one"]))).unwrap();
+    let names: Vec<_> = providers.preload();
+    let names: Vec<_> = names.iter().map(LocalService::name).collect();
+    assert_eq!(names, ["two", "one"]);
+    for wrong in ["far", "none"] {
+        let error = try_registered(with(json!(["one", wrong]))).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("preload") && text.contains(wrong), "{text}");
+    }
+}

@@ -112,6 +112,77 @@ async fn all_models_are_listed_and_none_is_started_for_it() {
 }
 
 #[tokio::test]
+async fn what_is_loaded_is_in_the_list() {
+    let (one, slow) = (Fixture::new(), Fixture::new().with("--delay-bind", 60_000));
+    let bad = Fixture::new().flag("--exit-at-start");
+    let far = json!({ "baseUrl": "https://api.example.com/v1", "models": [{ "id": "a" }] });
+    let gateway = Gateway::start(&json!({
+        "one": provider(&one), "slow": provider(&slow), "bad": provider(&bad), "far": far,
+    }));
+    let state = async |model: &str| {
+        let path = format!("/v1/models/{model}");
+        gateway.get(&path).await.json()["status"].clone()
+    };
+    assert_eq!(state("one/tiny").await, json!({ "value": "unloaded" }));
+    assert_eq!(state("far/a").await, json!(null));
+    gateway.post("/admin/one/start", "").await;
+    gateway.post("/admin/bad/start", "").await;
+    assert_eq!(
+        gateway.post("/admin/slow/start?wait=no", "").await.status,
+        202
+    );
+    gateway.until("slow", |it| it["phase"] == "starting").await;
+    assert_eq!(state("one/tiny").await, json!({ "value": "loaded" }));
+    assert_eq!(state("slow/tiny").await, json!({ "value": "loading" }));
+    let failed = json!({ "value": "unloaded", "failed": true });
+    assert_eq!(state("bad/tiny").await, failed);
+    let created = gateway.get("/v1/models/one/tiny").await.json()["created"].clone();
+    assert!(created.as_u64() > Some(1_700_000_000), "{created}");
+}
+
+#[tokio::test]
+async fn a_model_can_be_asked_for_by_its_alias() {
+    let fixture = Fixture::new();
+    let file = json!({
+        "models": { "providers": { "one": provider(&fixture) } },
+        "agents": { "defaults": { "models": { "one/tiny": { "alias": "gpt-4o-mini" } } } },
+    });
+    let gateway = Gateway::run(ConfigFile::new(file.to_string()), &[]);
+    let echo = gateway
+        .ask("/v1/echo", &json!({ "model": "gpt-4o-mini" }))
+        .await;
+    assert_eq!(echo.json()["model"], "tiny");
+    let listed = gateway.get("/v1/models/gpt-4o-mini").await.json();
+    assert_eq!(
+        (&listed["root"], &listed["owned_by"]),
+        (&json!("one/tiny"), &json!("one"))
+    );
+    assert!(
+        gateway
+            .log()
+            .contains("`gpt-4o-mini` is short for one/tiny")
+    );
+}
+
+#[tokio::test]
+async fn what_the_file_lists_for_that_is_started_ahead() {
+    let (one, two, no) = (Fixture::new(), Fixture::new(), Fixture::new());
+    let bad = Fixture::new().flag("--exit-at-start");
+    let file = json!({ "models": {
+        "providers": {
+            "one": provider(&one), "two": provider(&two), "no": provider(&no), "bad": provider(&bad),
+        },
+        "preload": ["bad", "two", "one"],
+    } });
+    let gateway = Gateway::run(ConfigFile::new(file.to_string()), &[]);
+    for provider in ["one", "two"] {
+        gateway.until(provider, |it| it["phase"] == "ready").await;
+    }
+    assert!(no.starts().is_empty());
+    assert!(gateway.log().contains("`bad` was not started ahead"));
+}
+
+#[tokio::test]
 async fn a_model_that_one_provider_alone_lists_needs_no_provider_in_its_name() {
     let (one, two) = (Fixture::new(), Fixture::new());
     let with = |fixture: &Fixture, models: &[&str]| {
