@@ -40,10 +40,15 @@ struct Known {
 }
 
 impl Facts {
-    pub(crate) fn is_for(&self, provider: &str, model: &str) {
+    /// Those of a request that this log knows.
+    pub(crate) fn of(request: &Request) -> Self {
+        request.extensions().get().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn is_for(&self, provider: &str, model: Option<&str>) {
         let mut known = self.known();
         known.provider = Some(provider.to_owned());
-        known.model = Some(model.chars().take(SHOWN).collect());
+        known.model = model.map(|it| it.chars().take(SHOWN).collect());
     }
 
     pub(crate) fn failed(&self, failure: &Failure) {

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, Request, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use tower::ServiceBuilder;
 use tower_http::{
@@ -27,6 +27,7 @@ use crate::{
     access,
     admin::{self, History},
     args::Args,
+    direct,
     ending::Ending,
     failure::{self, Failure},
     forward,
@@ -119,6 +120,7 @@ pub(crate) fn app(args: &Args, gateway: Gateway, keys: Option<Keys>) -> Router {
             "/v1/{*path}",
             post(forward::forward).fallback(forward::without_question),
         )
+        .route("/upstream/{*path}", any(direct::upstream))
         .route("/", get(page::html))
         .route("/page.css", get(page::css))
         .route("/page.js", get(page::script))
@@ -184,7 +186,7 @@ fn cors(origins: Origins) -> Option<CorsLayer> {
         // A page on the web asks for this machine.
         .allow_private_network(true)
         .max_age(ALLOWED_FOR)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([X_REQUEST_ID, header::RETRY_AFTER]);
     Some(layer)

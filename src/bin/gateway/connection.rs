@@ -41,14 +41,16 @@ pub(crate) async fn serve(stream: TcpStream, app: Router, watcher: Watcher) {
     // Otherwise a client that ends its half would count as gone.
     builder.http1().half_close(true);
     let io = TokioIo::new(Shared(stream.clone()));
-    let served = builder.serve_connection(io, TowerToHyperService::new(app));
+    let served = builder.serve_connection_with_upgrades(io, TowerToHyperService::new(app));
     let served = watcher.watch(served.into_owned());
     // Nobody waits for what comes after that.
     let is_over = tokio::select! {
         _ = served => true,
         () = hung_up(&stream) => false,
     };
-    if is_over {
+    // One that has stopped being HTTP is another's now.
+    let is_upgraded = Arc::strong_count(&stream) > 1;
+    if is_over && !is_upgraded {
         drop(time::timeout(REFUSED_UPLOAD, read_away(&stream)).await);
     }
 }

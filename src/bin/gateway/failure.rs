@@ -4,10 +4,10 @@ use std::{any::Any, error, fmt, iter, time::Duration};
 
 use axum::{
     Json,
-    extract::rejection::BytesRejection,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use http_body_util::LengthLimitError;
 use serde_json::{Value, json};
 use tower::timeout::error::Elapsed;
 use tower_local_service::{BoxError, Error, ErrorKind, provider::Provider};
@@ -60,12 +60,18 @@ impl Failure {
         )
     }
 
-    /// A body that did not arrive.
-    pub(crate) fn unread(rejection: &BytesRejection) -> Self {
+    /// A body that did not arrive, or is too long.
+    pub(crate) fn upload(error: &BoxError, limit: usize) -> Self {
+        if has_inside::<LengthLimitError>(error) {
+            return Self::too_large(limit);
+        }
         Self::new(
-            rejection.status(),
+            StatusCode::BAD_REQUEST,
             "body_not_read",
-            format!("{}: send the request again", rejection.body_text()),
+            format!(
+                "the body did not arrive ({}): send the request again",
+                chain(error)
+            ),
         )
     }
 
@@ -258,8 +264,9 @@ pub(crate) async fn no_such_path() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no_such_path",
-        "the gateway does not have this path: use POST /v1/…, GET /v1/models, GET /health, GET /metrics, GET \
-         /admin/status, GET /admin/events, GET /admin/PROVIDER/log, POST /admin/stop, or POST /admin/PROVIDER/start and …/stop",
+        "the gateway does not have this path: use POST /v1/…, GET /v1/models, /v1/PROVIDER/…, /upstream/PROVIDER/…, \
+         GET /health, GET /metrics, GET /admin/status, GET /admin/events, GET /admin/PROVIDER/log, POST /admin/stop, \
+         or POST /admin/PROVIDER/start and …/stop",
     )
 }
 

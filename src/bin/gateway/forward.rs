@@ -1,26 +1,27 @@
-//! `POST /v1/*`: finds the provider for a request, and forwards it.
+//! `POST /v1/*`: finds the provider for a request by its model, and forwards it.
 
 use axum::{
-    Extension,
     body::{Body, Bytes},
-    extract::{Path, State, rejection::BytesRejection},
-    http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header},
+    extract::{Request, State},
+    http::{Method, Response, StatusCode, Uri, header, request::Parts},
 };
-use http_body_util::Full;
-use tower_local_service::provider::{Provider, Providers};
+use http_body_util::{BodyExt as _, Full};
+use tower_local_service::provider::Provider;
 
 use crate::{
     access::Facts,
     app::Gateway,
-    config, dialect,
+    choice::choose,
+    config, dialect, direct,
     events::{self, Events},
     failure::{self, Failure},
-    headers, models,
+    form::{Form, is_form},
+    headers,
     question::Question,
 };
 
 /// What servers have for POST requests. Others may have more, and are asked for it.
-const FOR_POST: [&str; 15] = [
+pub(crate) const FOR_POST: [&str; 15] = [
     "audio/speech",
     "audio/transcriptions",
     "audio/translations",
@@ -38,109 +39,102 @@ const FOR_POST: [&str; 15] = [
     "responses/input_tokens",
 ];
 
-/// How many characters of a name a message quotes.
-const SHOWN: usize = 100;
-
 pub(crate) async fn forward(
     State(gateway): State<Gateway>,
-    Extension(facts): Extension<Facts>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response<Body>, Failure> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(gateway.body_limit),
-        _ => Failure::unread(&rejection),
-    })?;
-    refuse_forms(&headers)?;
+    if let Some(target) = direct::target(&gateway.providers, request.uri().path()) {
+        return direct::forward(gateway, target, request).await;
+    }
+    let facts = Facts::of(&request);
+    if is_form(request.headers()) {
+        return forward_form(&gateway, &facts, request).await;
+    }
+    let (head, body) = request.into_parts();
+    let body = whole(body, gateway.body_limit).await?;
     let question = Question::read(body)?;
     let (provider, model) = choose(&gateway.providers, question.model())?;
-    facts.is_for(&provider.id, &model);
+    facts.is_for(&provider.id, Some(&model));
     let streams = question.streams();
-    let request = request(&provider, &uri, headers, question, &model)?;
+    let mut head = to_provider(&provider, head, headers::as_json)?;
+    if streams {
+        // The head of the answer, which has its encoding, may come too late.
+        head.headers.remove(header::ACCEPT_ENCODING);
+    }
+    let body = Full::new(question.into_body(&model));
+    let keep_alive = gateway.keep_alive.filter(|_| streams);
     let answer = async move {
+        let request = Request::from_parts(head, body);
         let answer = gateway.upstream.ask(&provider, request).await;
-        let mut response = answer.inspect_err(|failure| facts.failed(failure))?;
-        headers::to_client(response.headers_mut());
-        Ok(response.map(|body| facts.of_body(body)))
+        to_client(answer, facts)
     };
-    match gateway.keep_alive {
-        Some(pace) if streams => events::patiently(pace, answer).await,
-        _ => answer.await.map(Events::of),
+    match keep_alive {
+        Some(pace) => events::patiently(pace, answer).await,
+        None => answer.await.map(Events::of),
     }
 }
 
-/// Another method than POST: such requests name no model, so there is no provider to send them to.
-pub(crate) async fn without_question(Path(path): Path<String>) -> Failure {
-    if FOR_POST.contains(&path.trim_end_matches('/')) {
-        return failure::wrong_method().await;
-    }
-    failure::no_such_path().await
+/// A body that was not sent to its end cannot be sent again, so a form is sent once.
+async fn forward_form(
+    gateway: &Gateway,
+    facts: &Facts,
+    request: Request,
+) -> Result<Response<Body>, Failure> {
+    let (head, body) = request.into_parts();
+    let form = Form::read(&head.headers, body, gateway.body_limit).await?;
+    let (provider, model) = choose(&gateway.providers, form.model().as_deref())?;
+    facts.is_for(&provider.id, Some(&model));
+    let (body, longer) = form.into_body(&model);
+    let length = headers::length(&head.headers);
+    let mut head = to_provider(&provider, head, |_| {})?;
+    headers::set_length(&mut head.headers, length, longer);
+    let request = Request::from_parts(head, body);
+    let answer = gateway.upstream.ask_once(&provider, request).await;
+    to_client(answer, facts.clone()).map(Events::of)
 }
 
-/// Files come in forms (`/v1/audio/transcriptions`), in which the model may follow the whole file. They
-/// are refused.
-fn refuse_forms(headers: &HeaderMap) -> Result<(), Failure> {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let is_form = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/"));
-    if is_form {
-        return Err(Failure::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "no_forms",
-            "the body is a form, and the model is read from JSON only: send forms to the provider itself",
-        ));
-    }
-    Ok(())
+async fn whole(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let body = body.collect().await;
+    let body = body.map_err(|error| Failure::upload(&error.into(), limit))?;
+    Ok(body.to_bytes())
 }
 
-fn choose(providers: &Providers, model: Option<&str>) -> Result<(Provider, String), Failure> {
-    match model {
-        Some(model) => providers
-            .resolve_model(model)
-            .map_or_else(|| choose_bare(providers, model), Ok),
-        None => providers.primary_model().ok_or_else(|| {
-            Failure::invalid(format!(
-                "the body names no `model`, and agents.defaults.model of the configuration names none \
-                 of a provider: write PROVIDER/MODEL with one of the providers {}",
-                providers.ids().join(", ")
-            ))
-        }),
+/// Another method than POST: such requests name no model, so the path has to name the provider.
+pub(crate) async fn without_question(
+    State(gateway): State<Gateway>,
+    request: Request,
+) -> Result<Response<Body>, Failure> {
+    let path = request.uri().path();
+    if let Some(target) = direct::target(&gateway.providers, path) {
+        return direct::forward(gateway, target, request).await;
     }
+    let path = path.trim_start_matches("/v1/").trim_end_matches('/');
+    if FOR_POST.contains(&path) {
+        return Err(failure::wrong_method().await);
+    }
+    Err(failure::no_such_path().await)
 }
 
-/// A model without its provider, where one provider alone lists it.
-fn choose_bare(providers: &Providers, model: &str) -> Result<(Provider, String), Failure> {
-    let meant = models::full_names(providers, model);
-    if let [one] = &meant[..]
-        && let Some(chosen) = providers.resolve_model(one)
-    {
-        return Ok(chosen);
-    }
-    let shown: String = model.chars().take(SHOWN).collect();
-    if meant.len() > 1 {
-        return Err(Failure::new(
-            StatusCode::BAD_REQUEST,
-            "ambiguous_model",
-            format!(
-                "several providers list the model {shown:?}: write one of {}",
-                meant.join(", ")
-            ),
-        ));
-    }
-    Err(Failure::no_such_model(format!(
-        "no provider has the model {shown:?}: write PROVIDER/MODEL with one of the providers {}, or look at GET \
-         /v1/models",
-        providers.ids().join(", ")
-    )))
-}
-
-fn request(
+/// The head of a `POST` for the provider, at the same path behind `/v1`.
+fn to_provider(
     provider: &Provider,
-    uri: &Uri,
-    mut headers: HeaderMap,
-    question: Question,
-    model: &str,
-) -> Result<Request<Full<Bytes>>, Failure> {
+    head: Parts,
+    body_is: impl FnOnce(&mut header::HeaderMap),
+) -> Result<Parts, Failure> {
+    let mut headers = head.headers;
+    body_is(&mut headers);
+    let uri = dialect::url(provider, &head.uri);
+    let mut head = head_for(provider, uri, headers)?;
+    head.method = Method::POST;
+    Ok(head)
+}
+
+/// The head of a request for the provider, with its key and headers instead of the client's.
+pub(crate) fn head_for(
+    provider: &Provider,
+    uri: Option<Uri>,
+    mut headers: header::HeaderMap,
+) -> Result<Parts, Failure> {
     if let Some(error) = &provider.unavailable {
         return Err(Failure::from(error));
     }
@@ -149,17 +143,21 @@ fn request(
     }
     headers::to_provider(&mut headers, provider)
         .map_err(|_| unsendable(provider, "apiKey", "cannot be a header"))?;
-    if question.streams() {
-        // The head of the answer, which has its encoding, may come too late.
-        headers.remove(header::ACCEPT_ENCODING);
-    }
-    let uri = dialect::url(provider, uri)
-        .ok_or_else(|| unsendable(provider, "baseUrl", "makes no URL with this path"))?;
-    let mut request = Request::new(Full::new(question.into_body(model)));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    Ok(request)
+    let uri = uri.ok_or_else(|| unsendable(provider, "baseUrl", "makes no URL with this path"))?;
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.uri = uri;
+    head.headers = headers;
+    Ok(head)
+}
+
+/// The answer as the client gets it, with what goes wrong in the log.
+pub(crate) fn to_client(
+    answer: Result<Response<Body>, Failure>,
+    facts: Facts,
+) -> Result<Response<Body>, Failure> {
+    let mut response = answer.inspect_err(|failure| facts.failed(failure))?;
+    headers::to_client(response.headers_mut());
+    Ok(response.map(|body| facts.of_body(body)))
 }
 
 fn unsendable(provider: &Provider, field: &str, what: &str) -> Failure {

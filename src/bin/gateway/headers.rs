@@ -70,14 +70,33 @@ pub(crate) fn to_provider(
             headers.insert(X_API_KEY, value);
         }
     }
-    // The body has been read as JSON, whatever the client calls it: curl calls it a form, and servers have
-    // lower limits for forms.
-    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
-        headers.insert(header::CONTENT_TYPE, JSON);
-    }
     // They replace those of the same name.
     headers.extend(provider.headers.clone());
     Ok(())
+}
+
+/// The body has been read as JSON, whatever the client calls it: curl calls it a form, and servers have lower limits
+/// for forms.
+pub(crate) fn as_json(headers: &mut HeaderMap) {
+    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        headers.insert(header::CONTENT_TYPE, JSON);
+    }
+}
+
+/// How long the body is, if its client says so.
+pub(crate) fn length(headers: &HeaderMap) -> Option<usize> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// The length of a body that is sent as it comes: not all servers read one without.
+pub(crate) fn set_length(headers: &mut HeaderMap, length: Option<usize>, longer: isize) {
+    let length = length.and_then(|it| it.checked_add_signed(longer));
+    headers.extend(length.map(|it| (header::CONTENT_LENGTH, HeaderValue::from(it))));
 }
 
 fn is_json(kind: &HeaderValue) -> bool {

@@ -9,6 +9,8 @@
 //! - `POST /v1/*`: to the provider that the body's `model` names (`PROVIDER/MODEL`, or `MODEL` where one
 //!   provider alone lists it; without one it is the file's `agents.defaults.model`), as it came but for the
 //!   model's name and the headers (see `headers`). The answer is streamed.
+//! - `/v1/PROVIDER/…`: to the API of that provider; `/upstream/PROVIDER/…`: to anything of its server. Any method, and
+//!   WebSockets.
 //! - `GET /v1/models`: what the file lists.
 //! - `POST /admin/PROVIDER/start` and `…/stop` (`%2F` for a slash in the id), `POST /admin/stop` for all, `GET
 //!   /admin/status`, `/admin/events` and `/admin/PROVIDER/log`.
@@ -27,13 +29,16 @@ mod admin;
 mod app;
 mod args;
 mod check;
+mod choice;
 mod config;
 mod connection;
 mod dialect;
+mod direct;
 mod early_answer;
 mod ending;
 mod events;
 mod failure;
+mod form;
 mod forward;
 mod guard;
 mod headers;
@@ -50,6 +55,7 @@ mod question;
 mod serve;
 mod terminal;
 mod upstream;
+mod websocket;
 mod whole;
 
 use std::{io, process::ExitCode, time::Duration};

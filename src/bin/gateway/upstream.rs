@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Body, Bytes, HttpBody as _},
+    body::{Body, Bytes, HttpBody},
     http::{Request, Response},
 };
 use http_body_util::{BodyExt as _, Full};
@@ -13,7 +13,9 @@ use hyper_util::{
 };
 use tokio::net::TcpStream;
 use tower::{ServiceBuilder, ServiceExt as _, timeout::TimeoutLayer, util::MapResponse};
-use tower_local_service::{EnsureLocalServiceLayer, provider::Provider, retry::ServerGone};
+use tower_local_service::{
+    BoxError, EnsureLocalServiceLayer, provider::Provider, retry::ServerGone,
+};
 
 use crate::{early_answer::EarlyAnswer, events, failure::Failure, progress::Progress};
 
@@ -29,7 +31,7 @@ const REFUSAL: u64 = 64 * 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<Connector, Body>,
 }
 
 /// Marks an answer of a provider, and not of this gateway.
@@ -56,7 +58,7 @@ impl Upstream {
         provider: &Provider,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, Failure> {
-        let (id, limit) = (provider.id.clone(), provider.timeout);
+        let limit = provider.timeout;
         let service = provider.service.clone();
         let service = move |_: &Request<Full<Bytes>>| service.clone();
         // A stack costs nothing to build, and its times are those of this provider. The time to the head
@@ -66,22 +68,46 @@ impl Upstream {
             .layer(TimeoutLayer::new(limit))
             .retry(ServerGone::new(service.clone()))
             .layer(EnsureLocalServiceLayer::new(service))
+            .map_request(|request: Request<Full<Bytes>>| request.map(Body::new))
             .service(self.client.clone());
-        let mut response = client
-            .oneshot(request)
-            .await
-            .map_err(|error| Failure::of(&id, limit, &error))?;
-        response.extensions_mut().insert(FromProvider);
-        let is_events = events::is_stream(&response);
-        let response = response.map(|body| {
-            let body = Progress::new(body, limit, is_events);
-            Body::new(body.map_err(move |error| Failure::broke_off(&id, limit, &error)))
-        });
-        if response.status().as_u16() >= 400 {
-            return refusal(response).await;
-        }
-        Ok(response)
+        received(provider, client.oneshot(request).await).await
     }
+
+    /// The same with a body that is sent as it comes, and so only once.
+    pub(crate) async fn ask_once(
+        &self,
+        provider: &Provider,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Failure> {
+        let service = provider.service.clone();
+        let client = ServiceBuilder::new()
+            .layer(TimeoutLayer::new(provider.timeout))
+            .layer(EnsureLocalServiceLayer::new(move |_: &_| service.clone()))
+            .service(self.client.clone());
+        received(provider, client.oneshot(request).await).await
+    }
+}
+
+/// What came of a request: an answer that breaks off when nothing of it comes for too long.
+async fn received<B>(
+    provider: &Provider,
+    answer: Result<Response<B>, BoxError>,
+) -> Result<Response<Body>, Failure>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let (id, limit) = (provider.id.clone(), provider.timeout);
+    let mut response = answer.map_err(|error| Failure::of(&id, limit, &error))?;
+    response.extensions_mut().insert(FromProvider);
+    let is_events = events::is_stream(&response);
+    let response = response.map(|body| {
+        let body = Progress::new(body, limit, is_events);
+        Body::new(body.map_err(move |error| Failure::broke_off(&id, limit, &error)))
+    });
+    if response.status().as_u16() >= 400 {
+        return refusal(response).await;
+    }
+    Ok(response)
 }
 
 /// A refusal with its words, or at least with its status: a server that closes while a request is still sent

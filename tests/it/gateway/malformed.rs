@@ -1,7 +1,5 @@
 //! Bodies that name no model in a way that could be understood.
 
-use http::Request;
-use http_body_util::Full;
 use serde_json::json;
 
 use crate::support::{
@@ -70,17 +68,6 @@ async fn a_mark_in_front_of_the_json_is_no_mistake_and_another_encoding_is_named
     let reply = gateway.post("/v1/echo", wide).await;
     assert_eq!(reply.failure(), (400, "invalid_request".into()));
     assert!(reply.body.contains("UTF-8"), "{}", reply.body);
-}
-
-#[tokio::test]
-async fn forms_are_refused_as_such() {
-    let fixture = Fixture::new();
-    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
-    let request = Request::post(gateway.url("/v1/audio/transcriptions"))
-        .header("content-type", "multipart/form-data; boundary=x")
-        .body(Full::from("--x\r\n"));
-    let reply = gateway.reply_to(request.unwrap()).await;
-    assert_eq!(reply.failure(), (415, "no_forms".into()));
 }
 
 #[tokio::test]
