@@ -42,6 +42,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
     pub(crate) body_limit: usize,
 
+    /// Read the files again when they change, as after SIGHUP.
+    #[arg(long)]
+    pub(crate) watch: bool,
+
     /// How long answers may take to end after Ctrl-C or SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     pub(crate) drain: Seconds,

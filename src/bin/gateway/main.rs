@@ -55,6 +55,7 @@ mod question;
 mod serve;
 mod terminal;
 mod upstream;
+mod watch;
 mod websocket;
 mod whole;
 
@@ -71,6 +72,7 @@ use args::{Args, Listen};
 use keys::Keys;
 use log::Log;
 use metrics::Metrics;
+use watch::Watch;
 
 /// How long the last lines of the log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -99,6 +101,9 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
     // Before there are servers, so that none of their events is lost.
     let events = Registry::global().events();
     let metrics = Metrics::begin()?;
+    let watched = [Some(&args.config), args.api_key_file.as_ref()];
+    let watched = watched.into_iter().flatten().filter(|_| args.watch);
+    let watch = Watch::of(watched.cloned().collect());
     let providers = config::load(&args.config)?;
     config::log_warnings(&providers);
     for line in overview::lines(&providers) {
@@ -130,6 +135,7 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
         app,
         signals,
         drain: args.drain.0,
+        watch,
         log,
         ending,
     };

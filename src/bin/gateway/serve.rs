@@ -12,7 +12,7 @@ use tokio::{
 use tower_local_service::Registry;
 use tracing::info;
 
-use crate::{connection, ending::Ending, log::Log, terminal::Terminal};
+use crate::{connection, ending::Ending, log::Log, terminal::Terminal, watch::Watch};
 
 /// For the ends of answers whose time is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -60,6 +60,13 @@ impl End {
     }
 }
 
+/// The services that are waited for, and what for.
+fn in_use() -> impl Iterator<Item = (String, usize)> {
+    let services = Registry::global().services().into_iter();
+    let leases = services.map(|it| (it.name().to_owned(), it.status().leases));
+    leases.filter(|(_, leases)| *leases > 0)
+}
+
 /// All that is needed to serve.
 pub(crate) struct Serve<'a> {
     pub(crate) listener: TcpListener,
@@ -67,6 +74,8 @@ pub(crate) struct Serve<'a> {
     pub(crate) signals: Signals,
     /// How long answers may take to end.
     pub(crate) drain: Duration,
+    /// Says when the files are to be read again.
+    pub(crate) watch: Watch,
     pub(crate) log: &'a Log,
     pub(crate) ending: Ending,
 }
@@ -81,6 +90,9 @@ impl Serve<'_> {
         self.ending.begin();
         let limit = self.drain;
         info!("no more requests; answers have {limit:?} to end");
+        for (service, leases) in in_use() {
+            info!(provider = service, leases, "answers are in progress");
+        }
         // Servers are stopped while connections end: those that are idle do not wait for the others.
         let registry = Registry::global();
         let drained = async {
@@ -116,6 +128,7 @@ impl Serve<'_> {
                     }
                     reload();
                 }
+                () = self.watch.changed() => reload(),
                 () = self.log.terminal_gone() => {
                     if self.signals.terminal.is_closed().await {
                         return;

@@ -1,4 +1,4 @@
-//! As much as 64 connections ask for.
+//! Many clients at once, slow ones, and those that send nonsense: no error, and no growth.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +7,11 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::json;
+#[cfg(target_os = "linux")]
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio::{task::JoinSet, time::Instant};
 use tower_local_service::BoxError;
 
@@ -14,8 +19,30 @@ use crate::support::{
     Fixture, amount,
     gateway::{Gateway, chat_provider},
 };
+#[cfg(target_os = "linux")]
+use crate::support::{eventually, gateway::provider, within};
 
 const CONNECTIONS: usize = 64;
+
+/// More than what is needed for a connection or an answer that waits, times those of a test.
+#[cfg(target_os = "linux")]
+const GROWTH: u64 = 32 << 20;
+
+/// What the gateway has in memory.
+#[cfg(target_os = "linux")]
+fn memory(gateway: &Gateway) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    kib.parse::<u64>().unwrap() << 10
+}
+
+/// How many files and connections the gateway has open.
+#[cfg(target_os = "linux")]
+fn open_files(gateway: &Gateway) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", gateway.pid()));
+    files.unwrap().count()
+}
 
 fn duration() -> Duration {
     let seconds = amount("GATEWAY_LOAD_SECONDS", 2);
@@ -57,4 +84,106 @@ async fn sixty_four_connections_are_served_without_an_error() {
     assert_eq!(fixture.starts().len(), 1);
     let status = gateway.until("one", |status| status["leases"] == 0).await;
     assert_eq!(status["waiters"], 0);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_streams_at_once_are_whole_and_leave_nothing() {
+    let streams = amount("GATEWAY_STREAMS", 100);
+    let fixture = Fixture::new().with("--tokens", 20).with("--token-gap", 20);
+    let gateway = Arc::new(Gateway::start(&json!({ "one": chat_provider(&fixture) })));
+    gateway.post("/admin/one/start", "").await;
+    let before = open_files(&gateway);
+    let mut asked = JoinSet::new();
+    for _ in 0..streams {
+        let gateway = gateway.clone();
+        asked.spawn(async move {
+            let ask = json!({ "model": "one/m", "stream": true });
+            gateway.ask("/v1/chat/completions", &ask).await
+        });
+    }
+    for reply in asked.join_all().await {
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(reply.body.ends_with("[DONE]\n\n"), "{reply:?}");
+        // The first has the role, the last the reason of the end.
+        assert!(reply.body.matches("data: ").count() >= 20, "{reply:?}");
+    }
+    gateway.until("one", |status| status["leases"] == 0).await;
+    // Connections to the server are kept for some seconds.
+    eventually("all connections are closed", || {
+        open_files(&gateway) <= before + 2
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_reads_slowly_costs_no_memory_and_no_other_client_time() {
+    const LENGTH: usize = 64 << 20;
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    gateway.post("/admin/one/start", "").await;
+    let before = memory(&gateway);
+    let mut slow = TcpStream::connect(gateway.address()).await.unwrap();
+    let body = r#"{"model":"one/m"}"#;
+    let request = format!(
+        "POST /v1/bytes?n={LENGTH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    slow.write_all(request.as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        within("a byte", slow.read_u8()).await.unwrap();
+        let hello = gateway.ask("/v1/hello", &json!({ "model": "one/m" })).await;
+        assert_eq!(hello.body, "hello");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let grown = memory(&gateway).saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} more bytes");
+    assert_eq!(gateway.status("one").await["leases"], 1);
+    drop(slow);
+    gateway.until("one", |status| status["leases"] == 0).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nonsense_is_answered_and_leaves_nothing() {
+    const NONSENSE: [&[u8]; 8] = [
+        b"\0\x01\x02\xff\xfe\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\n{{{",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 999\r\n\r\n{",
+        b"GET /../../etc/passwd HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense in frames that are none",
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03 as TLS begins",
+        b"",
+    ];
+    let requests = amount("GATEWAY_NONSENSE", 300);
+    let fixture = Fixture::new();
+    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
+    let send = async |count: usize| {
+        for n in 0..count {
+            let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+            stream
+                .write_all(NONSENSE[n % NONSENSE.len()])
+                .await
+                .unwrap();
+            stream.shutdown().await.unwrap();
+            // An answer or none: what matters is that it comes to an end.
+            let mut answer = Vec::new();
+            drop(within("an end", stream.read_to_end(&mut answer)).await);
+            let status = answer.get(9..10);
+            assert!(!matches!(status, Some(b"2" | b"5")), "{n}: {answer:?}");
+        }
+    };
+    send(NONSENSE.len() * 4).await;
+    let (memory_before, files) = (memory(&gateway), open_files(&gateway));
+    send(requests).await;
+    eventually("all connections are closed", || {
+        open_files(&gateway) <= files + 2
+    })
+    .await;
+    let grown = memory(&gateway).saturating_sub(memory_before);
+    assert!(grown < GROWTH, "{grown} more bytes");
+    let hello = gateway.ask("/v1/hello", &json!({ "model": "one/m" })).await;
+    assert_eq!(hello.body, "hello");
 }

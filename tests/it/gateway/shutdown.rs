@@ -30,6 +30,11 @@ async fn a_signal_lets_answers_end_then_stops_what_was_started() {
         })
         .await;
         assert!(fixture.terms().is_empty(), "it is in use");
+        let waits = "answers are in progress provider=\"one\" leases=1";
+        eventually("it says what it waits for", || {
+            gateway.log().contains(waits)
+        })
+        .await;
         let body = all(response.into_body()).await.expect("a whole answer");
         assert!(body.ends_with("[DONE]\n\n"), "{body}");
         // One that sends nothing does not hold up the end.

@@ -203,6 +203,10 @@ impl Gateway {
         self.address
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn file(&self) -> &ConfigFile {
         &self.file
     }
