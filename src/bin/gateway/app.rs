@@ -54,6 +54,8 @@ pub(crate) struct Gateway {
     pub(crate) providers: Providers,
     pub(crate) upstream: Upstream,
     pub(crate) keep_alive: Option<Duration>,
+    /// Whether people see what a stream waits for.
+    pub(crate) shows_progress: bool,
     pub(crate) body_limit: usize,
     pub(crate) history: History,
     pub(crate) metrics: Metrics,
@@ -73,6 +75,7 @@ impl Gateway {
             providers,
             upstream: Upstream::new(),
             keep_alive: args.keep_alive.0,
+            shows_progress: args.progress,
             body_limit: args.body_limit,
             history,
             metrics,

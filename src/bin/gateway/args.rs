@@ -10,6 +10,7 @@ use crate::origins::Origin;
 #[derive(Debug, Parser)]
 #[command(name = "local-service-gateway", version)]
 #[expect(clippy::doc_markdown, reason = "shown by --help, as they are")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Args {
     /// The providers: JSON5 in the shape of OpenClaw's configuration.
     #[arg(short, long, value_name = "FILE", env = "GATEWAY_CONFIG")]
@@ -37,6 +38,11 @@ pub(crate) struct Args {
     /// until the model is loaded. `off`: it gets nothing until then.
     #[arg(long, value_name = "SECONDS", default_value = "5")]
     pub(crate) keep_alive: KeepAlive,
+
+    /// Instead of these comments, put a short text about the start into the reasoning of chats (OpenAI's API), where
+    /// people see it.
+    #[arg(long)]
+    pub(crate) progress: bool,
 
     /// The longest body of a request that is read, without its compression.
     #[arg(long, value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]

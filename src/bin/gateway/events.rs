@@ -15,13 +15,11 @@ use http_body::Frame;
 use serde_json::Value;
 use tokio::time::{self, Interval, MissedTickBehavior};
 
-use crate::{failure::Failure, whole};
+use crate::{failure::Failure, waiting::Waiting, whole};
 
 const KIND: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// The name without which Anthropic's SDKs skip it.
 const ERROR: &str = "error";
-/// Clients skip it, and know that the connection works.
-const COMMENT: Bytes = Bytes::from_static(b": waiting for the model\n\n");
 /// How much of a refusal is read.
 const REFUSAL: usize = 64 * 1024;
 /// How much of an answer is read that is no stream.
@@ -38,7 +36,8 @@ pub(crate) struct Events {
 enum State {
     Waiting {
         answer: Pin<Box<dyn Future<Output = Body> + Send>>,
-        comments: Interval,
+        pauses: Interval,
+        waiting: Waiting,
     },
     Streaming {
         body: Body,
@@ -52,8 +51,12 @@ enum State {
 struct Tail([u8; 4]);
 
 /// Waits that long without an answer, so that every failure until then has its status. Then it sends the
-/// head and a comment, and one more comment after each such pause.
-pub(crate) async fn patiently<F>(pace: Duration, answer: F) -> Result<Response<Body>, Failure>
+/// head and a comment, or what else is sent meanwhile, and one more after each such pause.
+pub(crate) async fn patiently<F>(
+    pace: Duration,
+    waiting: Waiting,
+    answer: F,
+) -> Result<Response<Body>, Failure>
 where
     F: Future<Output = Result<Response<Body>, Failure>> + Send + 'static,
 {
@@ -61,13 +64,14 @@ where
     if let Ok(answer) = time::timeout(pace, &mut answer).await {
         return answer.map(Events::of);
     }
-    let mut comments = time::interval(pace);
+    let mut pauses = time::interval(pace);
     // A client that reads slowly needs no comments to catch up on.
-    comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let events = Events {
         state: State::Waiting {
             answer: Box::pin(async { late(answer.await).await }),
-            comments,
+            pauses,
+            waiting,
         },
     };
     let mut response = Response::new(Body::new(events));
@@ -195,11 +199,15 @@ impl HttpBody for Events {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         loop {
             match &mut self.state {
-                State::Waiting { answer, comments } => match answer.as_mut().poll(cx) {
+                State::Waiting {
+                    answer,
+                    pauses,
+                    waiting,
+                } => match answer.as_mut().poll(cx) {
                     Poll::Ready(body) => self.state = State::streaming(body),
                     Poll::Pending => {
-                        ready!(comments.poll_tick(cx));
-                        return Poll::Ready(Some(Ok(Frame::data(COMMENT))));
+                        ready!(pauses.poll_tick(cx));
+                        return Poll::Ready(Some(Ok(Frame::data(waiting.event()))));
                     }
                 },
                 State::Streaming { body, tail } => {

@@ -18,6 +18,7 @@ use crate::{
     form::{Form, is_form},
     headers,
     question::Question,
+    waiting::Waiting,
 };
 
 /// What servers have for POST requests. Others may have more, and are asked for it.
@@ -56,6 +57,12 @@ pub(crate) async fn forward(
     let (provider, model) = choose(&gateway.providers, question.model())?;
     facts.is_for(&provider.id, Some(&model));
     let streams = question.streams();
+    let waiting = if gateway.shows_progress {
+        let path = head.uri.path();
+        Waiting::of(path, provider.service.as_ref(), question.model())
+    } else {
+        Waiting::Comment
+    };
     let mut head = to_provider(&provider, head, headers::as_json)?;
     if streams {
         // The head of the answer, which has its encoding, may come too late.
@@ -69,7 +76,7 @@ pub(crate) async fn forward(
         to_client(answer, facts)
     };
     match keep_alive {
-        Some(pace) => events::patiently(pace, answer).await,
+        Some(pace) => events::patiently(pace, waiting, answer).await,
         None => answer.await.map(Events::of),
     }
 }

@@ -55,6 +55,7 @@ mod question;
 mod serve;
 mod terminal;
 mod upstream;
+mod waiting;
 mod watch;
 mod websocket;
 mod whole;

@@ -53,6 +53,45 @@ async fn a_client_that_waits_long_gets_comments_and_then_the_answer() {
 }
 
 #[tokio::test]
+async fn what_a_chat_waits_for_is_in_its_reasoning_where_that_is_asked_for() {
+    let fixture = Fixture::new().with("--delay-bind", 1500);
+    let args = [&PACE[..], &["--progress"]].concat();
+    let reply = ask(&fixture, &args, &chat(true)).await;
+    let events = reply
+        .body
+        .lines()
+        .filter_map(|it| it.strip_prefix("data: {"));
+    let chunks: Vec<Value> = events
+        .map(|it| serde_json::from_str(&format!("{{{it}")).unwrap())
+        .collect();
+    let first = &chunks[0];
+    assert_eq!(first["object"], "chat.completion.chunk");
+    assert_eq!(first["model"], "one/m");
+    let text = first["choices"][0]["delta"]["reasoning_content"].as_str();
+    assert!(
+        text.unwrap().starts_with("one has been loading for"),
+        "{first}"
+    );
+    // The answer is as ever.
+    assert!(!reply.body.contains(COMMENT) && reply.body.ends_with("data: [DONE]\n\n"));
+    let content = chunks
+        .iter()
+        .filter_map(|it| it["choices"][0]["delta"]["content"].as_str());
+    assert!(content.count() > 0, "{}", reply.body);
+
+    // Other APIs have no place for it.
+    let slow = server(true, |_, stream| {
+        thread::sleep(Duration::from_millis(700));
+        let body = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+        answer(stream, "200 OK", "text/event-stream", body);
+    });
+    let far = json!({ "baseUrl": format!("http://{slow}"), "api": "anthropic-messages" });
+    let gateway = Gateway::start_with(&json!({ "one": far }), &args);
+    let reply = gateway.ask("/v1/messages", &chat(true)).await;
+    assert!(reply.body.starts_with(COMMENT), "{}", reply.body);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_wait_long_gets_the_answer_alone() {
     let fixture = Fixture::new();
     let reply = ask(&fixture, &[], &chat(true)).await;
