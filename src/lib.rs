@@ -61,6 +61,7 @@
 //! | [clients](docs::clients) | reqwest, reqwest-middleware, hyper-util, async-openai, rig, axum; sending a request again |
 //! | [lifecycle](docs::lifecycle) | what happens step by step, and what you can rely on |
 //! | [configuration](docs::configuration), [files](docs::config_files) | each key, recipes for each server, files in the shape of OpenClaw's |
+//! | [launching](docs::launching) | processes, commands that only start a server, launchers of your own; what ends with your program |
 //! | [layer order](docs::layer_order) | timeouts, retries and limits: outside or inside |
 //! | [errors](docs::errors) | what an error says, and what to do about it |
 //! | [gateway](docs::gateway) | one address for all models of a file |
@@ -121,7 +122,7 @@ pub use self::middleware::EnsureLocalServiceMiddleware;
 #[cfg(feature = "retry")]
 pub use self::middleware::retry;
 pub use self::{
-    config::{Amount, LocalServiceConfig, ParseAmountError},
+    config::{Amount, LocalServiceConfig, ParseAmountError, ReadyRequest},
     error::{BoxError, Error, ErrorKind, Problem},
     launch::{Guarantees, InheritEnv, Launcher, OutputStream, Running},
     machine::{Ownership, Phase, Record},

@@ -92,23 +92,21 @@ impl Credentials {
     }
 }
 
-/// `None`: any 2xx.
-pub(super) fn ready_statuses(
+/// The statuses of this field; `None`: any 2xx.
+pub(super) fn statuses(
+    field: &str,
     configured: Option<&[u16]>,
     refusals: &mut Refusals<'_>,
 ) -> Option<Vec<u16>> {
     let mut statuses = configured?.to_vec();
     if statuses.is_empty() {
         refusals.add(
-            "healthStatus",
+            field,
             "lists no status: name one, or leave it out for any 2xx",
         );
     }
     if statuses.iter().any(|status| !(100..=999).contains(status)) {
-        refusals.add(
-            "healthStatus",
-            "lists a number that is no status: write 100 to 999",
-        );
+        refusals.add(field, "lists a number that is no status: write 100 to 999");
     }
     statuses.sort_unstable();
     statuses.dedup();

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::LocalServiceConfig;
-use crate::launch::{LaunchIdentity, Launcher, process::Processes};
+use crate::launch::{Launch, LaunchIdentity, Launcher, StopSignal, process::Processes};
 
 /// A launcher of the user's own. Two are equal if they launch the same.
 #[derive(Clone)]
@@ -31,23 +31,46 @@ impl fmt::Debug for Own {
 
 impl LocalServiceConfig {
     pub(super) fn launch_identity(&self) -> LaunchIdentity {
-        match &self.launcher {
+        match &self.own {
             Some(own) => own.0.identity(),
             None => self.launch.normal().identity(),
         }
     }
 
     /// With what the process is started, unless a launcher takes its place.
-    pub(super) fn launcher(&self) -> Arc<dyn Launcher> {
-        match &self.launcher {
+    pub(super) fn launches(&self) -> Arc<dyn Launcher> {
+        match &self.own {
             Some(own) => own.0.clone(),
             None => Arc::new(self.processes()),
         }
     }
 
+    /// It runs as the command does: in the same directory, with the same variables.
+    pub(super) fn stop_launcher(&self) -> Option<Arc<dyn Launcher>> {
+        let mut words = self.stop_command.as_ref()?.iter().cloned();
+        let launch = Launch {
+            command: words.next()?.into(),
+            args: words.collect(),
+            is_launcher: false,
+            ..self.launch.normal()
+        };
+        Some(Arc::new(Processes {
+            launch: Arc::new(launch),
+            // What it starts in the background is not its own.
+            stop_detached: false,
+            stop_command: None,
+            stop_signal: StopSignal::default(),
+            ..self.processes()
+        }))
+    }
+
     pub(super) fn processes(&self) -> Processes {
         Processes {
             launch: Arc::new(self.launch.normal()),
+            stop_command: self
+                .stop_command
+                .as_ref()
+                .and_then(|it| it.first().cloned()),
             stop_detached: self.stop_detached,
             oom_score_adj: self.oom_score_adj,
             stop_signal: self.first_signal().unwrap_or_default(),

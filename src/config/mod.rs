@@ -6,6 +6,7 @@ mod health;
 mod identity;
 mod launcher;
 mod port;
+mod ready_request;
 mod refusals;
 mod settings;
 mod share;
@@ -17,7 +18,6 @@ mod wire;
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
-pub use self::amount::{Amount, ParseAmountError};
 use self::launcher::Own;
 pub(crate) use self::{
     address::{Address, Origin, OwnedOrigin, UrlHost, same_origin, shown as shown_url},
@@ -31,7 +31,14 @@ pub(crate) use self::{
     unique::Unique,
     validate::LONGEST,
 };
-use crate::launch::{InheritEnv, Launch, Launcher, OomScoreAdj};
+pub use self::{
+    amount::{Amount, ParseAmountError},
+    ready_request::ReadyRequest,
+};
+use crate::{
+    launch::{InheritEnv, Launch, Launcher, OomScoreAdj},
+    secrets::shown_args,
+};
 
 /// How one local server is started, probed and stopped.
 ///
@@ -62,7 +69,7 @@ use crate::launch::{InheritEnv, Launch, Launcher, OomScoreAdj};
 pub struct LocalServiceConfig {
     launch: Launch,
     // In the place of the process.
-    launcher: Option<Own>,
+    own: Option<Own>,
     health_url: Option<String>,
     health_headers: Vec<(String, String)>,
     health_status: Option<Vec<u16>>,
@@ -80,6 +87,8 @@ pub struct LocalServiceConfig {
     stop_detached: bool,
     oom_score_adj: OomScoreAdj,
     stop_signal: Option<String>,
+    stop_command: Option<Vec<OsString>>,
+    ready_request: Option<ReadyRequest>,
     needs: Needs,
     pinned: bool,
     turn: Option<Duration>,
@@ -94,7 +103,7 @@ impl LocalServiceConfig {
     pub fn new(command: impl Into<PathBuf>) -> Self {
         Self {
             launch: Launch::new(command.into()),
-            launcher: None,
+            own: None,
             health_url: None,
             health_headers: Vec::new(),
             health_status: None,
@@ -111,6 +120,8 @@ impl LocalServiceConfig {
             stop_detached: true,
             oom_score_adj: OomScoreAdj::default(),
             stop_signal: None,
+            stop_command: None,
+            ready_request: None,
             needs: Needs::new(),
             pinned: false,
             turn: None,
@@ -129,7 +140,7 @@ impl LocalServiceConfig {
     #[must_use]
     pub fn launched_by(launcher: impl Launcher) -> Self {
         Self {
-            launcher: Some(Own::new(launcher)),
+            own: Some(Own::new(launcher)),
             ..Self::new("")
         }
     }
@@ -496,6 +507,63 @@ impl LocalServiceConfig {
         self
     }
 
+    /// The command with which a stop begins: an absolute path, and arguments.
+    ///
+    /// It runs as the command of the server does: without a shell, in the same directory, with the same variables. When it
+    /// has ended, or after [`stop_timeout`](Self::stop_timeout), the stop continues with signals to what is left; so it
+    /// should end when the server has. What it writes is part of the output of the service. It is no part of what makes
+    /// two services one process: where handles of one process differ, the handle counts that was used last.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let config = LocalServiceConfig::new("/usr/bin/podman")
+    ///     .args(["run", "--rm", "--name", "llama", "--network", "host", "llama-server"])
+    ///     .stop_command(["/usr/bin/podman", "stop", "llama"]);
+    /// ```
+    #[must_use]
+    pub fn stop_command(mut self, command: impl IntoIterator<Item: Into<OsString>>) -> Self {
+        self.stop_command = Some(command.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether the command starts a server that is no child of it, and ends: `docker compose up -d`, `lms server start`,
+    /// `systemctl --user start`; false by default.
+    ///
+    /// An exit with code 0 is then no failure. The server counts as started by your program: it is stopped when it is
+    /// idle, by the [`stop_command`](Self::stop_command), without which this is refused. That has ended it when the port
+    /// refuses connections. A server that is no descendant of your program does not end with it: see
+    /// [launching](crate::docs::launching).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_local_service::LocalServiceConfig;
+    /// let config = LocalServiceConfig::new("/usr/bin/systemctl")
+    ///     .args(["--user", "start", "llama"])
+    ///     .launcher(true)
+    ///     .stop_command(["/usr/bin/systemctl", "--user", "stop", "llama"]);
+    /// ```
+    #[must_use]
+    pub fn launcher(mut self, launcher: bool) -> Self {
+        self.launch.is_launcher = launcher;
+        self
+    }
+
+    /// A request that the server has to answer before it counts as ready, once for each instance: the warm-up.
+    ///
+    /// None by default. It counts against [`ready_timeout`](Self::ready_timeout).
+    ///
+    /// # Example
+    ///
+    /// See [`ReadyRequest`].
+    #[must_use]
+    pub fn ready_request(mut self, request: ReadyRequest) -> Self {
+        self.ready_request = Some(request);
+        self
+    }
+
     /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to
     /// 1000 (first); see `oom_score_adj` in `proc_pid(5)`.
     ///
@@ -535,7 +603,7 @@ impl fmt::Debug for LocalServiceConfig {
         let header_names: Vec<_> = self.health_headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("LocalServiceConfig")
             .field("launch", &self.launch)
-            .field("launcher", &self.launcher)
+            .field("launched_by", &self.own)
             .field("health_url", &self.health_url.as_deref().map(shown_url))
             .field("health_headers", &header_names)
             .field("health_status", &self.health_status)
@@ -559,6 +627,11 @@ impl fmt::Debug for LocalServiceConfig {
             .field("stop_detached", &self.stop_detached)
             .field("oom_score_adj", &self.oom_score_adj)
             .field("stop_signal", &self.stop_signal)
+            .field(
+                "stop_command",
+                &self.stop_command.as_deref().map(shown_args),
+            )
+            .field("ready_request", &self.ready_request)
             .field("needs", &self.needs)
             .field("pinned", &self.pinned)
             .field("turn", &self.turn)

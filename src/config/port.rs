@@ -7,7 +7,7 @@ use http::Uri;
 use super::{Address, Identity, LocalServiceConfig};
 use crate::launch::Launch;
 
-/// Stands for the port in `baseUrl`, and then in `healthUrl`, `args` and `env` as well.
+/// Stands for the port in `baseUrl`, and then in `healthUrl`, `args`, `env` and `stopCommand` as well.
 const PLACEHOLDER: &str = "${port}";
 
 /// Chooses a port for what is written, where the second argument says which identity a port would make of it.
@@ -49,7 +49,8 @@ fn with_port(
     let text = |text: &str| text.replace(PLACEHOLDER, &port.to_string());
     config.health_url = config.health_url.as_deref().map(text);
     let Launch { args, env, .. } = &mut config.launch;
-    for value in args.iter_mut().chain(env.values_mut()) {
+    let stop = config.stop_command.iter_mut().flatten();
+    for value in args.iter_mut().chain(env.values_mut()).chain(stop) {
         *value = replace(std::mem::take(value), port);
     }
     (config, text(base_url))

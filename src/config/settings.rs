@@ -20,6 +20,10 @@ pub(crate) struct Settings {
     /// The base URL as it is written, without blanks around it.
     pub(crate) base: Uri,
     pub(crate) target: Arc<Target>,
+    /// What the server has to answer before it is ready.
+    pub(crate) ready_request: Option<Arc<Target>>,
+    /// Starts the stop command.
+    pub(crate) stop_command: Option<Arc<dyn Launcher>>,
     pub(crate) policy: Policy,
     pub(crate) swap_timeout: Duration,
     pub(crate) max_waiters: Option<usize>,

@@ -36,7 +36,9 @@ impl LocalServiceConfig {
         let paths = paths.map(|(field, path)| (field, path.as_mut_os_string()));
         let args = launch.args.iter_mut().map(|arg| ("args", arg));
         let env = launch.env.values_mut().map(|value| ("env", value));
-        for (field, text) in paths.chain(args).chain(env) {
+        let stop = self.stop_command.iter_mut().flatten();
+        let stop = stop.map(|word| ("stopCommand", word));
+        for (field, text) in paths.chain(args).chain(env).chain(stop) {
             // What is no UTF-8 cannot have come from a file.
             *text = match mem::take(text).into_string() {
                 Ok(text) => change(field, text).into(),

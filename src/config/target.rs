@@ -2,11 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 
 use super::{UrlHost, address};
 
-/// One GET of the health URL.
+/// One request to the server: a GET of the health URL, or the ready request.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) host: UrlHost,
@@ -14,7 +14,9 @@ pub(crate) struct Target {
     /// As written in the URL, for the `Host` header: `localhost:8080`.
     pub(crate) authority: String,
     pub(crate) path_and_query: String,
+    pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
     /// Whether the `Authorization` in the headers is that of the provider, as its requests have it.
     pub(crate) sends_key: bool,
     /// `None`: any 2xx.
@@ -23,6 +25,8 @@ pub(crate) struct Target {
     pub(crate) is_default: bool,
     /// Where requests go, if that is another address of this machine.
     pub(crate) base: Option<(UrlHost, u16)>,
+    /// An answer is one only when its body has come to its end, or to its first 64 KiB.
+    pub(crate) wants_body: bool,
     /// From the connect to the end of the response.
     pub(crate) timeout: Duration,
 }
@@ -41,10 +45,13 @@ impl Target {
             } else {
                 format!("/{path_and_query}")
             },
+            method: Method::GET,
             headers: HeaderMap::new(),
+            body: String::new(),
             sends_key: false,
             ready_statuses: None,
             is_default: false,
+            wants_body: false,
             base: None,
             timeout,
         })

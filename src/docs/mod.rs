@@ -50,6 +50,9 @@ pub mod lifecycle {}
 #[doc = include_str!("configuration.md")]
 pub mod configuration {}
 
+#[doc = include_str!("launching.md")]
+pub mod launching {}
+
 #[doc = include_str!("config_files.md")]
 pub mod config_files {}
 

@@ -22,6 +22,7 @@ use crate::config::Amount;
 /// | [`Overloaded`](Self::Overloaded) | 503 | more requests wait than `maxWaiters` | send it again later, or raise `maxWaiters` |
 /// | [`Stopped`](Self::Stopped) | 503 | the instance was stopped while it was in use | send the request again: that starts the service again |
 /// | [`Unkillable`](Self::Unkillable) | 503 | the process survived SIGKILL | find out what it waits for (a device, a network file system), and end it by hand |
+/// | [`StillAnswers`](Self::StillAnswers) | 503 | the stop command of a server has ended, and its port still answers | correct `stopCommand`, and end the server by hand |
 /// | [`External`](Self::External) | 409 | [`stop`](crate::LocalService::stop) was asked for a server that your program did not start | stop it in the program that started it |
 /// | [`ShutDown`](Self::ShutDown) | 503 | the service is retired, or its registry shut down | create the service again, in a registry that is in use |
 /// | [`Internal`](Self::Internal) | 500 | the task that supervises the service panicked | send the request again, and report the panic that was written to stderr |
@@ -139,6 +140,10 @@ pub enum ErrorKind {
         /// The process that survived.
         pid: Option<u32>,
     },
+    /// The stop of a server that a [launcher command](crate::LocalServiceConfig::launcher) has started came to nothing: the
+    /// stop command has ended, and the port still answers. The next request uses that server as an external one.
+    #[non_exhaustive]
+    StillAnswers {},
     /// [`stop`](crate::LocalService::stop) was asked for an external server, which is never stopped: another program, or
     /// a person, started it.
     #[non_exhaustive]

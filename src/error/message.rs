@@ -84,15 +84,20 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         ErrorKind::ReadyTimeout { last_probe } => {
             f.write_str("did not become ready")?;
             after.map_or(Ok(()), |after| write!(f, " within {after}"))?;
-            f.write_str(", its last probe")?;
-            if let Some(url) = &inner.health_url {
-                write!(f, " of {url}")?;
+            match (&inner.ready_request, &inner.health_url) {
+                (Some(request), _) => write!(f, ", its ready request {request}")?,
+                (None, Some(url)) => write!(f, ", its last probe of {url}")?,
+                (None, None) => f.write_str(", its last probe")?,
             }
             write!(f, " saw: {last_probe}")
         }
         ErrorKind::HealthRejected { status } => {
-            f.write_str("answers its health URL")?;
-            write_health_url(f, inner)?;
+            if let Some(request) = &inner.ready_request {
+                write!(f, "answers its ready request {request}")?;
+            } else {
+                f.write_str("answers its health URL")?;
+                write_health_url(f, inner)?;
+            }
             write!(f, " with status {status}")
         }
         ErrorKind::AddressInUse { by } => {
@@ -108,6 +113,9 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
         ErrorKind::Unkillable { pid } => {
             let pid = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
             write!(f, "has a process{pid} that survived SIGKILL")
+        }
+        ErrorKind::StillAnswers {} => {
+            f.write_str("still answers, although its stop command has ended")
         }
         ErrorKind::External { pid } => {
             f.write_str("uses a server that this program did not start")?;
@@ -210,6 +218,10 @@ pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
             "find out what it waits for (often a device or a network file system) and end it by \
              hand: until then nothing is started in its place"
         }
+        ErrorKind::StillAnswers {} => {
+            "correct `stopCommand`: run it by hand to see what it does; and end the server by hand, which is used as \
+             an external one until then"
+        }
         ErrorKind::External { .. } => "stop it in the program that started it, or by hand",
         ErrorKind::Internal {} => {
             "send the request again, which starts it again, and report the panic that was written to stderr"
@@ -225,7 +237,9 @@ fn exit_hint(code: Option<i32>, signal: Option<i32>) -> &'static str {
         return hint;
     }
     match code {
-        Some(0) => "if the command puts the server into the background, tell it not to",
+        Some(0) => {
+            "if the command puts the server into the background, tell it not to, or set `launcher` and `stopCommand`"
+        }
         Some(126 | 127) => {
             "write absolute paths into the script that starts the server: it did not find or could \
              not run a program"

@@ -66,6 +66,8 @@ struct Inner {
     errno: Option<i32>,
     // What was probed.
     health_url: Option<String>,
+    // The request that the server had to answer before it was ready, if it came to that.
+    ready_request: Option<String>,
     // What the server had to do still when it ended, if it had been ready.
     cut_off: Option<CutOff>,
     // Where more is known of the case than its kind.
@@ -108,6 +110,7 @@ impl Error {
                 retry_after: None,
                 errno: None,
                 health_url: None,
+                ready_request: None,
                 cut_off: None,
                 hint: None,
                 cause: None,
@@ -151,6 +154,11 @@ impl Error {
     /// The URL that was probed. Without its query, which may hold a secret.
     pub(crate) fn health_url(self, url: String) -> Self {
         self.with(|inner| inner.health_url = Some(url))
+    }
+
+    /// The request that the server had to answer before it was ready: method and URL.
+    pub(crate) fn ready_request(self, request: String) -> Self {
+        self.with(|inner| inner.ready_request = Some(request))
     }
 
     /// The server ended under a request, and not while it started.
@@ -270,6 +278,7 @@ impl Error {
             | ErrorKind::NoRoom { .. }
             | ErrorKind::Overloaded { .. }
             | ErrorKind::Stopped {}
+            | ErrorKind::StillAnswers {}
             | ErrorKind::Unkillable { .. }
             | ErrorKind::ShutDown {} => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -85,6 +85,12 @@ fn kinds_of_a_start() -> Vec<(Error, u16, &'static str, &'static str)> {
             "raise `readyTimeoutMs`",
         ),
         (
+            error(ErrorKind::StillAnswers {}),
+            503,
+            "still answers, although its stop command has ended",
+            "correct `stopCommand`",
+        ),
+        (
             no_room(),
             503,
             "needs 18 GiB of `gpu0`, of which there is 24 GiB and `vllm`, `comfy` have parts",

@@ -31,12 +31,20 @@ pub(crate) enum Action {
         /// An answer counts only if our process gave it: the address refused before it was started.
         own: bool,
     },
+    /// Send the ready request; answered by `ReadyRequested`.
+    SendReadyRequest {
+        /// That of this handle, or of another one where it has none.
+        handle: u64,
+    },
     /// Open a connection to the address, and send nothing; answered by `Knocked`.
     Knock,
     /// Look when bytes last went over a connection to the server, from any program; answered by `Used`.
     LookForUse,
     /// Start the process; answered by `Spawned` or `SpawnFailed`, later by `Exited`.
     Spawn,
+    /// Run the stop command; answered by `StopCommandEnded`. `Gone` may come before that. Broken off when it is not
+    /// waited for any more.
+    RunStopCommand(StopReason),
     /// TERM and CONT to the group; `Gone` follows if that is enough.
     Terminate(StopReason),
     /// KILL to the group; `Gone` follows.
@@ -84,6 +92,8 @@ pub(crate) enum Stopped {
     Survived,
     /// The server is an external one, which is not stopped.
     External,
+    /// The server was to be stopped by its command alone, and its port still answers.
+    StillAnswers,
 }
 
 /// Why a process is stopped.
@@ -141,6 +151,8 @@ pub(crate) enum Failure {
     },
     /// The server asks for credentials.
     Denied,
+    /// The server answers the ready request with another status than it should.
+    ReadyRejected,
     /// Another service has the address.
     Held,
     /// Other services have what it needs beside the address.
@@ -155,6 +167,8 @@ pub(crate) enum Failure {
         waiters: usize,
     },
     Unkillable,
+    /// The server was to be stopped by its command alone, and its port still answers.
+    StillAnswers,
     /// The service was retired, and another one needs the address.
     Stopped,
     ShutDown,

@@ -12,6 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AwaitingPort {
     pub(crate) since: Time,
+    pub(crate) until: Time,
     pub(crate) after: AfterGone,
 }
 
@@ -58,11 +59,17 @@ impl AwaitingPort {
         }
         cx.probe(Duration::ZERO);
         let since = cx.now;
-        Stage::AwaitingPort(Self { since, after })
-    }
-
-    pub(super) fn until(&self) -> Time {
-        self.since + TIMEOUT
+        // Of a server that another program has ended, the port alone tells.
+        let limit = if cx.policy.launcher {
+            cx.policy.stop_timeout.max(TIMEOUT)
+        } else {
+            TIMEOUT
+        };
+        Stage::AwaitingPort(Self {
+            since,
+            until: since + limit,
+            after,
+        })
     }
 
     pub(super) fn call_off(self, cx: &mut Common) -> Self {
@@ -80,7 +87,7 @@ impl AwaitingPort {
     }
 
     pub(super) fn timed_out(self, cx: &mut Common) -> Stage {
-        if cx.now < self.until() {
+        if cx.now < self.until {
             return Stage::AwaitingPort(self);
         }
         self.conclude(Sight::Silent, cx)
@@ -95,7 +102,12 @@ impl AwaitingPort {
             self.after
         };
         match after {
-            AfterGone::Stopped { .. } => cx.rest(),
+            AfterGone::Stopped { .. } => {
+                if cx.policy.launcher && sight != Sight::Refused {
+                    cx.still_answers();
+                }
+                cx.rest()
+            }
             AfterGone::DiedLoading {
                 exited,
                 port_taken,

@@ -157,6 +157,14 @@ impl Common {
         Stage::Unkillable
     }
 
+    /// The stop of a server came to nothing, which is reported even if no caller waits for it. Those that ask for the
+    /// server use it as an external one.
+    pub(super) fn still_answers(&mut self) {
+        self.backoff.failed = true;
+        self.act(Action::Fail(Vec::new(), Failure::StillAnswers));
+        self.act(Action::StopsDone(Stopped::StillAnswers));
+    }
+
     pub(super) fn grant_all(&mut self) {
         let waiters = self.waiters.take_all();
         if !waiters.is_empty() {

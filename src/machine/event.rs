@@ -46,6 +46,8 @@ pub(crate) enum Event {
         /// What exactly it saw, for people.
         detail: String,
     },
+    /// What came of the ready request.
+    ReadyRequested(ReadyAnswer),
     /// What a connection to the address showed.
     Knocked { refused: bool },
     /// When the port of the server was last used, by any program; `None` if that is not known.
@@ -63,6 +65,8 @@ pub(crate) enum Event {
     Dying,
     /// The process, or its watchdog, ended.
     Exited(Exited),
+    /// The stop command has ended, however it did.
+    StopCommandEnded,
     /// Nothing of the process is left.
     Gone {
         /// Requests may still wait for an answer of it.
@@ -74,6 +78,17 @@ pub(crate) enum Event {
     Closed,
     /// The deadline has come.
     Tick,
+}
+
+/// What came of the request that a server has to answer before it counts as ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum ReadyAnswer {
+    /// It was answered as it should be.
+    Expected,
+    /// It was answered with another status.
+    Rejected,
+    /// There was no answer: the connection broke, or could not be made.
+    None,
 }
 
 /// What a caller asks for.

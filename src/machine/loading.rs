@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, AfterGone, Common, Exited, Failure, InstanceEnd, Sight, Stage, StopReason, Time, pause,
+    Action, AfterGone, Common, Exited, Failure, InstanceEnd, ReadyAnswer, Sight, Stage, StopReason,
+    Time, pause,
 };
 
 /// The process is being created.
@@ -26,6 +27,8 @@ pub(crate) struct Loading {
     pub(crate) respawned: bool,
     /// Another program was seen on its port.
     pub(crate) foreign: bool,
+    /// Its health URL is well, and the ready request is under way.
+    pub(crate) asks: bool,
     /// Since when no caller waits for it.
     pub(crate) alone_since: Option<Time>,
     /// The process has ended, and `Exited` is about to say how.
@@ -66,6 +69,7 @@ impl Spawning {
             port_was_free: self.port_was_free,
             respawned: self.respawned,
             foreign: false,
+            asks: false,
             alone_since: cx.waiters.is_empty().then_some(cx.now),
             dying: false,
             abandon_at: None,
@@ -125,6 +129,11 @@ impl Loading {
         }
         self.foreign |= foreign;
         match sight {
+            Sight::Ready if cx.policy.ready_request => {
+                self.asks = true;
+                let handle = cx.waiters.prober();
+                cx.act(Action::SendReadyRequest { handle });
+            }
             Sight::Ready => return Stage::serving(self.port_was_free, cx),
             Sight::Denied if !foreign => {
                 // Another handle's probe may have the right credentials.
@@ -134,10 +143,29 @@ impl Loading {
                 }
                 cx.probe_for(Duration::ZERO, self.port_was_free);
             }
-            _ => {
-                let after = pause(cx.now.saturating_sub(self.since));
-                cx.probe_for(after, self.port_was_free);
+            _ => self.probe_again(cx),
+        }
+        Stage::Loading(self)
+    }
+
+    fn probe_again(&self, cx: &mut Common) {
+        let after = pause(cx.now.saturating_sub(self.since));
+        cx.probe_for(after, self.port_was_free);
+    }
+
+    /// What came of the ready request.
+    pub(super) fn answered(mut self, answer: ReadyAnswer, cx: &mut Common) -> Stage {
+        if self.dying || !std::mem::take(&mut self.asks) {
+            return Stage::Loading(self);
+        }
+        match answer {
+            ReadyAnswer::Expected => return Stage::serving(self.port_was_free, cx),
+            ReadyAnswer::Rejected => {
+                cx.fail_all(Failure::ReadyRejected);
+                return cx.start_failed(StopReason::Rejected, self.port_was_free);
             }
+            // It is sent again when the health URL is well again.
+            ReadyAnswer::None => self.probe_again(cx),
         }
         Stage::Loading(self)
     }

@@ -79,7 +79,7 @@ pub(crate) use self::{
     claiming::Claiming,
     common::Common,
     drive::{Effects, drive},
-    event::{Ask, Claim, Event, Exited, Leases, Time, Unanswered, Want},
+    event::{Ask, Claim, Event, Exited, Leases, ReadyAnswer, Time, Unanswered, Want},
     inspecting::{Inspecting, Standing},
     journal::Journal,
     loading::{Loading, Spawning},
@@ -161,7 +161,7 @@ impl Machine {
             Stage::Serving(it) => it.deadline(),
             Stage::Borrowing(it) => it.deadline(),
             Stage::Stopping(it) => Some(it.step_ends),
-            Stage::AwaitingPort(it) => Some(it.until()),
+            Stage::AwaitingPort(it) => Some(it.until),
         };
         let of_answers = self.common.last_answers.deadline();
         let all = of_stage.into_iter().chain(of_answers);
@@ -172,7 +172,7 @@ impl Machine {
     pub(crate) fn is_probing(&self) -> bool {
         match &self.stage {
             Stage::Inspecting(it) => it.is_probing(),
-            Stage::Loading(it) => !it.dying,
+            Stage::Loading(it) => !it.dying && !it.asks,
             Stage::AwaitingPort(_) => true,
             _ => false,
         }
@@ -192,6 +192,16 @@ impl Machine {
         matches!(&self.stage, Stage::Serving(it) if it.look == Look::UnderWay)
     }
 
+    /// Whether an answer to the ready request is of use; the request is broken off when it is not.
+    pub(crate) fn asks_to_be_ready(&self) -> bool {
+        matches!(&self.stage, Stage::Loading(it) if it.asks && !it.dying)
+    }
+
+    /// Whether the end of the stop command is of use; one that runs is broken off when it is not.
+    pub(crate) fn is_commanding(&self) -> bool {
+        matches!(&self.stage, Stage::Stopping(it) if it.runs_command)
+    }
+
     /// Whether the event means something else if the process has ended.
     pub(crate) fn heeds_death(&self, event: &Event) -> bool {
         let lives = match &self.stage {
@@ -204,6 +214,7 @@ impl Machine {
             Event::Asked { .. }
                 | Event::Knocked { .. }
                 | Event::Probed { .. }
+                | Event::ReadyRequested(_)
                 | Event::BodyEnded { .. }
                 | Event::Claim(Claim::Uncontested | Claim::Wanted)
         );
@@ -270,6 +281,7 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
         (Stage::Spawning(it), Event::SpawnFailed { invalid }) => it.failed(invalid, cx),
         (Stage::Loading(it), Event::Asked { .. }) => it.joined(cx),
         (Stage::Loading(it), Event::Probed { sight, foreign, .. }) => it.probed(sight, foreign, cx),
+        (Stage::Loading(it), Event::ReadyRequested(answer)) => it.answered(answer, cx),
         (Stage::Loading(it), Event::Tick) => it.timed_out(cx),
         (Stage::Loading(it), Event::Left { .. }) => it.left_alone(cx),
         (Stage::Loading(it), Event::Dying) => it.dying(),
@@ -304,6 +316,7 @@ fn transition(stage: Stage, event: Event, cx: &mut Common) -> Stage {
 
         // A stop.
         (Stage::Stopping(it), Event::Tick) => it.timed_out(cx),
+        (Stage::Stopping(it), Event::StopCommandEnded) => it.command_ended(cx),
         (Stage::Stopping(it), Event::Gone { .. }) => it.gone(cx),
         (Stage::AwaitingPort(it), Event::Probed { sight, .. }) => it.probed(sight, cx),
         (Stage::AwaitingPort(it), Event::Tick) => it.timed_out(cx),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How long things may take. Where the handles of one instance differ, the longest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Policy {
     pub(crate) ready_timeout: Duration,
     /// `None`: an idle instance is never stopped.
@@ -21,6 +22,15 @@ pub(crate) struct Policy {
     /// It is started without a request, and again whenever there is room.
     #[serde(default)]
     pub(crate) keep_ready: bool,
+    /// A stop begins with a command.
+    #[serde(default)]
+    pub(crate) stop_command: bool,
+    /// Its process only starts the server, and says nothing of it: the port alone tells whether that has ended.
+    #[serde(default)]
+    pub(crate) launcher: bool,
+    /// It is ready only when it has answered a request.
+    #[serde(default)]
+    pub(crate) ready_request: bool,
 }
 
 impl Policy {
@@ -37,6 +47,9 @@ impl Policy {
             unresponsive_after: longer(self.unresponsive_after, other.unresponsive_after),
             needs_room: self.needs_room || other.needs_room,
             keep_ready: self.keep_ready || other.keep_ready,
+            stop_command: self.stop_command || other.stop_command,
+            launcher: self.launcher || other.launcher,
+            ready_request: self.ready_request || other.ready_request,
         }
     }
 }

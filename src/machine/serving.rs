@@ -295,7 +295,9 @@ impl Serving {
         let closing = self.closing.as_ref();
         let is_retired = closing.is_some_and(|it| it.reason == StopReason::Retired);
         // A retired instance is not to continue as another program's server.
-        let after = if exited.port_taken && !is_retired {
+        // A command that ends without an error may have left the server to a daemon, which answered all the time.
+        let may_be_other = exited.port_taken || exited.code == Some(0);
+        let after = if may_be_other && !is_retired {
             cx.act(Action::Close);
             AfterGone::DiedServing { unproven }
         } else {

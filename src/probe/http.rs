@@ -1,4 +1,4 @@
-//! One GET of the health URL.
+//! One request to a server: a GET of the health URL, or the ready request.
 //!
 //! Each probe opens a new connection, directly to the server: no pool (which could hold a dead
 //! connection), no proxy, no redirect, and nothing from the environment. The answer is the status of
@@ -49,7 +49,7 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 const BEGINNING: usize = 64;
 const PAGES: [&str; 2] = ["<!doctype html", "<html"];
 
-/// Sends one GET to the health URL.
+/// Sends one request.
 ///
 /// Resolves within `target.timeout`, whatever the server does: one deadline covers the lookup of a
 /// name, the connect and the response head. A body that comes slowly is read in the background, at most
@@ -59,10 +59,10 @@ const PAGES: [&str; 2] = ["<!doctype html", "<html"];
 ///
 /// Dropping the future closes the connection at once. Nothing continues in the background but the
 /// lookup of a name, and the rest of a body whose head has been answered.
-pub(crate) async fn get(target: &Target) -> Answer {
+pub(crate) async fn ask(target: &Target) -> Answer {
     let deadline = Instant::now() + target.timeout;
     let answer = match timeout_at(deadline, dial(&target.host, target.port)).await {
-        Ok(Ok(stream)) => ask(stream, target, deadline).await,
+        Ok(Ok(stream)) => ask_over(stream, target, deadline).await,
         Ok(Err(answer)) => answer,
         Err(_) => Answer::Silent,
     };
@@ -92,7 +92,7 @@ pub(crate) async fn refuses_requests(target: &Target) -> bool {
     matches!(dialed, Ok(Err(Answer::Refused)))
 }
 
-async fn ask(
+async fn ask_over(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     target: &Target,
     deadline: Instant,
@@ -101,7 +101,12 @@ async fn ask(
     let Ok(request) = request(target) else {
         return Answer::Silent;
     };
-    match send(stream, request, deadline).await {
+    let body_limit = if target.wants_body {
+        target.timeout
+    } else {
+        AT_ONCE
+    };
+    match send(stream, request, deadline, body_limit).await {
         None => Answer::Silent,
         Some(Ok((head, beginning))) if is_ready(target, head.status) => {
             // With its default health URL, a service expects a list of models.
@@ -127,7 +132,8 @@ fn request(target: &Target) -> http::Result<Request<String>> {
     // Configured headers replace those above; several of one name are kept.
     headers.extend(target.headers.clone());
 
-    let mut request = Request::new(String::new());
+    let mut request = Request::new(target.body.clone());
+    *request.method_mut() = target.method.clone();
     *request.uri_mut() = Uri::from(PathAndQuery::try_from(target.path_and_query.as_str())?);
     *request.headers_mut() = headers;
     Ok(request)
@@ -138,6 +144,7 @@ async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<String>,
     deadline: Instant,
+    body_limit: Duration,
 ) -> Option<hyper::Result<(Parts, Vec<u8>)>> {
     let (read, write) = io::split(AskFirst::new(stream));
     let stream = io::join(read.take(ANSWER_LIMIT), write);
@@ -162,7 +169,7 @@ async fn send(
         read: 0,
         beginning: Vec::new(),
     };
-    let at_once = deadline.min(Instant::now() + AT_ONCE);
+    let at_once = deadline.min(Instant::now() + body_limit);
     let rest = timeout_at(at_once, connection.during(reading.read_to_end())).await;
     let beginning = std::mem::take(&mut reading.beginning);
     if rest.is_err() {
@@ -242,6 +249,8 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
+    use http::Method;
+
     use crate::config::UrlHost;
 
     fn target(path_and_query: &str) -> Target {
@@ -251,9 +260,12 @@ mod tests {
             port: 1,
             authority: "localhost:1".into(),
             path_and_query: path_and_query.into(),
+            method: Method::GET,
             headers: HeaderMap::new(),
+            body: String::new(),
             ready_statuses: None,
             is_default: false,
+            wants_body: false,
             base: None,
             timeout: Duration::from_secs(1),
         }
@@ -263,7 +275,7 @@ mod tests {
     async fn answer_of_early(bytes: &[u8]) -> Answer {
         let (near, mut far) = duplex(4096);
         far.write_all(bytes).await.unwrap();
-        ask(near, &target("/"), Instant::now() + Duration::from_secs(1)).await
+        ask_over(near, &target("/"), Instant::now() + Duration::from_secs(1)).await
     }
 
     #[tokio::test]
@@ -287,7 +299,7 @@ mod tests {
         let (near, far) = duplex(4096);
         drop(far);
         let deadline = Instant::now() + Duration::from_secs(1);
-        assert_eq!(ask(near, &target("/"), deadline).await, Answer::Closed);
+        assert_eq!(ask_over(near, &target("/"), deadline).await, Answer::Closed);
     }
 
     #[test]

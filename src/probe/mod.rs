@@ -1,6 +1,6 @@
 //! Asks a server whether it is ready.
 //!
-//! One probe is one GET of the health URL over a connection of its own, and one [`Answer`]. A probe
+//! One probe is one GET of the health URL, or the ready request, over a connection of its own, and one [`Answer`]. A probe
 //! decides nothing and remembers nothing: what follows from an answer is decided by
 //! [`machine`](crate::machine).
 //!
@@ -18,4 +18,4 @@ mod tests;
 pub(crate) use self::answer::Answer;
 #[cfg(feature = "retry")]
 pub(crate) use self::dial::refuses;
-pub(crate) use self::http::{get, refuses_requests};
+pub(crate) use self::http::{ask, refuses_requests};

@@ -89,7 +89,7 @@ impl Table {
             message,
         } in &self.warnings
         {
-            if !matches!(&**field, "command" | "cwd") {
+            if !matches!(&**field, "command" | "cwd" | "stopCommand") {
                 tracing::warn!(
                     target: "tower_local_service",
                     provider = service,

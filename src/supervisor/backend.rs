@@ -13,7 +13,10 @@ pub(crate) trait Backend: Clone + Send + Sync + 'static {
     /// What starts the instances of the service.
     fn launcher(&self, settings: &Settings) -> Arc<dyn Launcher>;
 
-    /// One probe of the health URL. Resolves within the target's timeout.
+    /// What starts the stop command, if there is one.
+    fn stop_command(&self, settings: &Settings) -> Option<Arc<dyn Launcher>>;
+
+    /// One probe of the health URL, or the ready request. Resolves within the target's timeout.
     fn probe(&self, target: Arc<Target>) -> impl Future<Output = Answer> + Send + use<Self>;
 
     /// Whether the address that requests go to refuses a connection. Resolves within the target's timeout.
@@ -39,8 +42,12 @@ impl Backend for ThisMachine {
         settings.launcher.clone()
     }
 
+    fn stop_command(&self, settings: &Settings) -> Option<Arc<dyn Launcher>> {
+        settings.stop_command.clone()
+    }
+
     fn probe(&self, target: Arc<Target>) -> impl Future<Output = Answer> + Send + use<> {
-        async move { probe::get(&target).await }
+        async move { probe::ask(&target).await }
     }
 
     fn refuses(&self, target: Arc<Target>) -> impl Future<Output = bool> + Send + use<> {

@@ -20,7 +20,7 @@ use crate::{
     leases::{Grant, Instances, PastInstance, word::Word},
     machine::{
         Action, Claim, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
-        Sight, StopReason, Stopped, Unanswered, Want,
+        ReadyAnswer, Sight, StopReason, Stopped, Unanswered, Want,
     },
     probe::Answer,
 };
@@ -77,17 +77,15 @@ impl<B: Backend> Effects for Driver<B> {
             Action::RenewUse { after } => self.address.renew(after),
             Action::EndUse => self.address.peers.stop_using(self.idle_for()),
             Action::Probe { handle, after, own } => self.probe(handle, after, own),
+            Action::SendReadyRequest { handle } => return Ok(self.send_ready_request(handle)),
             Action::Knock => self.knock(),
             Action::LookForUse => return Ok(self.look_for_use()),
             Action::Spawn => return Ok(self.spawn()),
+            Action::RunStopCommand(reason) => return Ok(self.run_stop_command(reason)),
             Action::Terminate(reason) => self.terminate(reason),
             Action::Kill => self.kill(),
             Action::Open(ownership) => self.open(ownership),
-            Action::Reopen(ownership) => {
-                self.instances.leases.update(Word::reopen);
-                self.report.reopened(ownership);
-                self.address.reopened(ownership);
-            }
+            Action::Reopen(ownership) => self.reopen(ownership),
             Action::Close => {
                 self.instances.leases.update(Word::close);
                 self.report.closed(machine.common.wanted);
@@ -125,6 +123,12 @@ impl<B: Backend> Effects for Driver<B> {
     fn done(&mut self, machine: &Machine) {
         if !machine.is_probing() {
             self.work.probe = None;
+        }
+        if !machine.asks_to_be_ready() {
+            self.work.ready_request = None;
+        }
+        if !machine.is_commanding() && self.work.stop_command.take().is_some() {
+            self.report.stop_command_broken_off();
         }
         if !machine.is_checking() {
             self.work.knock = None;
@@ -224,6 +228,41 @@ impl<B: Backend> Driver<B> {
         }));
     }
 
+    /// That of the handle, or of another one where it has none.
+    fn send_ready_request(&mut self, handle: u64) -> Option<Event> {
+        let own = self.attached(handle).settings.ready_request.clone();
+        let of_others = || {
+            let handles = self.board.handles();
+            let mut all = handles.values();
+            all.find_map(|it| it.settings.ready_request.clone())
+        };
+        let Some(target) = own.or_else(of_others) else {
+            // The handle that wanted it has just gone.
+            return Some(Event::ReadyRequested(ReadyAnswer::Expected));
+        };
+        self.report.asking_to_be_ready(&target);
+        self.work.ready_request = Some(Box::pin(self.backend.probe(target)));
+        None
+    }
+
+    fn run_stop_command(&mut self, reason: StopReason) -> Option<Event> {
+        self.report.stopping(reason);
+        let Attached { name, settings } = &self.last;
+        let Some(launcher) = self.backend.stop_command(settings) else {
+            // The handle that had one has gone.
+            return Some(Event::StopCommandEnded);
+        };
+        let output = self.work.output.clone();
+        let output = output.unwrap_or_else(|| OutputSink::new(name, settings.secrets.clone()));
+        let context = LaunchContext::new(name.clone(), settings.base.clone(), output);
+        let start = launcher.launch(context);
+        self.work.stop_command = Some(Box::pin(async move {
+            let mut running = start.await?;
+            Ok(running.exited().await)
+        }));
+        None
+    }
+
     fn look_for_use(&mut self) -> Option<Event> {
         if self.work.process.is_none() {
             return Some(Event::Used { last: None });
@@ -297,6 +336,12 @@ impl<B: Backend> Driver<B> {
             let port = self.last.settings.target.port;
             self.work.holder = Some(Box::pin(self.backend.holder(port)));
         }
+    }
+
+    fn reopen(&mut self, ownership: Ownership) {
+        self.instances.leases.update(Word::reopen);
+        self.report.reopened(ownership);
+        self.address.reopened(ownership);
     }
 
     pub(super) fn found_holder(&mut self, holder: Option<&Holder>, machine: &Machine) {
@@ -431,6 +476,7 @@ impl<B: Backend> Driver<B> {
         let result = match stopped {
             Stopped::Gone => Ok(()),
             Stopped::Survived => Err(self.error(&Failure::Unkillable)),
+            Stopped::StillAnswers => Err(self.error(&Failure::StillAnswers)),
             Stopped::External => {
                 let pid = self.report.holder();
                 Err(Error::new(&self.last.name, ErrorKind::External { pid }))

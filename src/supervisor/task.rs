@@ -26,7 +26,8 @@ use crate::{
     config::Identity,
     launch::{Exit, output::mentions_taken_port},
     leases::{Instances, PastInstance},
-    machine::{Ask, Claim, Event, Exited, InstanceEnd, Machine, Phase, drive},
+    machine::{Ask, Claim, Event, Exited, InstanceEnd, Machine, Phase, ReadyAnswer, drive},
+    probe::Answer,
     resources::Claims,
 };
 
@@ -117,6 +118,12 @@ impl<B: Backend> Supervisor<B> {
             Woken::Spawned(spawned) => self.spawned(spawned),
             Woken::FoundHolder(holder) => self.driver.found_holder(holder.as_ref(), &self.machine),
             Woken::Looked(look) => self.driver.looked(look),
+            Woken::ReadyRequested(answer) => self.ready_requested(answer),
+            Woken::StopCommandEnded(exit) => {
+                self.driver.work.stop_command = None;
+                self.driver.report.stop_command_ended(&exit);
+                self.take(Event::StopCommandEnded);
+            }
             Woken::Knocked(refused) => {
                 self.driver.work.knock = None;
                 self.take(Event::Knocked { refused });
@@ -199,6 +206,17 @@ impl<B: Backend> Supervisor<B> {
         } else {
             let _ = reply.send(false);
         }
+    }
+
+    fn ready_requested(&mut self, answer: Answer) {
+        self.driver.work.ready_request = None;
+        self.driver.report.ready_requested(answer);
+        self.take(Event::ReadyRequested(match answer {
+            Answer::Ready => ReadyAnswer::Expected,
+            // They mean that a server is loading, also where it says so behind a proxy.
+            Answer::Status(status) if !matches!(status, 502..=504) => ReadyAnswer::Rejected,
+            _ => ReadyAnswer::None,
+        }));
     }
 
     fn probed(&mut self, probe: Probe) {

@@ -21,6 +21,10 @@ pub(super) enum Woken {
     Gone,
     Claim(Claim),
     Probed(Probe),
+    /// The answer to the ready request.
+    ReadyRequested(Answer),
+    /// How the stop command ended.
+    StopCommandEnded(Result<Exit, LaunchError>),
     /// Whether the address refuses.
     Knocked(bool),
     /// How long ago the port was used, by any program.

@@ -6,7 +6,10 @@ use tokio::task::JoinSet;
 use tracing::instrument::WithSubscriber as _;
 
 use super::waits::{Pending, Probe, Spawned, Woken, pending};
-use crate::launch::{Guarantees, Holder, Look, OutputSink, Running};
+use crate::{
+    launch::{Exit, Guarantees, Holder, LaunchError, Look, OutputSink, Running},
+    probe::Answer,
+};
 
 pub(super) struct Work {
     pub(super) process: Option<Box<dyn Running>>,
@@ -17,6 +20,10 @@ pub(super) struct Work {
     pub(super) exit_known: bool,
     pub(super) spawn: Option<Pending<Spawned>>,
     pub(super) probe: Option<Pending<Probe>>,
+    /// The ready request.
+    pub(super) ready_request: Option<Pending<Answer>>,
+    /// The stop command. Dropped, it is killed.
+    pub(super) stop_command: Option<Pending<Result<Exit, LaunchError>>>,
     /// A connection to the address, to see whether it refuses.
     pub(super) knock: Option<Pending<bool>>,
     /// A look at the use of the port.
@@ -38,6 +45,8 @@ impl Work {
             exit_known: false,
             spawn: None,
             probe: None,
+            ready_request: None,
+            stop_command: None,
             knock: None,
             last_use: None,
             holder: None,
@@ -53,6 +62,8 @@ impl Work {
             exit_known,
             spawn,
             probe,
+            ready_request,
+            stop_command,
             knock,
             last_use,
             holder,
@@ -64,6 +75,8 @@ impl Work {
             woken = of_process(process.as_mut(), *exit_known) => woken,
             spawned = pending(spawn.as_mut()) => Woken::Spawned(spawned),
             probed = pending(probe.as_mut()) => Woken::Probed(probed),
+            answer = pending(ready_request.as_mut()) => Woken::ReadyRequested(answer),
+            exit = pending(stop_command.as_mut()) => Woken::StopCommandEnded(exit),
             refused = pending(knock.as_mut()) => Woken::Knocked(refused),
             before = pending(last_use.as_mut()) => Woken::Used(before),
             found = pending(holder.as_mut()) => Woken::FoundHolder(found),

@@ -38,6 +38,7 @@ mod idle;
 mod inherited;
 mod journals;
 mod launchers;
+mod launching;
 mod leases;
 #[cfg(target_os = "linux")]
 mod memory_pressure;

@@ -114,6 +114,9 @@ fn life() -> Vec<(Time, Event)> {
         unresponsive_after: Some(120 * SEC),
         needs_room: false,
         keep_ready: false,
+        stop_command: false,
+        launcher: false,
+        ready_request: false,
     };
     let mut life = vec![
         (Time::ZERO, Event::PolicyChanged(policy)),

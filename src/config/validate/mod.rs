@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
+use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Uri};
 
@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Problem},
     launch::{InheritEnv, Launch, Launcher, OomScoreAdj, StopSignal},
     machine::Policy,
-    secrets::Secrets,
+    secrets::{Secrets, secret_args},
 };
 
 /// A year: no time may be longer, so that the sum of two never overflows.
@@ -44,18 +44,24 @@ impl LocalServiceConfig {
         }
         let mut refusals = Refusals::of(service);
         check_name(service, &mut refusals);
-        match &self.launcher {
-            Some(_) => self.check_no_process(&mut refusals),
-            None => check_launch(&self.launch, &mut refusals),
+        if self.own.is_some() {
+            self.check_no_process(&mut refusals);
+        } else {
+            check_launch(&self.launch, &mut refusals);
+            self.check_stop_command(&mut refusals);
         }
         self.check_limits(&mut refusals);
         check_needs(&self.needs, capacity, &mut refusals);
         let urls = self.urls(base_url, &mut refusals);
         let target = self.target(urls.as_ref(), &mut refusals);
+        let ready_request = self.ready_target(urls.as_ref(), target.as_ref(), &mut refusals);
 
         match (urls, target) {
             (Some((base, health)), Some(target)) if refusals.is_empty() => {
-                let settings = self.settings(base, &health, target);
+                let settings = Settings {
+                    ready_request: ready_request.map(Arc::new),
+                    ..self.settings(base, &health, target)
+                };
                 warn_of_problems(&*settings.launcher, service);
                 Ok(settings)
             }
@@ -85,7 +91,8 @@ impl LocalServiceConfig {
     fn target(&self, urls: Option<&(Uri, Uri)>, refusals: &mut Refusals<'_>) -> Option<Target> {
         // Checked even without a URL: all problems are reported at once.
         let mut headers = health::headers(&self.health_headers, refusals);
-        let ready_statuses = health::ready_statuses(self.health_status.as_deref(), refusals);
+        let ready_statuses =
+            health::statuses("healthStatus", self.health_status.as_deref(), refusals);
         let (base, health) = urls?;
         let sends_key =
             same_origin(base, health) && self.credentials.add_to(&mut headers, refusals);
@@ -98,6 +105,36 @@ impl LocalServiceConfig {
             is_default: self.health_url.is_none(),
             base: (differs && of_base.is_loopback()).then_some((of_base, address::port(base)?)),
             ..Target::new(health, self.probe_timeout)?
+        })
+    }
+
+    fn ready_target(
+        &self,
+        urls: Option<&(Uri, Uri)>,
+        health: Option<&Target>,
+        refusals: &mut Refusals<'_>,
+    ) -> Option<Target> {
+        // Checked even without a URL.
+        let checked = self.ready_request.as_ref()?.check(refusals)?;
+        let (base, _) = urls?;
+        let of_base = Target::new(base, self.ready_timeout)?;
+        // Those of the probes as they are written: what is wrong with them was said of the health URL.
+        let mut said = Refusals::of("");
+        let mut headers = health::headers(&self.health_headers, &mut said);
+        self.credentials.add_to(&mut headers, &mut said);
+        for (name, value) in &checked.headers {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+        let is_same = same_origin(base, &urls?.1);
+        Some(Target {
+            method: checked.method,
+            path_and_query: checked.path.as_str().to_owned(),
+            headers,
+            sends_key: is_same && health.is_some_and(|it| it.sends_key),
+            body: checked.body,
+            ready_statuses: checked.statuses,
+            wants_body: true,
+            ..of_base
         })
     }
 
@@ -155,7 +192,7 @@ impl LocalServiceConfig {
         addresses.dedup();
         let secrets = self.secrets(&target.headers);
         Settings {
-            launcher: self.launcher(),
+            launcher: self.launches(),
             #[cfg(test)]
             processes: self.processes(),
             addresses,
@@ -169,7 +206,12 @@ impl LocalServiceConfig {
                 unresponsive_after: self.unresponsive_after,
                 needs_room: self.needs.values().any(|it| it.get() > 0),
                 keep_ready: self.keep_ready,
+                stop_command: self.stop_command.is_some(),
+                launcher: self.launch.is_launcher,
+                ready_request: self.ready_request.is_some(),
             },
+            ready_request: None,
+            stop_command: self.stop_launcher(),
             swap_timeout: self.swap_timeout.unwrap_or(self.ready_timeout),
             max_waiters: self.max_waiters,
             share: Share {
@@ -191,11 +233,49 @@ impl LocalServiceConfig {
     }
 
     fn secrets(&self, headers: &HeaderMap) -> Secrets {
-        let of_launch = match &self.launcher {
-            Some(own) => own.0.secrets(),
-            None => self.launch.secrets(env::vars_os()),
+        let of_launch = if let Some(own) = &self.own {
+            own.0.secrets()
+        } else {
+            let of_stop = secret_args(self.stop_command.as_deref().unwrap_or_default());
+            let of_start = self.launch.secrets(env::vars_os());
+            of_start.into_iter().chain(of_stop).collect()
         };
         Secrets::new(of_launch, headers, self.credentials.key.as_deref())
+    }
+
+    fn check_stop_command(&self, refusals: &mut Refusals<'_>) {
+        const FIELD: &str = "stopCommand";
+        let Some(words) = &self.stop_command else {
+            if self.launch.is_launcher {
+                refusals.add(
+                    "launcher",
+                    "is true, and nothing would end the server that it starts: write the command that does into \
+                     `stopCommand`",
+                );
+            }
+            return;
+        };
+        match words.first().map(Path::new) {
+            None => refusals.add(
+                FIELD,
+                "is empty: write the absolute path of a program, and its arguments behind it",
+            ),
+            Some(program) if !program.is_absolute() => refusals.add(
+                FIELD,
+                "does not begin with an absolute path: write that of the program in full, beginning with `/` \
+                 (`command -v` shows it), since neither a shell nor PATH is used",
+            ),
+            Some(_) => {}
+        }
+        for word in words {
+            check_nul(FIELD, word.as_bytes(), refusals);
+        }
+        if self.stop_timeout.is_zero() {
+            refusals.add(
+                FIELD,
+                "would have no time, since `stopTimeoutMs` is 0: write how long it may take",
+            );
+        }
     }
 
     /// What says how a process is started or ended means nothing to a launcher.
@@ -207,6 +287,7 @@ impl LocalServiceConfig {
             cwd,
             env,
             inherit_env,
+            is_launcher,
         } = &self.launch;
         for (field, is_set) in [
             ("args", !args.is_empty()),
@@ -214,6 +295,8 @@ impl LocalServiceConfig {
             ("env", !env.is_empty()),
             ("inheritEnv", *inherit_env != InheritEnv::All),
             ("stopDetached", self.stop_detached != default.stop_detached),
+            ("launcher", *is_launcher),
+            ("stopCommand", self.stop_command.is_some()),
             ("stopSignal", self.stop_signal.is_some()),
             ("oomScoreAdj", self.oom_score_adj != default.oom_score_adj),
         ] {

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::{
-    config::{Credentials, UrlHost},
+    config::{Credentials, ReadyRequest, UrlHost},
     error::ErrorKind,
 };
 
@@ -551,6 +551,9 @@ fn the_defaults_are_those_of_the_table() {
             unresponsive_after: Some(secs(120)),
             needs_room: false,
             keep_ready: false,
+            stop_command: false,
+            launcher: false,
+            ready_request: false,
         }
     );
     assert_eq!(settings.swap_timeout, secs(120));
@@ -736,4 +739,119 @@ fn a_missing_command_is_warned_of_and_accepted() {
         assert!(text.contains(part), "{part} is not in {text:?}");
     }
     assert!(!text.contains(SECRET), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_how_it_is_launched_is_said_at_once() {
+    let launcher = || config().launcher(true);
+    let refused_for = |config: &LocalServiceConfig, field: &str, part: &str| {
+        let error = config.validate("server", BASE).unwrap_err();
+        let ErrorKind::InvalidConfig { problems } = error.kind() else {
+            panic!("{error}");
+        };
+        let found = problems.iter().find(|it| it.field == field);
+        let found = found.unwrap_or_else(|| panic!("{field}: {problems:?}"));
+        assert!(found.message.contains(part), "{found}");
+    };
+    refused_for(&launcher(), "launcher", "`stopCommand`");
+    for (command, part) in [
+        (&[][..], "is empty"),
+        (&["docker", "stop"], "absolute path"),
+        (&["~/bin/stop"], "absolute path"),
+        (&["/bin/true", "a\0b"], "NUL"),
+    ] {
+        let command = config().stop_command(command.iter().copied());
+        refused_for(&command, "stopCommand", part);
+    }
+    let hasty = config()
+        .stop_command(["/bin/true"])
+        .stop_timeout(Duration::ZERO);
+    refused_for(&hasty, "stopCommand", "`stopTimeoutMs` is 0");
+
+    let asks = |request: ReadyRequest| config().ready_request(request);
+    refused_for(
+        &asks(ReadyRequest::get("v1/models")),
+        "readyRequest.path",
+        "begins with `/`",
+    );
+    refused_for(
+        &asks(ReadyRequest::get("/a b")),
+        "readyRequest.path",
+        "is no path",
+    );
+    refused_for(
+        &asks(ReadyRequest::new("PO ST", "/")),
+        "readyRequest.method",
+        "POST",
+    );
+    let statuses = ReadyRequest::get("/").status([42]);
+    refused_for(&asks(statuses), "readyRequest.status", "100 to 999");
+
+    // All of it in one error.
+    let all = launcher().ready_request(ReadyRequest::new("", ""));
+    let error = all.validate("server", "nonsense").unwrap_err();
+    let ErrorKind::InvalidConfig { problems } = error.kind() else {
+        panic!("{error}");
+    };
+    let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "launcher",
+            "baseUrl",
+            "readyRequest.method",
+            "readyRequest.path"
+        ]
+    );
+}
+
+#[test]
+fn the_ready_request_goes_to_the_origin_of_the_base_url_with_what_probes_send() {
+    let request = ReadyRequest::post("/v1/completions?a=b")
+        .json("{}")
+        .status([200, 202]);
+    let config = config()
+        .health_url("http://127.0.0.1:9999/health")
+        .health_headers([("x-tenant", "t")])
+        .credentials(key("sk-very-secret"))
+        .ready_request(request);
+    let target = accepted(&config, BASE).ready_request.unwrap();
+    assert_eq!(target.port, 8080);
+    assert_eq!(
+        (target.method.as_str(), &*target.path_and_query),
+        ("POST", "/v1/completions?a=b")
+    );
+    assert_eq!(target.body, "{}");
+    assert_eq!(target.ready_statuses, Some(vec![200, 202]));
+    let header = |name: &str| target.headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("x-tenant"), "t");
+    assert_eq!(header("authorization"), "Bearer sk-very-secret");
+    assert_eq!(header("content-type"), "application/json");
+}
+
+#[test]
+fn a_launcher_is_another_identity_and_how_it_is_stopped_is_not() {
+    let of = |config: &LocalServiceConfig| crate::config::Identity::of(&accepted(config, BASE));
+    let stop = config().stop_command(["/bin/true"]);
+    assert_eq!(of(&stop), of(&config()));
+    let asks = config().ready_request(ReadyRequest::get("/"));
+    assert_eq!(of(&asks), of(&config()));
+    assert_ne!(of(&stop.clone().launcher(true)), of(&stop));
+}
+
+#[test]
+fn neither_a_stop_command_nor_a_ready_request_shows_a_secret() {
+    let config = config()
+        .stop_command(["/bin/stop", "--api-key", SECRET])
+        .ready_request(ReadyRequest::post(format!("/warm?key={SECRET}")).json(SECRET));
+    let settings = accepted(&config, BASE);
+    let target = settings.ready_request.clone().unwrap();
+    for text in [
+        format!("{config:#?}"),
+        format!("{settings:#?}"),
+        format!("{target:#?}"),
+    ] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    assert_eq!(settings.secrets.redact(SECRET), "[redacted]");
 }

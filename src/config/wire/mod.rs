@@ -12,7 +12,7 @@ use serde::{
     de::{self, IgnoredAny, Unexpected, Visitor},
 };
 
-use super::{Amount, LocalServiceConfig, Unique};
+use super::{Amount, LocalServiceConfig, Unique, ready_request::WrittenReadyRequest};
 use crate::launch::InheritEnv;
 
 /// Keys are in camel case, times in milliseconds. Unknown keys are refused by name, and so is `null`,
@@ -93,6 +93,15 @@ struct Wire {
     /// The signal with which a stop begins: `TERM` (if left out), `INT`, `QUIT` or `HUP`. SIGTERM follows at half of
     /// `stopTimeoutMs`. Refused by `OpenClaw`.
     stop_signal: Given<String>,
+    /// The command with which a stop begins: the absolute path of a program, then its arguments; no shell is used. When it
+    /// has ended, or after `stopTimeoutMs`, the stop continues with signals to what is left. Refused by `OpenClaw`.
+    stop_command: Given<Discreet<Vec<Discreet<String>>>>,
+    /// Whether the command starts a server that is no child of it, and ends (`docker compose up -d`): an exit with code 0
+    /// is no failure, and `stopCommand` ends the server. Refused by `OpenClaw`.
+    launcher: Given<bool>,
+    /// A request that the server has to answer before it counts as ready, once for each start: the warm-up. Refused by
+    /// `OpenClaw`.
+    ready_request: Given<WrittenReadyRequest>,
     /// How readily the kernel ends the process when memory runs out (Linux), from -1000 (never) to 1000
     /// (first): 500 if left out, or that of your program if it is higher; null: that of your program.
     /// Refused by `OpenClaw`.
@@ -118,7 +127,7 @@ impl Wire {
             return Err(E::missing_field("command"));
         };
         let mut config = LocalServiceConfig::new(command)
-            .args(strings(self.args)?)
+            .args(strings("args", self.args)?.unwrap_or_default())
             .envs(map("env", self.env)?)
             .health_headers(map("healthHeaders", self.health_headers)?);
         config.launch.cwd = self.cwd.0.map(Into::into);
@@ -134,6 +143,10 @@ impl Wire {
         put(&mut config.pinned, self.pinned.0);
         put(&mut config.keep_ready, self.keep_ready.0);
         config.stop_signal = self.stop_signal.0;
+        let stop_command = strings("stopCommand", self.stop_command)?;
+        config.stop_command = stop_command.map(|it| it.into_iter().map(Into::into).collect());
+        put(&mut config.launch.is_launcher, self.launcher.0);
+        config.ready_request = self.ready_request.0.map(WrittenReadyRequest::into_request);
         put(&mut config.stop_detached, self.stop_detached.0);
         put(
             &mut config.unresponsive_after,
@@ -161,22 +174,27 @@ fn put<T>(field: &mut T, given: Option<T>) {
     }
 }
 
-fn strings<E: de::Error>(args: Given<Discreet<Vec<Discreet<String>>>>) -> Result<Vec<String>, E> {
-    let args = match args.0 {
-        None => Vec::new(),
+fn strings<E: de::Error>(
+    field: &str,
+    list: Given<Discreet<Vec<Discreet<String>>>>,
+) -> Result<Option<Vec<String>>, E> {
+    let args = match list.0 {
+        None => return Ok(None),
         Some(Discreet::Fits(args)) => args,
         Some(Discreet::Other(_)) => {
-            return Err(E::custom("`args` is no list: write one of strings"));
+            return Err(E::custom(format_args!(
+                "`{field}` is no list: write one of strings"
+            )));
         }
     };
     let strings = args.into_iter().enumerate().map(|(index, arg)| match arg {
         Discreet::Fits(arg) => Ok(arg),
         Discreet::Other(_) => Err(E::custom(format_args!(
-            "`args` has something other than a string at place {}: put it in quotes",
+            "`{field}` has something other than a string at place {}: put it in quotes",
             index + 1
         ))),
     });
-    strings.collect()
+    strings.collect::<Result<_, E>>().map(Some)
 }
 
 fn map<E: de::Error>(

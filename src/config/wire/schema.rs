@@ -27,7 +27,7 @@ impl JsonSchema for LocalServiceConfig {
 }
 
 /// The keys that have a default.
-fn defaults() -> [(&'static str, serde_json::Value); 12] {
+fn defaults() -> [(&'static str, serde_json::Value); 13] {
     let config = LocalServiceConfig::new("/");
     let ms = |time: std::time::Duration| serde_json::json!(time.as_millis());
     [
@@ -43,6 +43,7 @@ fn defaults() -> [(&'static str, serde_json::Value); 12] {
         ("abandonGraceMs", config.abandon_grace.map(ms).into()),
         ("unresponsiveMs", config.unresponsive_after.map(ms).into()),
         ("stopDetached", config.stop_detached.into()),
+        ("launcher", config.launch.is_launcher.into()),
         ("pinned", config.pinned.into()),
         ("keepReady", config.keep_ready.into()),
         ("turnMs", config.turn.map(ms).into()),

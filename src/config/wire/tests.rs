@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::launch::OomScoreAdj;
+use crate::{ReadyRequest, launch::OomScoreAdj};
 
 const SECRET: &str = "s3cr3t-marker";
 
@@ -295,4 +295,37 @@ fn a_variable_at_the_wrong_place_is_not_shown() {
     let error = refusal("MY_KEY", SECRET);
     assert!(error.contains("unknown field `MY_KEY`"), "{error}");
     assert!(!error.contains(SECRET), "{error}");
+}
+
+#[test]
+fn how_it_is_launched_stopped_and_warmed_up_is_read() {
+    let config = serde_json::from_str::<LocalServiceConfig>(
+        r#"{
+            "command": "/bin/lms", "args": ["server", "start"], "launcher": true,
+            "stopCommand": ["/bin/lms", "server", "stop"],
+            "readyRequest": { "path": "/v1/completions", "body": { "max_tokens": 1 }, "status": [200] }
+        }"#,
+    );
+    let expected = LocalServiceConfig::new("/bin/lms")
+        .args(["server", "start"])
+        .launcher(true)
+        .stop_command(["/bin/lms", "server", "stop"])
+        .ready_request(
+            ReadyRequest::post("/v1/completions")
+                .json(r#"{"max_tokens":1}"#)
+                .status([200]),
+        );
+    assert_eq!(config.unwrap(), expected);
+    let request = |json: &str| {
+        let text = format!(r#"{{ "command": "/bin/s", "readyRequest": {json} }}"#);
+        serde_json::from_str::<LocalServiceConfig>(&text)
+            .map(|config| config.ready_request.unwrap())
+    };
+    let get = request(r#"{ "path": "/warm" }"#).unwrap();
+    assert_eq!(get, ReadyRequest::get("/warm"));
+    let text = request(r#"{ "method": "PUT", "path": "/", "body": "Hi" }"#).unwrap();
+    assert_eq!(text, ReadyRequest::new("PUT", "/").body("Hi"));
+    for wrong in [r#"{ "path": "/", "timeout": 1 }"#, "{}", "true"] {
+        assert!(request(wrong).is_err(), "{wrong}");
+    }
 }

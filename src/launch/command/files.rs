@@ -15,10 +15,15 @@ use crate::{error::Problem, secrets::shown_command};
 /// Checked when a service is created, for a warning, and before each start, which it then refuses:
 /// files come and go, and a server that runs already needs none of them.
 pub(crate) fn file_problems(launch: &Launch, service: &str) -> Vec<Problem> {
-    let command = command_problem(&launch.command).map(|it| Problem::new(service, "command", it));
+    let command = program_problem(&launch.command, service, "command");
     let cwd = launch.cwd.as_deref().and_then(cwd_problem);
     let cwd = cwd.map(|it| Problem::new(service, "cwd", it));
     command.into_iter().chain(cwd).collect()
+}
+
+/// Why this program, of that field, could not be started now.
+pub(crate) fn program_problem(path: &Path, service: &str, field: &str) -> Option<Problem> {
+    command_problem(path).map(|it| Problem::new(service, field, it))
 }
 
 /// What is no reason to refuse a start, but should be known.

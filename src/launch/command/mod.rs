@@ -12,7 +12,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    files::{file_problems, file_warnings},
+    files::{file_problems, file_warnings, program_problem},
     oom::OomScoreAdj,
     stop_signal::StopSignal,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Launch {
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) env: BTreeMap<OsString, OsString>,
     pub(crate) inherit_env: InheritEnv,
+    /// It starts the server and ends.
+    pub(crate) is_launcher: bool,
 }
 
 impl fmt::Debug for Launch {
@@ -61,6 +63,7 @@ impl fmt::Debug for Launch {
             .field("cwd", &self.cwd)
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("inherit_env", &self.inherit_env)
+            .field("is_launcher", &self.is_launcher)
             .finish()
     }
 }
@@ -74,6 +77,7 @@ impl Launch {
             cwd: None,
             env: BTreeMap::new(),
             inherit_env: InheritEnv::All,
+            is_launcher: false,
         }
     }
 
@@ -94,6 +98,7 @@ impl Launch {
             cwd,
             env,
             inherit_env,
+            is_launcher,
         } = self;
         let mut identity = LaunchIdentity::of_command(&shown_path(command), &shown_args(args));
         identity.text(command.as_os_str().as_encoded_bytes());
@@ -107,6 +112,9 @@ impl Launch {
                 identity.number(1);
                 identity.texts(names);
             }
+        }
+        if *is_launcher {
+            identity.text(b"launcher");
         }
         identity
     }

@@ -20,6 +20,11 @@ pub(super) fn of(status: io::Result<ExitStatus>) -> Exit {
     )
 }
 
+/// Whether a command has done what it should. Where its exit status is lost, it is not known to have failed.
+pub(super) fn is_good(exit: Exit) -> bool {
+    matches!(exit.code, None | Some(0)) && exit.signal.is_none() && !exit.watchdog_died
+}
+
 /// The state of a child process now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peek {

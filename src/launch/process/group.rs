@@ -89,6 +89,16 @@ impl Group {
             && self.watchdog.as_ref().is_none_or(is_up)
     }
 
+    /// Whether the service is known to have ended as a command does that has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        let now = || match peek(self.leader_pid) {
+            Peek::Ended(exit) => Some(exit),
+            // One that is being torn down may yet turn out to have done what it should.
+            Peek::Running | Peek::Lost => None,
+        };
+        self.exit.or_else(now).is_some_and(|it| !exit::is_good(it))
+    }
+
     /// Sends signals to the whole group, and to the service if they do not reach it there. Returns the same
     /// as [`signal`](Self::signal).
     pub(super) fn signal_all(&self, signals: &[Signal]) -> bool {

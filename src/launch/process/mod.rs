@@ -93,6 +93,8 @@ pub(crate) struct Process {
     sweep: Sweep,
     /// With which a stop begins; `None` once it has begun.
     stop_signal: Option<StopSignal>,
+    /// The process only starts the server: when it has ended well, the instance lives until it is stopped.
+    is_launcher: bool,
     survivors: Survivors,
     pipes: Pipes,
     /// What it wrote.
@@ -124,6 +126,9 @@ impl Running for Process {
     /// On Linux a process that is being torn down counts as ended: it serves no request any more, but
     /// its exit is reported only when its memory is free.
     fn is_alive(&mut self) -> bool {
+        if self.is_launcher {
+            return !self.is_stopped() && !self.group.has_failed();
+        }
         self.group.is_alive()
     }
 
@@ -136,13 +141,21 @@ impl Running for Process {
     }
 
     fn kill(&mut self) {
+        self.stop_signal = None;
         self.sweep.prepare(self.group.is_pinned());
         let reached = self.group.kill();
         self.signal_the_rest(KILL, reached);
     }
 
     fn owns_port(&self, port: u16) -> BoxFuture<'static, Listener> {
-        Box::pin(self.listener(port))
+        let (listener, is_launcher) = (self.listener(port), self.is_launcher);
+        Box::pin(async move {
+            match listener.await {
+                // A server that another program has started for it.
+                Listener::Other { .. } if is_launcher => Listener::Unseen,
+                listener => listener,
+            }
+        })
     }
 
     fn look(&self) -> BoxFuture<'static, Look> {
@@ -165,13 +178,26 @@ impl Running for Process {
 }
 
 impl Process {
+    /// Whether a stop has begun.
+    fn is_stopped(&self) -> bool {
+        self.stop_signal.is_none()
+    }
+
     fn pid(&self) -> u32 {
         self.group.leader_pid()
     }
 
-    /// Resolves when the service's process has ended and its output is complete. Cancel safe.
+    /// Resolves when the service's process has ended and its output is complete. One that has started the server, and
+    /// ended well, counts as ended when it is stopped and nothing of its group is left. Cancel safe.
     async fn ended(&mut self) -> Exit {
         let exit = self.leader_ended().await;
+        if self.is_launcher && exit::is_good(exit) {
+            if !self.is_stopped() {
+                // Asked again when it is stopped.
+                return std::future::pending().await;
+            }
+            self.all_ended().await;
+        }
         self.flush_output().await;
         exit
     }

@@ -1,7 +1,9 @@
 //! Starts an instance: the watchdog first, then the service into its group.
 
 use std::{
+    ffi::OsString,
     io,
+    path::Path,
     process::Stdio,
     sync::{Arc, LazyLock, Mutex, PoisonError},
     thread,
@@ -32,7 +34,7 @@ use crate::{
     launch::{
         BoxFuture, Guarantees, InheritEnv, Launch, LaunchContext, LaunchError, LaunchIdentity,
         Launcher, OomScoreAdj, OutputSink, Running, StopSignal,
-        command::{file_problems, file_warnings},
+        command::{file_problems, file_warnings, program_problem},
     },
     log::warn_once,
 };
@@ -45,6 +47,8 @@ pub(super) const SHELL: &str = "/bin/sh";
 pub(crate) struct Processes {
     /// The identity.
     pub(crate) launch: Arc<Launch>,
+    /// The program that a stop begins with, which has to be there.
+    pub(crate) stop_command: Option<OsString>,
     /// Whether a stop ends descendants that have left the group, too.
     pub(crate) stop_detached: bool,
     pub(crate) oom_score_adj: OomScoreAdj,
@@ -57,7 +61,10 @@ impl Launcher for Processes {
     }
 
     fn problems(&self, service: &str) -> Vec<Problem> {
-        file_problems(&self.launch, service)
+        let mut problems = file_problems(&self.launch, service);
+        let stop = self.stop_command.as_ref().map(Path::new);
+        problems.extend(stop.and_then(|it| program_problem(it, service, "stopCommand")));
+        problems
     }
 
     fn warnings(&self, service: &str) -> Vec<Problem> {
@@ -78,6 +85,13 @@ impl Launcher for Processes {
     /// What the machine allowed at the first start: it is asked for each.
     fn guarantees(&self) -> Guarantees {
         static GUARANTEES: LazyLock<Guarantees> = LazyLock::new(machine::guarantees);
+        if self.launch.is_launcher {
+            // What it starts is most often no descendant of this program.
+            return Guarantees {
+                finds_descendants: GUARANTEES.finds_descendants,
+                ..Guarantees::default()
+            };
+        }
         *GUARANTEES
     }
 }
@@ -183,6 +197,7 @@ impl Start {
         Process {
             sweep: Sweep::new(family, self.processes.stop_detached),
             stop_signal: Some(self.processes.stop_signal),
+            is_launcher: self.processes.launch.is_launcher,
             survivors: Survivors::default(),
             group,
             pipes,

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{runtime, time::Instant};
 
-use super::{Answer, LONG, SHORT, V4, get, target};
+use super::{Answer, LONG, SHORT, V4, ask, target};
 
 /// The longest head, and what hyper reads ahead. Nothing of a longer answer is kept.
 const MOST_MEMORY: u64 = 256 * 1024;
@@ -91,7 +91,7 @@ fn whatever_a_server_does_a_probe_ends_in_time_and_takes_little_memory() {
             } else {
                 LONG
             };
-            answer = Some(runtime.block_on(get(&target(port, limit))));
+            answer = Some(runtime.block_on(ask(&target(port, limit))));
         });
 
         assert_eq!(answer, Some(expected), "{name}");

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -17,7 +17,7 @@ use tokio::{
     time::{Duration, Instant, sleep, timeout},
 };
 
-use super::{Answer, get};
+use super::{Answer, ask};
 use crate::config::{Target, UrlHost};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -35,9 +35,12 @@ fn target(port: u16, timeout: Duration) -> Target {
         port,
         authority: format!("127.0.0.1:{port}"),
         path_and_query: "/v1/models".into(),
+        method: Method::GET,
         headers: HeaderMap::new(),
+        body: String::new(),
         ready_statuses: None,
         is_default: false,
+        wants_body: false,
         base: None,
         timeout,
     }
@@ -86,7 +89,7 @@ async fn answer_to(
         for_ever().await;
     };
     tokio::select! {
-        answer = get(target) => answer,
+        answer = ask(target) => answer,
         () = server => unreachable!(),
     }
 }
@@ -119,7 +122,7 @@ fn assert_gave_up_in_time(start: Instant) {
 #[tokio::test]
 async fn a_closed_port_is_refused() {
     let (_held, port) = closed_port(V4, 0).unwrap();
-    assert_eq!(get(&target(port, LONG)).await, Answer::Refused);
+    assert_eq!(ask(&target(port, LONG)).await, Answer::Refused);
 }
 
 #[tokio::test]
@@ -271,7 +274,7 @@ async fn a_server_that_never_accepts_is_silent() {
     let listener = std::net::TcpListener::bind((V4, 0)).unwrap();
     let start = Instant::now();
     let port = listener.local_addr().unwrap().port();
-    assert_eq!(get(&target(port, SHORT)).await, Answer::Silent);
+    assert_eq!(ask(&target(port, SHORT)).await, Answer::Silent);
     assert_gave_up_in_time(start);
 }
 
@@ -295,7 +298,7 @@ async fn a_server_whose_queue_is_full_is_silent() {
         return;
     };
     let start = Instant::now();
-    assert_eq!(get(&target(port, SHORT)).await, Answer::Silent);
+    assert_eq!(ask(&target(port, SHORT)).await, Answer::Silent);
     assert_gave_up_in_time(start);
 }
 
@@ -305,7 +308,7 @@ async fn a_server_that_ends_before_it_has_room_is_refused() {
         return;
     };
     let target = target(port, LONG);
-    let mut asking = pin!(get(&target));
+    let mut asking = pin!(ask(&target));
     assert!(timeout(SHORT, &mut asking).await.is_err());
     drop(listener);
     // The kernel sends its SYN again after a second.
@@ -323,7 +326,7 @@ async fn an_endless_flood_of_1xx_ends_the_probe_before_its_deadline() {
         while stream.write_all(hints.as_bytes()).is_ok() {}
     });
     let start = Instant::now();
-    assert_eq!(get(&target(port, LONG)).await, Answer::Closed);
+    assert_eq!(ask(&target(port, LONG)).await, Answer::Closed);
     assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
     flood.join().unwrap();
 }
@@ -445,7 +448,7 @@ async fn localhost_refuses_where_both_do_or_ipv6_is_missing() {
     let mut target = target(port, LONG);
     target.host = UrlHost::Localhost;
     let _held = closed_port(V6, port);
-    assert_eq!(get(&target).await, Answer::Refused);
+    assert_eq!(ask(&target).await, Answer::Refused);
 }
 
 #[tokio::test]
@@ -465,7 +468,7 @@ async fn an_unknown_name_is_silent() {
     let mut target = target(1, SHORT);
     // Longer than a label may be, so it fails without a resolver.
     target.host = UrlHost::Name("a".repeat(64));
-    assert_eq!(get(&target).await, Answer::Silent);
+    assert_eq!(ask(&target).await, Answer::Silent);
 }
 
 #[tokio::test]
@@ -479,7 +482,7 @@ async fn a_dropped_probe_closes_its_connection() {
     };
     let mut stream = tokio::select! {
         stream = asked => stream,
-        answer = get(&target) => unreachable!("the server sent nothing, but the answer is {answer:?}"),
+        answer = ask(&target) => unreachable!("the server sent nothing, but the answer is {answer:?}"),
     };
 
     let end = timeout(LONG / 2, stream.read_u8()).await;
@@ -501,7 +504,7 @@ async fn a_probe_closes_first_and_leaves_no_connection() {
         stream.write_all(answer).await.unwrap();
         stream.read(&mut [0]).await
     };
-    let (answer, end) = timeout(LONG, async { tokio::join!(get(&target), answered) })
+    let (answer, end) = timeout(LONG, async { tokio::join!(ask(&target), answered) })
         .await
         .expect("the probe closes by itself");
     assert_eq!(answer, Answer::Ready);
@@ -521,7 +524,7 @@ async fn probes_of_a_free_even_port_never_reach_themselves() {
     drop(held);
     let target = target(port, LONG);
     for n in 0..40_000 {
-        assert_eq!(get(&target).await, Answer::Refused, "probe {n} of {port}");
+        assert_eq!(ask(&target).await, Answer::Refused, "probe {n} of {port}");
     }
 }
 
@@ -544,7 +547,7 @@ async fn a_body_is_read_to_its_end_before_the_connection_is_closed() {
         Ok::<_, std::io::Error>(())
     });
     let begun = Instant::now();
-    assert_eq!(get(&target).await, Answer::Ready);
+    assert_eq!(ask(&target).await, Answer::Ready);
     assert!(begun.elapsed() < LONG / 2, "{:?}", begun.elapsed());
     timeout(LONG, server).await.unwrap().unwrap().unwrap();
 }
@@ -606,8 +609,8 @@ async fn a_server_is_ready_once_the_port_for_requests_accepts_connections_too() 
             let _gone = stream.write_all(b"HTTP/1.1 204 X\r\n\r\n").await;
         }
     });
-    assert_eq!(get(&target).await, Answer::NotAccepting(port));
+    assert_eq!(ask(&target).await, Answer::NotAccepting(port));
     let _listener = held.listen(1).unwrap();
-    assert_eq!(get(&target).await, Answer::Ready);
+    assert_eq!(ask(&target).await, Answer::Ready);
     ready.abort();
 }

@@ -89,6 +89,6 @@ fn sample_files() -> Vec<std::path::PathBuf> {
     let files: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|it| it == "json5"))
         .collect();
-    assert_eq!(files.len(), 8);
+    assert_eq!(files.len(), 10);
     files
 }

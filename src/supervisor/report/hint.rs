@@ -14,6 +14,12 @@ pub(super) const HELD: &str = "wait until it is free (`swapTimeoutMs` is how lon
 pub(super) const KEY_REFUSED: &str = "the provider's `apiKey` was sent and refused: make it the key that \
                                       the server is started with";
 
+pub(super) const READY_REJECTED: &str = "the health URL is well, and `readyRequest` is refused: correct its `path` and \
+                                         `body`, or write the status into its `status`";
+
+pub(super) const READY_UNANSWERED: &str = "the health URL is well, and `readyRequest` is not answered: raise `readyTimeoutMs` \
+                                           if the server needs longer for it, or ask for less in its `body`";
+
 const IS_THERE_ALREADY: &str = "nothing was started, since a server is running there already: end it, or raise \
                                 `readyTimeoutMs` if it is the expected server and loads longer";
 

@@ -53,6 +53,8 @@ struct Facts {
     probe: Option<Probe>,
     /// Whether an earlier one came to something else.
     probes_differ: bool,
+    /// The ready request, once it was sent, and what came of it, once that is known.
+    ready_request: Option<(String, Option<Answer>)>,
     /// What the processes did at the last look, and when that was.
     look: Look,
     looked: Option<Time>,
@@ -94,6 +96,35 @@ impl Report {
         let answer = |probe: Option<&Probe>| probe.map(|probe| probe.answer);
         self.facts.probes_differ |=
             last.is_some() && answer(last.as_ref()) != answer(self.facts.probe.as_ref());
+    }
+
+    pub(super) fn asking_to_be_ready(&mut self, target: &Target) {
+        let shown = format!("{} {}", target.method, target.shown());
+        self.facts.ready_request = Some((shown, None));
+    }
+
+    pub(super) fn ready_requested(&mut self, answer: Answer) {
+        if let Some((_, answered)) = &mut self.facts.ready_request {
+            *answered = Some(answer);
+        }
+    }
+
+    pub(super) fn stop_command_ended(&self, exit: &Result<Exit, LaunchError>) {
+        match exit {
+            Ok(Exit { code: Some(0), .. }) => {}
+            Ok(exit) => self.trace.stop_command_failed(*exit, None),
+            Err(error) => {
+                let error = Some(error.to_string());
+                self.trace.stop_command_failed(Exit::default(), error);
+            }
+        }
+    }
+
+    /// It was not waited for any longer.
+    pub(super) fn stop_command_broken_off(&self) {
+        let error = "it had not ended after `stopTimeoutMs`, and was killed";
+        self.trace
+            .stop_command_failed(Exit::default(), Some(error.to_owned()));
     }
 
     /// A look takes milliseconds, so that there is one a second, and none in a quick start.
@@ -340,6 +371,8 @@ impl Facts {
                     error
                 }
             }
+            Failure::ReadyRejected => self.ready_rejected(asked, now).output(output()),
+            Failure::StillAnswers => error(ErrorKind::StillAnswers {}).output(output()),
             Failure::Held => {
                 let by = (others.holder)().unwrap_or_else(|| "another program".to_owned());
                 error(ErrorKind::AddressInUse { by }).with_hint(hint::HELD)
@@ -369,6 +402,18 @@ impl Facts {
         }
     }
 
+    fn ready_rejected(&self, asked: &Attached, now: Time) -> Error {
+        let (request, answer) = self.ready_request.clone().unwrap_or_default();
+        let status = match answer {
+            Some(Answer::Status(status)) => status,
+            _ => 500,
+        };
+        Error::new(&asked.name, ErrorKind::HealthRejected { status })
+            .ready_request(request)
+            .after(self.age(now))
+            .with_hint(hint::READY_REJECTED)
+    }
+
     fn answer(&self) -> Option<Answer> {
         self.probe.as_ref().map(|probe| probe.answer)
     }
@@ -378,6 +423,16 @@ impl Facts {
             Some(probe) => probe.to_string(),
             None => "nothing: another program is starting this server".to_owned(),
         };
+        if let Some((request, answer)) = &self.ready_request {
+            let saw = match answer {
+                None => "no answer".to_owned(),
+                Some(answer) => answer.to_string(),
+            };
+            return Error::new(&asked.name, ErrorKind::ReadyTimeout { last_probe: saw })
+                .ready_request(request.clone())
+                .after(limit)
+                .with_hint(hint::READY_UNANSWERED);
+        }
         let target = &asked.settings.target;
         let started = self.pid.is_some();
         // A hundredth of the time would be a process that does at least something.

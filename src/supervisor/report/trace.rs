@@ -174,6 +174,12 @@ impl Trace {
         event!(info, self.span, reason, "stopping");
     }
 
+    /// The stop continues with signals.
+    pub(super) fn stop_command_failed(&self, exit: Exit, error: Option<String>) {
+        let (code, signal) = (exit.code, exit.signal);
+        event!(warn, self.span, code, signal, error, "stop_command_failed");
+    }
+
     pub(super) fn exited(&self, exit: Exit, after: Duration, is_expected: bool) {
         let (code, signal, after_ms) = (exit.code, exit.signal, whole_millis(after));
         if is_expected {

@@ -65,12 +65,22 @@ pub(super) struct Script {
     /// When another program last used the port.
     pub(super) used: Option<Instant>,
     pub(super) use_takes: Duration,
+    pub(super) stop_command: StopScript,
+    /// What comes of the ready request, and how long that takes.
+    pub(super) asked: (Answer, Duration),
     /// What the processes of the service do.
     pub(super) look: Look,
     /// The process that runs, or whose group is not gone.
     process: Option<FakeState>,
     log: Vec<(Instant, What)>,
     next_pid: u32,
+}
+
+/// What the stop command does.
+pub(super) struct StopScript {
+    pub(super) takes: Duration,
+    pub(super) code: i32,
+    pub(super) ends_server: bool,
 }
 
 struct FakeState {
@@ -91,6 +101,11 @@ pub(super) enum What {
     Knocked,
     AskedForUse,
     Spawned,
+    /// The ready request was sent.
+    Asked,
+    StopCommand,
+    /// … and was dropped before it had ended.
+    StopCommandKilled,
     Term,
     Kill,
     /// The handle of the process was dropped, which kills what is left.
@@ -119,6 +134,12 @@ impl Fake {
             panics: false,
             used: None,
             use_takes: Duration::ZERO,
+            stop_command: StopScript {
+                takes: Duration::ZERO,
+                code: 0,
+                ends_server: true,
+            },
+            asked: (Answer::Ready, Duration::ZERO),
             look: Look::default(),
             process: None,
             log: Vec::new(),
@@ -257,6 +278,11 @@ impl Launcher for Fake {
 }
 
 impl Backend for Fake {
+    fn stop_command(&self, settings: &Settings) -> Option<Arc<dyn Launcher>> {
+        settings.stop_command.as_ref()?;
+        Some(Arc::new(FakeCommand(self.clone())))
+    }
+
     fn launcher(&self, _: &Settings) -> Arc<dyn Launcher> {
         Arc::new(self.clone())
     }
@@ -286,6 +312,12 @@ impl Backend for Fake {
     fn probe(&self, target: Arc<Target>) -> impl Future<Output = Answer> + Send + use<> {
         let fake = self.clone();
         async move {
+            if target.wants_body {
+                fake.note(What::Asked);
+                let (answer, takes) = fake.script().asked;
+                sleep(takes).await;
+                return answer;
+            }
             fake.note(What::Probed);
             let takes = fake.script().probe_takes;
             sleep(takes).await;
@@ -306,6 +338,75 @@ impl Backend for Fake {
             let takes = fake.script().probe_takes;
             sleep(takes).await;
             fake.sight() == Answer::Refused
+        }
+    }
+}
+
+/// The stop command of the service.
+struct FakeCommand(Fake);
+
+impl Launcher for FakeCommand {
+    fn identity(&self) -> LaunchIdentity {
+        LaunchIdentity::new("fake stop command")
+    }
+
+    fn launch(
+        &self,
+        _: LaunchContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
+        let fake = self.0.clone();
+        Box::pin(async move {
+            fake.note(What::StopCommand);
+            Ok(Box::new(FakeCommandRun { fake, ended: false }) as Box<dyn Running>)
+        })
+    }
+}
+
+struct FakeCommandRun {
+    fake: Fake,
+    ended: bool,
+}
+
+impl Running for FakeCommandRun {
+    fn id(&self) -> Option<u32> {
+        None
+    }
+
+    fn exited(&mut self) -> BoxFuture<'_, Exit> {
+        Box::pin(async {
+            let (takes, code, ends) = {
+                let script = self.fake.script();
+                let command = &script.stop_command;
+                (command.takes, command.code, command.ends_server)
+            };
+            sleep(takes).await;
+            if ends {
+                self.fake.end(None, with_code(0));
+            }
+            // It waits for the end of what it has stopped.
+            sleep(Duration::from_millis(2)).await;
+            self.ended = true;
+            with_code(code)
+        })
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
+    fn is_alive(&mut self) -> bool {
+        !self.ended
+    }
+
+    fn stop(&mut self) {}
+
+    fn kill(&mut self) {}
+}
+
+impl Drop for FakeCommandRun {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.fake.note(What::StopCommandKilled);
         }
     }
 }

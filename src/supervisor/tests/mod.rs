@@ -4,6 +4,7 @@ mod backoff;
 mod end;
 mod fake;
 mod handles;
+mod launching;
 mod peers;
 mod ready;
 mod room;

@@ -72,6 +72,58 @@ fn with_a_stop() {
 }
 
 #[test]
+fn with_a_stop_command() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        crashes: 1,
+        stops: 1,
+        retirements: 1,
+        command: true,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_launcher() {
+    keeps_all_promises(&Bounds {
+        clients: 1,
+        crashes: 1,
+        strangers: 2,
+        stops: 1,
+        command: true,
+        launcher: true,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_launcher_for_two_clients() {
+    keeps_all_promises(&Bounds {
+        rounds: 1,
+        crashes: 1,
+        strangers: 1,
+        rivals: 1,
+        stops: 1,
+        command: true,
+        launcher: true,
+        ..PEACE
+    });
+}
+
+#[test]
+fn with_a_ready_request() {
+    keeps_all_promises(&Bounds {
+        rounds: 1,
+        crashes: 2,
+        strangers: 1,
+        stops: 1,
+        dismissals: 1,
+        ready_request: true,
+        ..PEACE
+    });
+}
+
+#[test]
 fn with_a_retirement() {
     keeps_all_promises(&Bounds {
         rounds: 1,

@@ -6,7 +6,7 @@ use super::{
     SEC,
     world::{NOW, World},
 };
-use crate::machine::{Machine, Stage, Time};
+use crate::machine::{AwaitingPort, Inspecting, Machine, Stage, Time};
 
 /// What is longer ago than all durations of the policy is simply past.
 const LONG_AGO: Time = Duration::from_millis(99_960);
@@ -81,10 +81,11 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
         Stage::Stopped | Stage::Spawning(_) | Stage::Unkillable => {}
         Stage::Claiming(it) => shift(&mut it.due, elapsed),
         Stage::Room(it) => shift(&mut it.due, elapsed),
-        Stage::Inspecting(it) => {
+        Stage::Inspecting(Inspecting { since, until, .. })
+        | Stage::AwaitingPort(AwaitingPort { since, until, .. }) => {
             // It says when to probe again.
-            it.since = NOW;
-            shift(&mut it.until, elapsed);
+            *since = NOW;
+            shift(until, elapsed);
         }
         Stage::Loading(it) => {
             for time in [&mut it.since, &mut it.ready_by]
@@ -128,7 +129,6 @@ fn rebase(machine: &mut Machine, elapsed: Duration) {
             }
         }
         Stage::Stopping(it) => shift(&mut it.step_ends, elapsed),
-        Stage::AwaitingPort(it) => shift(&mut it.since, elapsed),
     }
 }
 

@@ -75,18 +75,16 @@ impl Effects for World {
                 ensure(visible, "a server was probed that may be stopped meanwhile")?;
                 (self.probing, self.wants_own) = (true, own);
             }
+            Action::SendReadyRequest { .. } => self.send_ready_request()?,
             Action::Knock => self.knocking = true,
             Action::LookForUse => return self.look_for_use(),
             Action::Spawn => self.spawn()?,
+            Action::RunStopCommand(reason) => self.run_stop_command(reason, machine)?,
             Action::Terminate(reason) => self.terminate(reason, machine)?,
             Action::Kill => self.kill()?,
             Action::Open(ownership) => self.open(ownership)?,
             Action::Reopen(ownership) => self.reopen(ownership)?,
-            Action::Close => {
-                self.word = self.word.close();
-                self.admits = false;
-                return Ok(Some(self.look()));
-            }
+            Action::Close => return Ok(Some(self.close())),
             Action::CloseIfIdle => return Ok(Some(self.close_if_idle())),
             Action::End(end) => self.end(end)?,
             Action::Suspect => self.word = self.word.suspect(),
@@ -119,6 +117,8 @@ impl Effects for World {
         if !machine.is_probing() {
             self.probing = false;
         }
+        self.launching.asks &= machine.asks_to_be_ready();
+        self.launching.commanding &= machine.is_commanding();
         if !machine.is_checking() {
             (self.renewing, self.knocking) = (false, false);
         }
@@ -139,6 +139,23 @@ impl World {
             idle_since: self.idle_since,
             alive_since: self.alive_since,
         })
+    }
+
+    fn close(&mut self) -> Event {
+        self.word = self.word.close();
+        self.admits = false;
+        self.look()
+    }
+
+    fn send_ready_request(&mut self) -> Result<(), Violation> {
+        self.launching.asks = true;
+        ensure(!self.probing, "probed while the ready request is under way")
+    }
+
+    fn run_stop_command(&mut self, reason: StopReason, machine: &Machine) -> Result<(), Violation> {
+        ensure(!self.launching.commanding, "two stop commands")?;
+        self.launching.commanding = true;
+        self.terminate(reason, machine)
     }
 
     fn look_for_use(&self) -> Result<Option<Event>, Violation> {
@@ -366,7 +383,7 @@ impl World {
         let is_so = match stopped {
             Stopped::Gone => gone || machine.waiters() > 0,
             Stopped::Survived => self.process.is_some(),
-            Stopped::External => gone,
+            Stopped::External | Stopped::StillAnswers => gone,
         };
         ensure(is_so, "a stop was answered too early, or wrongly")?;
         self.stop_waits = false;

@@ -5,7 +5,7 @@ use super::{
     world::{Address, CLIENTS, Client, NOW, Process, RETIRE_LIMIT, SWAP_TIMEOUT, Stands, World},
 };
 use crate::{
-    machine::{Ask, Claim, Event, Exited, Sight, Unanswered, Want},
+    machine::{Ask, Claim, Event, Exited, ReadyAnswer, Sight, Unanswered, Want},
     word::Outcome,
 };
 
@@ -28,6 +28,10 @@ pub(super) enum Step {
         /// It is not our process that answers.
         evil: bool,
     },
+    /// What comes of the ready request.
+    ReadyRequested(ReadyAnswer),
+    /// The stop command ends.
+    StopCommandEnded,
     /// What a connection to the address shows.
     Knocked {
         refused: bool,
@@ -123,6 +127,16 @@ impl World {
         self.peer_steps(steps);
         if self.probing {
             self.probe_steps(steps);
+        }
+        if self.launching.asks {
+            // Whoever has the port: the machine learns of a death before it hears of an answer.
+            steps.extend([ReadyAnswer::Expected, ReadyAnswer::None].map(Step::ReadyRequested));
+            if self.crashes > 0 {
+                steps.push(Step::ReadyRequested(ReadyAnswer::Rejected));
+            }
+        }
+        if self.launching.commanding {
+            steps.push(Step::StopCommandEnded);
         }
         if self.woken {
             steps.push(Step::Wake);
@@ -293,6 +307,8 @@ impl World {
                 foreign,
                 evil,
             } => return self.probed(sight, foreign, evil),
+            Step::ReadyRequested(answer) => return self.ready_requested(answer),
+            Step::StopCommandEnded => return self.stop_command_ended(),
             Step::Knocked { refused } => return self.knocked(refused),
             Step::Used { just_now } => return self.used(just_now),
             Step::TellUnanswered { later } => return self.tell_unanswered(later),
@@ -318,6 +334,17 @@ impl World {
             _ => return self.others_do(step),
         }
         Ok(())
+    }
+
+    fn ready_requested(&mut self, answer: ReadyAnswer) -> Result<(), Violation> {
+        self.launching.asks = false;
+        self.crashes -= u8::from(answer == ReadyAnswer::Rejected);
+        self.feed(Event::ReadyRequested(answer))
+    }
+
+    fn stop_command_ended(&mut self) -> Result<(), Violation> {
+        self.launching.commanding = false;
+        self.feed(Event::StopCommandEnded)
     }
 
     fn knocked(&mut self, refused: bool) -> Result<(), Violation> {

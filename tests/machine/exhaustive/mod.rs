@@ -27,6 +27,7 @@ type Violation = &'static str;
 
 /// How many clients ask how often, and how much of each evil there may be on one path.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Bounds {
     pub(crate) clients: usize,
     pub(crate) rounds: u8,
@@ -44,6 +45,12 @@ pub(crate) struct Bounds {
     pub(crate) room: bool,
     /// It is started without a request, and again.
     pub(crate) keep: bool,
+    /// A stop begins with a command.
+    pub(crate) command: bool,
+    /// … and its process only starts the server.
+    pub(crate) launcher: bool,
+    /// It has to answer a request before it is ready.
+    pub(crate) ready_request: bool,
     /// `stop()`.
     pub(crate) stops: u8,
     /// A retirement, with or without a limit.
@@ -71,6 +78,9 @@ pub(crate) const PEACE: Bounds = Bounds {
     ports: 1,
     room: false,
     keep: false,
+    command: false,
+    launcher: false,
+    ready_request: false,
     stops: 0,
     retirements: 0,
     dismissals: 0,

@@ -39,6 +39,8 @@ impl World {
     /// A caller that waits, waits for something.
     fn waiters_have_a_reason(&self) -> Result<(), Violation> {
         let works = self.probing
+            || self.launching.asks
+            || self.launching.commanding
             || self.renewing
             || self.knocking
             || self.spawning

@@ -27,7 +27,28 @@ pub(super) fn policy(needs_room: bool, keep_ready: bool) -> Policy {
         unresponsive_after: Some(10 * SEC),
         needs_room,
         keep_ready,
+        stop_command: false,
+        launcher: false,
+        ready_request: false,
     }
+}
+
+fn policy_of(bounds: &Bounds) -> Policy {
+    Policy {
+        stop_command: bounds.command,
+        launcher: bounds.launcher,
+        ready_request: bounds.ready_request,
+        ..policy(bounds.room, bounds.keep)
+    }
+}
+
+/// What is under way beside the process.
+#[derive(Clone, Copy, Debug, Default, Hash)]
+pub(super) struct Launching {
+    /// The ready request was sent.
+    pub(super) asks: bool,
+    /// The stop command runs.
+    pub(super) commanding: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +140,7 @@ pub(super) struct World {
     pub(super) probing: bool,
     /// … which counts only if our process answers.
     pub(super) wants_own: bool,
+    pub(super) launching: Launching,
     /// A renewal of the use of a peer's server is under way.
     pub(super) renewing: bool,
     /// A connection to the address is under way.
@@ -212,7 +234,7 @@ impl Hash for World {
             hasher.write_u64(client.as_number());
         }
         self.process.hash(hasher);
-        (self.address, self.room, self.told).hash(hasher);
+        (self.address, self.room, self.told, self.launching).hash(hasher);
         common.claimed_at.hash(hasher);
         (self.idle_since, self.alive_since, self.cut_from).hash(hasher);
         (
@@ -275,7 +297,7 @@ impl World {
             stands: Stands::Idle,
         };
         Self {
-            machine: Machine::new(policy(bounds.room, bounds.keep)),
+            machine: Machine::new(policy_of(bounds)),
             bug,
             word: Word::NEW,
             clients: std::array::from_fn(client),
@@ -283,6 +305,7 @@ impl World {
             spawning: false,
             probing: false,
             wants_own: false,
+            launching: Launching::default(),
             renewing: false,
             knocking: false,
             unanswered: 0,

@@ -5,7 +5,8 @@ use super::{
     promises::{Instance, Promises, Room, Standing, Told},
 };
 use crate::machine::{
-    Action, Claim, Event, Failure, InstanceEnd, Ownership, Sight, StopReason, Stopped, Time,
+    Action, Claim, Event, Failure, InstanceEnd, Ownership, ReadyAnswer, Sight, StopReason, Stopped,
+    Time,
 };
 
 impl Promises {
@@ -21,8 +22,9 @@ impl Promises {
                 self.claims(action, no_process)?;
             }
             Action::Spawn => self.spawn(no_process, now)?,
+            Action::RunStopCommand(reason) => self.run_stop_command(*reason, event, now)?,
             Action::Terminate(reason) => self.terminate(*reason, event, now)?,
-            Action::Kill => self.kill(now)?,
+            Action::Kill => self.kill(event, now)?,
             Action::Grant(waiters) => {
                 let open = self.instance.as_ref().is_some_and(|instance| instance.open);
                 ensure(open, "granted while closed")?;
@@ -60,6 +62,7 @@ impl Promises {
             Stopped::Gone => no_process || !self.waiters.is_empty(),
             Stopped::Survived => !no_process,
             Stopped::External => no_process && external,
+            Stopped::StillAnswers => no_process && self.policy.launcher,
         };
         self.stop_waits = false;
         ensure(is_so, "a stop was answered too early, or wrongly")
@@ -164,15 +167,51 @@ impl Promises {
 
     fn terminate(&mut self, reason: StopReason, event: &Event, now: Time) -> Result<(), Violation> {
         let stop_timeout = self.policy.stop_timeout / 2 * 2;
-        let (alone, makes_way) = (self.waiters.is_empty(), self.makes_way);
-        let (ready_timeout, grace) = (self.policy.ready_timeout, self.policy.abandon_grace);
-        let (cut_from, retired) = (self.cut_from, self.retired);
         let process = self.process.as_mut().ok_or("TERM to nobody")?;
         ensure(process.ended.is_some(), "TERM while its leases count")?;
         if let Some((first, limit)) = process.terminated {
             return ensure(now >= first + limit / 2, "TERM again too early");
         }
+        // It is what it was when the stop began.
+        let stop_timeout = process.commanded.map_or(stop_timeout, |(_, it)| it / 2 * 2);
         process.terminated = Some((now, stop_timeout));
+        if let Some((begun, limit)) = process.commanded {
+            let is_over = now >= begun + limit || *event == Event::StopCommandEnded;
+            return ensure(is_over, "TERM while the stop command runs");
+        }
+        self.begin_stop(reason, event, now)
+    }
+
+    fn run_stop_command(
+        &mut self,
+        reason: StopReason,
+        event: &Event,
+        now: Time,
+    ) -> Result<(), Violation> {
+        let stop_timeout = self.policy.stop_timeout;
+        ensure(self.policy.stop_command, "a stop command from nowhere")?;
+        let process = self.process.as_mut().ok_or("a stop of nothing")?;
+        let first = process.commanded.is_none() && process.terminated.is_none();
+        ensure(first, "a stop command in a stop")?;
+        process.commanded = Some((now, stop_timeout));
+        if process.exited.is_some() {
+            return ensure(self.policy.launcher, "a stop command for what has ended");
+        }
+        let ended = process.ended.is_some();
+        ensure(ended, "a stop command while its leases count")?;
+        self.begin_stop(reason, event, now)
+    }
+
+    fn begin_stop(
+        &mut self,
+        reason: StopReason,
+        event: &Event,
+        now: Time,
+    ) -> Result<(), Violation> {
+        let (alone, makes_way) = (self.waiters.is_empty(), self.makes_way);
+        let (ready_timeout, grace) = (self.policy.ready_timeout, self.policy.abandon_grace);
+        let (cut_from, retired) = (self.cut_from, self.retired);
+        let process = self.process.as_mut().ok_or("a stop of nothing")?;
         let sensible = match reason {
             StopReason::Abandoned => alone && grace.is_some(),
             StopReason::Asked => cut_from.is_some(),
@@ -182,7 +221,7 @@ impl Promises {
                 Event::Probed {
                     sight: Sight::Denied,
                     ..
-                }
+                } | Event::ReadyRequested(ReadyAnswer::Rejected)
             ),
             StopReason::Retired => retired,
             StopReason::Swap => makes_way,
@@ -202,8 +241,12 @@ impl Promises {
         Ok(())
     }
 
-    fn kill(&mut self, now: Time) -> Result<(), Violation> {
+    fn kill(&mut self, event: &Event, now: Time) -> Result<(), Violation> {
         let process = self.process.as_mut().ok_or("KILL to nobody")?;
+        if let (Some((begun, limit)), None) = (process.commanded, process.terminated) {
+            let is_over = now >= begun + limit || *event == Event::StopCommandEnded;
+            ensure(is_over, "KILL while the stop command runs")?;
+        }
         let had_its_time = process
             .terminated
             .is_some_and(|(first, limit)| now >= first + limit);
@@ -228,7 +271,7 @@ impl Promises {
             Event::Probed {
                 sight: Sight::Ready,
                 ..
-            }
+            } | Event::ReadyRequested(ReadyAnswer::Expected)
         );
         let owned = ownership == Ownership::Owned;
         if owned {

@@ -80,12 +80,17 @@ impl Effects for World {
                 )?;
                 self.leases.end();
             }
-            Action::Terminate(StopReason::Idle) => {
+            Action::SendReadyRequest { .. } => self.asks = true,
+            Action::RunStopCommand(_) => self.commanding = true,
+            _ => {}
+        }
+        match &action {
+            Action::RunStopCommand(StopReason::Idle) | Action::Terminate(StopReason::Idle) => {
                 let idle_stop = self.promises.policy.idle_stop;
                 let idle = self.leases.idle_for(self.now);
                 let idle = idle.min(self.now.saturating_sub(self.used_at));
                 let process = self.promises.process.as_ref();
-                let first = process.and_then(|process| process.terminated);
+                let first = process.and_then(|process| process.commanded.or(process.terminated));
                 // The second TERM comes whatever the idle time is by then.
                 let is_first = first.is_some_and(|(at, _)| at == self.now);
                 let is_due = idle_stop.is_some_and(|limit| idle >= limit);
@@ -107,6 +112,8 @@ impl Effects for World {
         if !machine.is_probing() {
             self.probe = None;
         }
+        self.asks &= machine.asks_to_be_ready();
+        self.commanding &= machine.is_commanding();
         if !machine.is_looking_for_use() {
             self.looking = false;
         }
@@ -165,7 +172,11 @@ impl World {
             let due = it
                 .terminated
                 .is_some_and(|(at, limit)| at + limit < self.now);
-            due && it.killed.is_none()
+            let commanded = it
+                .commanded
+                .is_some_and(|(at, limit)| at + limit < self.now);
+            let waits = it.terminated.is_none() && it.exited.is_none();
+            (due && it.killed.is_none()) || (commanded && waits)
         });
         ensure(!late, "no KILL after the stop timeout")
     }

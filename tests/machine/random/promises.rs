@@ -91,6 +91,8 @@ pub(super) struct Process {
     /// It has ended, and how is not known yet.
     pub(super) dying: bool,
     pub(super) exited: Option<Exited>,
+    /// When the stop command was begun, and how long it has.
+    pub(super) commanded: Option<(Time, Duration)>,
     /// When the first TERM came, and how long it gives.
     pub(super) terminated: Option<(Time, Duration)>,
     pub(super) killed: Option<Time>,
@@ -238,6 +240,7 @@ impl Promises {
                     since: now,
                     dying: false,
                     exited: None,
+                    commanded: None,
                     terminated: None,
                     killed: None,
                     ended: None,

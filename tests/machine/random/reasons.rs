@@ -4,7 +4,7 @@ use super::{
     Violation, ensure,
     promises::{KILL_TIMEOUT, Promises, Standing, Told, Waiter},
 };
-use crate::machine::{Claim, Event, Failure, Machine, Phase, Sight, Time};
+use crate::machine::{Claim, Event, Failure, Machine, Phase, ReadyAnswer, Sight, Time};
 
 impl Promises {
     /// No caller gets an answer that is not true.
@@ -58,6 +58,8 @@ impl Promises {
                 let killed = process.and_then(|process| process.killed);
                 killed.is_some_and(|killed| now >= killed + KILL_TIMEOUT)
             }
+            Failure::ReadyRejected => *event == Event::ReadyRequested(ReadyAnswer::Rejected),
+            Failure::StillAnswers => self.process.is_none() && self.policy.launcher,
             Failure::Stopped => self.retired && *event == Event::Claim(Claim::Leave),
             Failure::ShutDown => match event {
                 Event::Dismissed { handle } => all(&|it: &Waiter| it.handle == *handle),

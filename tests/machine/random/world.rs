@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     bug::Bug,
-    machine::{Ask, Claim, Event, Exited, Machine, Policy, Record, Sight, Time, Unanswered, Want},
+    machine::{
+        Ask, Claim, Event, Exited, Machine, Policy, ReadyAnswer, Record, Sight, Time, Unanswered,
+        Want,
+    },
     word::Outcome,
 };
 
@@ -81,6 +84,10 @@ pub(super) struct World {
     pub(super) probe: Option<Time>,
     /// … and whether it counts only if our process answers.
     pub(super) wants_own: bool,
+    /// The ready request is under way.
+    pub(super) asks: bool,
+    /// The stop command runs.
+    pub(super) commanding: bool,
     /// A renewal of the use of a peer's server is under way.
     pub(super) renewing: bool,
     /// A connection to the address is under way.
@@ -114,6 +121,9 @@ fn policy(number: u8) -> Policy {
         unresponsive_after: (!is_set(16)).then_some(60 * SEC),
         needs_room: is_set(32),
         keep_ready: is_set(64),
+        stop_command: is_set(128),
+        launcher: is_set(128) && is_set(2),
+        ready_request: is_set(128) && !is_set(1),
     }
 }
 
@@ -127,6 +137,8 @@ impl World {
             leases: Leases::default(),
             probe: None,
             wants_own: false,
+            asks: false,
+            commanding: false,
             renewing: false,
             knocking: false,
             looking: false,
@@ -238,6 +250,11 @@ impl World {
             self.knocked(amount.is_multiple_of(4))
         } else if self.looking {
             self.looked(amount)
+        } else if self.asks {
+            self.ready_requested(amount)
+        } else if self.commanding {
+            self.commanding = false;
+            self.feed(Event::StopCommandEnded)
         } else if self.unanswered > 0 {
             self.tell_unanswered(amount)
         } else if self.has_ended {
@@ -255,6 +272,16 @@ impl World {
         } else {
             self.probed(SIGHTS[0])
         }
+    }
+
+    fn ready_requested(&mut self, amount: u8) -> Result<(), Violation> {
+        self.asks = false;
+        let answer = match amount % 16 {
+            0 => ReadyAnswer::Rejected,
+            1 | 2 => ReadyAnswer::None,
+            _ => ReadyAnswer::Expected,
+        };
+        self.feed(Event::ReadyRequested(answer))
     }
 
     fn end_lease(&mut self, amount: u8, outcome: Outcome) {
@@ -285,7 +312,8 @@ impl World {
         }
         self.has_ended = false;
         self.feed(Event::Exited(Exited {
-            code: Some(1),
+            // A command that has left its server to a daemon ends without an error.
+            code: Some(i32::from(!self.journal.len().is_multiple_of(3))),
             signal: None,
             served: self.leases.served,
             port_taken,
@@ -462,6 +490,11 @@ impl World {
                 self.knocked(false)?;
             } else if self.looking {
                 self.looked(2)?;
+            } else if self.asks {
+                self.ready_requested(15)?;
+            } else if self.commanding {
+                self.commanding = false;
+                self.feed(Event::StopCommandEnded)?;
             } else if self.has_ended {
                 self.exit(false)?;
             } else if self.promises.spawning {

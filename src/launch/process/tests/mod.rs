@@ -32,6 +32,7 @@ const SHELL: &str = "/bin/sh";
 fn processes(launch: Launch) -> Processes {
     Processes {
         launch: Arc::new(launch),
+        stop_command: None,
         stop_detached: true,
         oom_score_adj: OomScoreAdj::Inherited,
         stop_signal: StopSignal::Term,

@@ -74,7 +74,8 @@ fn each_key_is_described_and_each_time_has_its_unit() {
             .to_string()
             .matches("additionalProperties\":false")
             .count(),
-        1
+        2,
+        "a local service, and its ready request"
     );
 }
 
