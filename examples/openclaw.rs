@@ -23,10 +23,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::timeout,
-};
+use tokio::{signal::ctrl_c, time::timeout};
 use tower::{Layer, ServiceExt};
 use tower_local_service::{
     BoxError, ColdStart, EnsureLocalServiceLayer, Error, Registry,
@@ -39,12 +36,10 @@ const USAGE: &str = "write a file, a model (or leave it out), and a question: \
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let mut ctrl_c = match signal(SignalKind::interrupt()) {
-        Ok(ctrl_c) => ctrl_c,
-        Err(error) => return fail(&error.into()),
-    };
     let asked = tokio::select! {
-        _ = ctrl_c.recv() => None,
+        // Listened to before anything is started.
+        biased;
+        Ok(()) = ctrl_c() => None,
         asked = ask() => Some(asked),
     };
     // Whatever the result: the server is stopped, and nothing of it is left.
@@ -52,7 +47,7 @@ async fn main() -> ExitCode {
     tokio::select! {
         () = registry.shutdown() => {}
         // A second Ctrl-C does not wait. The server ends with this program.
-        _ = ctrl_c.recv() => {}
+        Ok(()) = ctrl_c() => {}
     }
     match asked {
         Some(Ok(())) => ExitCode::SUCCESS,

@@ -86,11 +86,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(not(unix))]
-compile_error!(
-    "tower-local-service needs Unix: process groups and a watchdog shell keep servers from outliving your program"
-);
-
 mod config;
 // The guide. It is rendered, and its code is tested with all features; it is not part of the crate.
 #[cfg(any(

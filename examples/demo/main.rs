@@ -7,18 +7,31 @@
 //! It fails if a promise was not kept. The servers are this program itself.
 #![expect(clippy::print_stdout, reason = "it shows what it has seen")]
 
+#[cfg(unix)]
 mod promises;
+#[cfg(unix)]
 mod seen;
+#[cfg(unix)]
 #[path = "../server/mod.rs"]
 mod server;
+#[cfg(unix)]
 mod setup;
 
+#[cfg(unix)]
 use std::{env, process::ExitCode};
 
+#[cfg(unix)]
 use tower_local_service::{BoxError, Registry};
 
+#[cfg(unix)]
 use setup::Setup;
 
+#[cfg(not(unix))]
+fn main() {
+    println!("it kills its servers by signals, which only Unix has");
+}
+
+#[cfg(unix)]
 fn main() -> ExitCode {
     server::serve_if_asked();
     let args: Vec<String> = env::args().skip(1).collect();
@@ -37,6 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(unix)]
 #[tokio::main(flavor = "current_thread")]
 async fn show() -> Result<(), BoxError> {
     let setup = Setup::new()?;

@@ -5,8 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     net::{Ipv4Addr, TcpListener},
-    os::unix::ffi::OsStrExt as _,
-    path::{self, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use crate::server::{self, SERVE};
@@ -113,7 +112,7 @@ impl Server {
 /// The program as a shell finds it: a name is looked up in `PATH`, all else is a path.
 fn found(command: &OsStr) -> Result<PathBuf, String> {
     let name = command.display();
-    if command.as_bytes().contains(&b'/') {
+    if Path::new(command).components().count() > 1 {
         return path::absolute(command)
             .map_err(|error| format!("--server {name} cannot be a path ({error}): correct it"));
     }
@@ -137,12 +136,13 @@ fn missing_model(args: &[OsString]) -> Option<PathBuf> {
 
 /// The value of an option, as `--name value` or `--name=value`.
 fn value(args: &[OsString], name: &str) -> Option<OsString> {
-    let after =
-        |(index, arg): (usize, &OsString)| match arg.as_bytes().strip_prefix(name.as_bytes())? {
-            [] => Some(args.get(index + 1).cloned().unwrap_or_default()),
-            [b'=', value @ ..] => Some(OsStr::from_bytes(value).to_owned()),
-            _ => None,
-        };
+    let after = |(index, arg): (usize, &OsString)| {
+        if arg == name {
+            return Some(args.get(index + 1).cloned().unwrap_or_default());
+        }
+        let value = arg.to_str()?.strip_prefix(name)?.strip_prefix('=')?;
+        Some(value.into())
+    };
     args.iter().enumerate().find_map(after)
 }
 

@@ -24,7 +24,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::ctrl_c;
 use tower::{Layer, ServiceExt};
 use tower_local_service::{
     BoxError, EnsureLocalServiceLayer, Error, LocalService, LocalServiceConfig, Ownership, Phase,
@@ -77,16 +77,12 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(server: &Server) -> ExitCode {
-    // From here on, this program answers Ctrl-C.
-    let mut ctrl_c = match signal(SignalKind::interrupt()) {
-        Ok(ctrl_c) => ctrl_c,
-        Err(error) => return fail(&format!("signals cannot be listened to: {error}")),
-    };
     show::follow_events();
     show::question("Who started you?");
     tokio::select! {
+        // Listened to before anything is started.
         biased;
-        _ = ctrl_c.recv() => interrupted(ctrl_c).await,
+        Ok(()) = ctrl_c() => interrupted().await,
         shown = show_answer(server) => match shown {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -136,14 +132,14 @@ async fn show_end() -> Result<(), BoxError> {
 }
 
 /// The answer was dropped, and with it the connection. The server is stopped.
-async fn interrupted(mut ctrl_c: Signal) -> ExitCode {
+async fn interrupted() -> ExitCode {
     show::end_of_tokens();
     let registry = Registry::global();
     let services = registry.services();
     tokio::select! {
         () = registry.shutdown() => {}
         // A second Ctrl-C does not wait: the server ends with this program.
-        _ = ctrl_c.recv() => process::exit(INTERRUPTED.into()),
+        Ok(()) = ctrl_c() => process::exit(INTERRUPTED.into()),
     }
     if services.iter().any(|service| service.status().starts > 0) {
         show::phase("stopped", "interrupted; nothing of it is left");

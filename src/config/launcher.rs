@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::LocalServiceConfig;
-use crate::launch::{Launch, LaunchIdentity, Launcher, StopSignal, process::Processes};
+use crate::launch::{Launch, LaunchIdentity, Launcher, Processes, StopSignal};
 
 /// A launcher of the user's own. Two are equal if they launch the same.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! `${port}` in a configuration: a port that the crate chooses.
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
+use std::ffi::OsString;
 
 use http::Uri;
 
@@ -56,8 +56,18 @@ fn with_port(
     (config, text(base_url))
 }
 
-/// Paths are arguments, too: they need not be UTF-8.
 fn replace(value: OsString, port: u16) -> OsString {
+    match value.into_string() {
+        Ok(text) => text.replace(PLACEHOLDER, &port.to_string()).into(),
+        Err(value) => replace_in_bytes(value, port),
+    }
+}
+
+/// Paths are arguments, too: they need not be UTF-8.
+#[cfg(unix)]
+fn replace_in_bytes(value: OsString, port: u16) -> OsString {
+    use std::os::unix::ffi::OsStringExt as _;
+
     let mut bytes = value.into_vec();
     let placeholder = PLACEHOLDER.as_bytes();
     let found = |bytes: &[u8]| {
@@ -69,4 +79,10 @@ fn replace(value: OsString, port: u16) -> OsString {
         bytes.splice(at..at + placeholder.len(), digits);
     }
     OsString::from_vec(bytes)
+}
+
+/// What is not Unicode stays as it is.
+#[cfg(not(unix))]
+fn replace_in_bytes(value: OsString, _: u16) -> OsString {
+    value
 }

@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     pub(crate) launcher: Arc<dyn Launcher>,
     /// What it is, for tests that look at it.
     #[cfg(test)]
-    pub(crate) processes: crate::launch::process::Processes,
+    pub(crate) processes: crate::launch::Processes,
     /// Of the base URL and, where it differs, of the health URL. Sorted.
     pub(crate) addresses: Vec<Address>,
     /// The base URL as it is written, without blanks around it.

@@ -13,6 +13,7 @@ use crate::config::Amount;
 /// |---|---|---|---|
 /// | [`InvalidConfig`](Self::InvalidConfig) | 500 | the configuration cannot work, or a file that it names is missing | correct each field in `problems`; the next request checks again |
 /// | [`Spawn`](Self::Spawn) | 502 | the operating system refused to run `command` | repair what `reason` says: most often a script's interpreter, a limit or memory |
+/// | [`Unsupported`](Self::Unsupported) | 501 | this system cannot start such an instance | start the server yourself: it is used as soon as it answers |
 /// | [`Exited`](Self::Exited) | 502 | the process ended by itself | read [`output_tail`](crate::Error::output_tail): a missing model, a bad flag, a taken port; or run the command by hand |
 /// | [`HealthRejected`](Self::HealthRejected) | 502 | the health URL answered 401 or 403 | set `healthHeaders`, or a `healthUrl` that needs no key |
 /// | [`ReadyTimeout`](Self::ReadyTimeout) | 504 | not ready within `readyTimeoutMs` | by `last_probe`: make the ports agree (refused), correct `healthUrl` (404), or allow more time (503) |
@@ -63,6 +64,13 @@ pub enum ErrorKind {
     #[non_exhaustive]
     Spawn {
         /// What the operating system said.
+        reason: String,
+    },
+    /// This system cannot start such an instance: see [platforms](crate::docs::platforms). A server that runs is used
+    /// all the same. Nothing is counted.
+    #[non_exhaustive]
+    Unsupported {
+        /// What it cannot do.
         reason: String,
     },
     /// The process ended by itself: before it was ready (counted); during a body that only the end of

@@ -2,9 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use rustix::{io::Errno, process::Signal};
-
-use super::{CutOff, Error, ErrorKind, Inner, Problem, Subject, excerpt::excerpt};
+use super::{CutOff, Error, ErrorKind, Inner, Problem, Subject, excerpt::excerpt, system};
 
 /// After a failed start, whatever made it fail.
 pub(super) const START_RETRIES: &str = "`start()` tries again without the wait";
@@ -71,7 +69,9 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
     let after = inner.after.map(Rounded);
     match &inner.kind {
         ErrorKind::InvalidConfig { .. } => f.write_str("cannot work as configured"),
-        ErrorKind::Spawn { reason } => write!(f, "could not be started: {reason}"),
+        ErrorKind::Spawn { reason } | ErrorKind::Unsupported { reason } => {
+            write!(f, "could not be started: {reason}")
+        }
         ErrorKind::Exited { code, signal } => {
             write_exit(f, *code, *signal)?;
             match inner.cut_off {
@@ -163,7 +163,7 @@ fn write_health_url(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
 fn write_exit(f: &mut fmt::Formatter<'_>, code: Option<i32>, signal: Option<i32>) -> fmt::Result {
     match (code, signal) {
         (Some(code), _) => write!(f, "exited with code {code}"),
-        (None, Some(signal)) => match signal_name(signal) {
+        (None, Some(signal)) => match system::signal_name(signal) {
             Some(name) => write!(f, "was ended by signal {signal} ({name})"),
             None => write!(f, "was ended by signal {signal}"),
         },
@@ -190,7 +190,10 @@ fn write_crash_loop(f: &mut fmt::Formatter<'_>, failures: u32, inner: &Inner) ->
 pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
     match kind {
         ErrorKind::InvalidConfig { .. } => "correct the configuration",
-        ErrorKind::Spawn { .. } => spawn_hint(errno),
+        ErrorKind::Spawn { .. } => system::spawn_hint(errno),
+        ErrorKind::Unsupported { .. } => {
+            "start the server yourself: it is used as soon as it answers"
+        }
         ErrorKind::Exited { code, signal } => exit_hint(*code, *signal),
         ErrorKind::ReadyTimeout { .. } => {
             "check that `args` and `healthUrl` name the same port and that the server has that \
@@ -233,7 +236,10 @@ pub(super) fn hint(kind: &ErrorKind, errno: Option<i32>) -> &'static str {
 fn exit_hint(code: Option<i32>, signal: Option<i32>) -> &'static str {
     // A shell that waited for the server exits with 128 and the number of the signal.
     let of_shell = code.and_then(|code| code.checked_sub(128));
-    if let Some(hint) = signal.or(of_shell).and_then(signal_hint) {
+    if let Some(hint) = signal.or(of_shell).and_then(system::signal_hint) {
+        return hint;
+    }
+    if let Some(hint) = code.and_then(system::code_hint) {
         return hint;
     }
     match code {
@@ -246,89 +252,6 @@ fn exit_hint(code: Option<i32>, signal: Option<i32>) -> &'static str {
         }
         _ => "run the command by hand, with the same `args`, `cwd` and `env`, to see why",
     }
-}
-
-/// What most often makes the system or the server itself send this signal, and what helps.
-fn signal_hint(signal: i32) -> Option<&'static str> {
-    let hints = [
-        (
-            Signal::ILL,
-            "the program was built for another CPU (often with AVX2 or AVX-512): use a build for this \
-             one, or build it on this machine",
-        ),
-        (
-            Signal::KILL,
-            "find out who killed it; often the system does when memory runs out: use a smaller \
-             model or free memory",
-        ),
-        (
-            Signal::SEGV,
-            "often a driver or library does not fit the program: update the GPU driver, use a build \
-             for it, and run the command by hand to see more",
-        ),
-        (
-            Signal::ABORT,
-            "the program gave up, mostly because a driver, a library or memory failed it: read its \
-             last output, update the GPU driver, and run the command by hand to see more",
-        ),
-        (
-            Signal::BUS,
-            "a file that it has in memory became shorter, or its disk or /dev/shm is full or broken: \
-             free space, and get the model file again",
-        ),
-        (
-            Signal::FPE,
-            "the program divided by zero, often because of a broken model file: get the file again, \
-             or another version of the program",
-        ),
-        (
-            Signal::TERM,
-            "another program asked it to end: look for what stops it (a service manager, a script, \
-             `timeout`)",
-        ),
-    ];
-    let known = hints.iter().find(|(known, _)| known.as_raw() == signal);
-    known.map(|(_, hint)| *hint)
-}
-
-fn spawn_hint(errno: Option<i32>) -> &'static str {
-    match errno.map(Errno::from_raw_os_error) {
-        Some(Errno::NOENT) => {
-            "check that `command` exists, and if it is a script, the interpreter in its first line"
-        }
-        Some(Errno::ACCESS | Errno::PERM) => {
-            "make `command` executable for this user (chmod +x), and `cwd` accessible"
-        }
-        Some(Errno::NOEXEC) => {
-            "write a `command` that is a program for this machine; a script needs a first line \
-             such as #!/bin/sh"
-        }
-        Some(Errno::TXTBSY) => "try again when no program has `command` open for writing",
-        Some(Errno::TOOBIG) => "shorten `args` or `env`",
-        Some(Errno::MFILE | Errno::NFILE) => "close files or raise the limit (ulimit -n)",
-        Some(Errno::AGAIN) => "end other processes or raise their limit (ulimit -u)",
-        Some(Errno::NOMEM) => "free memory",
-        _ => "run `command` by hand, with the same `args` and `cwd`, to see why",
-    }
-}
-
-fn signal_name(signal: i32) -> Option<&'static str> {
-    let names = [
-        (Signal::HUP, "SIGHUP"),
-        (Signal::INT, "SIGINT"),
-        (Signal::QUIT, "SIGQUIT"),
-        (Signal::ILL, "SIGILL"),
-        (Signal::TRAP, "SIGTRAP"),
-        (Signal::ABORT, "SIGABRT"),
-        (Signal::BUS, "SIGBUS"),
-        (Signal::FPE, "SIGFPE"),
-        (Signal::KILL, "SIGKILL"),
-        (Signal::SEGV, "SIGSEGV"),
-        (Signal::PIPE, "SIGPIPE"),
-        (Signal::TERM, "SIGTERM"),
-    ];
-    let known = names.iter().find(|(known, _)| known.as_raw() == signal);
-    known.map(|(_, name)| *name)
 }
 
 /// A duration as people read it: `12 ms`, `3 s`, `120 s`.

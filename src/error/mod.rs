@@ -3,6 +3,8 @@
 mod excerpt;
 mod kind;
 mod message;
+mod system;
+#[cfg(unix)]
 #[cfg(test)]
 mod tests;
 
@@ -123,6 +125,9 @@ impl Error {
     pub(crate) fn spawn(service: &str, what: &str, error: &io::Error) -> Self {
         let reason = format!("{what}: {error}");
         let errno = error.raw_os_error();
+        if error.kind() == io::ErrorKind::Unsupported && errno.is_none() {
+            return Self::new(service, ErrorKind::Unsupported { reason });
+        }
         Self::new(service, ErrorKind::Spawn { reason }).with(|inner| inner.errno = errno)
     }
 
@@ -259,7 +264,7 @@ impl Error {
 
     /// The status with which a gateway would answer its own client.
     ///
-    /// 500 for a configuration that cannot work and for a bug of this crate, 502 for a process that cannot be started, ends
+    /// 500 for a configuration that cannot work and for a bug of this crate, 501 for what this system cannot do, 502 for a process that cannot be started, ends
     /// by itself or rejects its probe, 504 for one that is not ready in time, 409 for a stop of an external server, 503
     /// for the rest.
     #[must_use]
@@ -268,6 +273,7 @@ impl Error {
             ErrorKind::InvalidConfig { .. } | ErrorKind::Internal {} => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
+            ErrorKind::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
             ErrorKind::Spawn { .. }
             | ErrorKind::Exited { .. }
             | ErrorKind::HealthRejected { .. } => StatusCode::BAD_GATEWAY,

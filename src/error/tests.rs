@@ -67,6 +67,16 @@ fn kinds_of_a_start() -> Vec<(Error, u16, &'static str, &'static str)> {
             "write one; `vllm` `cwd` is missing: make it",
         ),
         (
+            Error::spawn(
+                "llama",
+                "service",
+                &io::Error::new(io::ErrorKind::Unsupported, "no"),
+            ),
+            501,
+            "could not be started: service: no",
+            "start the server yourself",
+        ),
+        (
             spawn(Errno::NOENT),
             502,
             "could not be started: service: No such",

@@ -30,6 +30,11 @@ impl LaunchError {
         }
     }
 
+    /// This system cannot do it: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.error.kind() == io::ErrorKind::Unsupported && self.error.raw_os_error().is_none()
+    }
+
     /// What to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {

@@ -53,7 +53,13 @@ mod guarantees;
 mod identity;
 mod listener;
 pub(crate) mod output;
+#[cfg(unix)]
 pub(crate) mod process;
+// The same names, where processes cannot be started.
+#[cfg(not(unix))]
+#[path = "unsupported.rs"]
+pub(crate) mod process;
+mod processes;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -69,6 +75,7 @@ pub use self::{
 pub(crate) use self::{
     command::{Launch, OomScoreAdj, StopSignal},
     listener::Holder,
+    processes::Processes,
 };
 use crate::error::Problem;
 

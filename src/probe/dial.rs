@@ -134,9 +134,16 @@ fn begin_to_connect(peer: SocketAddr) -> io::Result<Socket> {
     let local = SocketAddr::new(local_ip(peer.ip()), 0);
     let socket = bound_elsewhere(peer.port(), || bound_to(local))?;
     match socket.connect(&peer.into()) {
-        Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
+        Err(error) if !is_under_way(&error) => Err(error),
         _ => socket.take_error()?.map_or(Ok(socket), Err),
     }
+}
+
+fn is_under_way(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    [Errno::INPROGRESS, Errno::WOULDBLOCK]
+        .map(Some)
+        .contains(&errno)
 }
 
 fn local_ip(peer: IpAddr) -> IpAddr {
@@ -268,8 +275,10 @@ mod tests {
             (Errno::ADDRINUSE, v4, Miss::Unknown),
             (Errno::ADDRINUSE, v6, Miss::Unknown),
             (Errno::MFILE, v4, Miss::Unknown),
+            #[cfg(unix)]
             (Errno::NFILE, v6, Miss::Unknown),
             (Errno::NOBUFS, v4, Miss::Unknown),
+            #[cfg(unix)]
             (Errno::PERM, v4, Miss::Unknown),
             (Errno::CONNRESET, v4, Miss::Reset),
         ] {

@@ -264,8 +264,9 @@ impl<B: Backend> Supervisor<B> {
                 self.take(Event::Spawned);
             }
             Err(error) => {
+                let invalid = error.is_unsupported();
                 report.spawn_failed(&last.name, &error);
-                self.take(Event::SpawnFailed { invalid: false });
+                self.take(Event::SpawnFailed { invalid });
             }
         }
     }

@@ -1,4 +1,5 @@
 //! The crate against real servers, through real sockets.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod abandoned;

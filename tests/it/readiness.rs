@@ -191,6 +191,7 @@ async fn a_probe_does_not_take_the_port_of_the_server() {
 }
 
 /// The error of a start that never gets ready, of a service with that command.
+#[cfg(target_os = "linux")]
 async fn never_ready(fixture: &Fixture, config: LocalServiceConfig) -> String {
     let config = config.ready_timeout(ms(2500));
     let service = fixture.configured("never", config);

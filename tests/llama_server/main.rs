@@ -3,6 +3,7 @@
 //! ```sh
 //! LLAMA_SERVER=$(.ci/llama-server) cargo test --all-features --test llama_server -- --ignored
 //! ```
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 #[cfg(feature = "reqwest")]

@@ -4,6 +4,7 @@
 //! UVICORN=$(.ci/uvicorn) MLX_LM=$(.ci/mlx-lm) PYTHON3=/usr/bin/python3 \
 //!     cargo test --all-features --test python_servers -- --ignored
 //! ```
+#![cfg(unix)]
 
 mod http_1_0;
 #[cfg(feature = "gateway")]

@@ -10,7 +10,10 @@ use crate::origins::Origin;
 #[derive(Debug, Parser)]
 #[command(name = "local-service-gateway", version)]
 #[expect(clippy::doc_markdown, reason = "shown by --help, as they are")]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(crate) struct Args {
     /// The providers: JSON5 in the shape of OpenClaw's configuration.
     #[arg(short, long, value_name = "FILE", env = "GATEWAY_CONFIG")]

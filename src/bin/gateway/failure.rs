@@ -181,6 +181,7 @@ impl From<&Error> for Failure {
         let code = match error.kind() {
             ErrorKind::InvalidConfig { .. } => "invalid_config",
             ErrorKind::Spawn { .. } => "spawn_failed",
+            ErrorKind::Unsupported { .. } => "unsupported",
             ErrorKind::Exited { .. } => "exited",
             ErrorKind::ReadyTimeout { .. } => "not_ready",
             ErrorKind::HealthRejected { .. } => "health_rejected",

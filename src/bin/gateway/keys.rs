@@ -2,7 +2,6 @@
 
 use std::{
     fmt, fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -119,10 +118,22 @@ fn keys_in(file: &Path) -> Result<Vec<String>, String> {
 
 /// What should be known of the file.
 pub(crate) fn warning(file: &Path) -> Option<String> {
-    let mode = fs::metadata(file).ok()?.permissions().mode();
     let name = file.display();
-    (mode & 0o004 != 0)
+    is_open_to_all(file)
         .then(|| format!("every user of this machine can read the keys: chmod o-r {name}"))
+}
+
+#[cfg(unix)]
+fn is_open_to_all(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fs::metadata(file).is_ok_and(|it| it.permissions().mode() & 0o004 != 0)
+}
+
+/// There are lists of rights in the place of modes, which are not read.
+#[cfg(not(unix))]
+fn is_open_to_all(_: &Path) -> bool {
+    false
 }
 
 /// Refuses requests without a key, if there are keys.

@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
 use tokio::sync::Notify;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
@@ -134,11 +133,24 @@ fn write(messages: &Receiver<Message>, state: &State, mut to: impl Write) {
                     continue;
                 };
                 state.lost.fetch_add(lost + 1, Relaxed);
-                if Errno::from_io_error(&error) == Some(Errno::IO) {
+                if is_of_closed_terminal(&error) {
                     state.terminal_gone.notify_one();
                 }
             }
             Message::Flush(written) => drop(written.try_send(())),
         }
     }
+}
+
+#[cfg(unix)]
+fn is_of_closed_terminal(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    Errno::from_io_error(error) == Some(Errno::IO)
+}
+
+/// The system ends the program there.
+#[cfg(not(unix))]
+fn is_of_closed_terminal(_: &io::Error) -> bool {
+    false
 }

@@ -53,6 +53,7 @@ mod progress;
 mod query;
 mod question;
 mod serve;
+mod signals;
 mod terminal;
 mod upstream;
 mod waiting;
@@ -73,6 +74,7 @@ use args::{Args, Listen};
 use keys::Keys;
 use log::Log;
 use metrics::Metrics;
+use signals::Signals;
 use watch::Watch;
 
 /// How long the last lines of the log may take.
@@ -115,7 +117,7 @@ async fn run(args: &Args, log: &Log) -> Result<(), String> {
         warn!("{warning}");
     }
     // Before anything is ready, so that no signal comes too early.
-    let signals = serve::Signals::listen()?;
+    let signals = Signals::listen()?;
     let listener = listen(args, keys.is_some()).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let history = History::new();

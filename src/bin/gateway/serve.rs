@@ -1,64 +1,20 @@
 //! Serves connections, and ends on a signal.
 
-use std::{io, process, time::Duration};
+use std::{process, time::Duration};
 
 use axum::{Router, serve::Listener};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    time,
-};
+use tokio::{net::TcpListener, time};
 use tower_local_service::Registry;
 use tracing::info;
 
-use crate::{connection, ending::Ending, log::Log, terminal::Terminal, watch::Watch};
+use crate::{connection, ending::Ending, log::Log, signals::Signals, watch::Watch};
 
 /// For the ends of answers whose time is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// For the rest of the log, when this program is to end immediately.
 const LAST_LINES: Duration = Duration::from_millis(100);
-
-pub(crate) struct Signals {
-    end: End,
-    hang_up: Signal,
-    terminal: Terminal,
-}
-
-/// Signals that end the program.
-struct End {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    pub(crate) fn listen() -> Result<Self, String> {
-        let terminal = Terminal::of_this_program();
-        let listen = || -> io::Result<Self> {
-            let end = End {
-                interrupt: signal(SignalKind::interrupt())?,
-                terminate: signal(SignalKind::terminate())?,
-            };
-            let hang_up = signal(SignalKind::hangup())?;
-            Ok(Self {
-                end,
-                hang_up,
-                terminal,
-            })
-        };
-        listen().map_err(|error| format!("signals cannot be listened to: {error}"))
-    }
-}
-
-impl End {
-    async fn recv(&mut self) -> SignalKind {
-        tokio::select! {
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-            _ = self.terminate.recv() => SignalKind::terminate(),
-        }
-    }
-}
 
 /// The services that are waited for, and what for.
 fn in_use() -> impl Iterator<Item = (String, usize)> {
@@ -103,10 +59,10 @@ impl Serve<'_> {
         };
         tokio::select! {
             _ = drained => info!("nothing is left of the servers that were started"),
-            signal = self.signals.end.recv() => {
+            code = self.signals.end.recv() => {
                 // A second signal does not wait: the servers end with this process.
                 self.log.flush(LAST_LINES);
-                process::exit(128 + signal.as_raw_value());
+                process::exit(code);
             }
         }
     }
@@ -122,7 +78,7 @@ impl Serve<'_> {
                 (stream, _) = Listener::accept(&mut self.listener) => {
                     tokio::spawn(connection::serve(stream, self.app.clone(), connections.watcher()));
                 }
-                _ = self.signals.hang_up.recv() => {
+                () = self.signals.hang_up.recv() => {
                     if self.signals.terminal.is_closed().await {
                         return;
                     }

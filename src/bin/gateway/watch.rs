@@ -59,8 +59,19 @@ impl Watch {
     }
 }
 
+#[cfg(unix)]
 fn look(file: &Path) -> Seen {
     use std::os::unix::fs::MetadataExt as _;
     let file = fs::metadata(file).ok()?;
     Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
+}
+
+/// There, a file has no number that another one in its place has not.
+#[cfg(not(unix))]
+fn look(file: &Path) -> Seen {
+    let file = fs::metadata(file).ok()?;
+    let changed = file.modified().ok()?.duration_since(std::time::UNIX_EPOCH);
+    let changed = changed.unwrap_or_default();
+    let seconds = i64::try_from(changed.as_secs()).unwrap_or_default();
+    Some((0, seconds, changed.subsec_nanos().into(), file.len()))
 }

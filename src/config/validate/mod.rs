@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
+use std::{env, ffi::OsStr, path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Uri};
 
@@ -268,7 +268,7 @@ impl LocalServiceConfig {
             Some(_) => {}
         }
         for word in words {
-            check_nul(FIELD, word.as_bytes(), refusals);
+            check_nul(FIELD, word.as_encoded_bytes(), refusals);
         }
         if self.stop_timeout.is_zero() {
             refusals.add(
@@ -339,7 +339,7 @@ fn check_name(service: &str, refusals: &mut Refusals<'_>) {
 }
 
 fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
-    let command = launch.command.as_os_str().as_bytes();
+    let command = launch.command.as_os_str().as_encoded_bytes();
     if command.trim_ascii().is_empty() {
         refusals.add(
             "command",
@@ -360,7 +360,7 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
     }
     check_nul("command", command, refusals);
     for arg in &launch.args {
-        check_nul("args", arg.as_bytes(), refusals);
+        check_nul("args", arg.as_encoded_bytes(), refusals);
     }
     if let Some(cwd) = &launch.cwd {
         if cwd.as_os_str().is_empty() {
@@ -369,11 +369,11 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
                 "is empty: write a directory, or leave it out for that of your program",
             );
         }
-        check_nul("cwd", cwd.as_os_str().as_bytes(), refusals);
+        check_nul("cwd", cwd.as_os_str().as_encoded_bytes(), refusals);
     }
     for (name, value) in &launch.env {
         check_variable("env", name, refusals);
-        check_nul("env", value.as_bytes(), refusals);
+        check_nul("env", value.as_encoded_bytes(), refusals);
     }
     if let InheritEnv::Only(names) = &launch.inherit_env {
         for name in names {
@@ -418,14 +418,14 @@ fn check_variable(field: &str, name: &OsStr, refusals: &mut Refusals<'_>) {
             field,
             "has a variable without a name: give it one or leave it out",
         );
-    } else if name.as_bytes().contains(&b'=') {
+    } else if name.as_encoded_bytes().contains(&b'=') {
         // The name is not shown: a secret may have been written into it.
         refusals.add(
             field,
             "has a variable with `=` in its name: write the name and the value separately",
         );
     }
-    check_nul(field, name.as_bytes(), refusals);
+    check_nul(field, name.as_encoded_bytes(), refusals);
 }
 
 fn check_nul(field: &str, text: &[u8], refusals: &mut Refusals<'_>) {

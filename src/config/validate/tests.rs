@@ -1,8 +1,6 @@
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     io::{self, Write},
-    os::unix::ffi::OsStringExt as _,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -99,7 +97,8 @@ fn nul_is_refused_everywhere() {
     for (field, config) in [
         ("command", LocalServiceConfig::new("/bin/\0")),
         ("args", config().args([nul()])),
-        ("args", config().arg(OsString::from_vec(vec![0xff, 0]))),
+        #[cfg(unix)]
+        ("args", config().arg(not_utf_8(vec![0xff, 0]))),
         ("cwd", config().cwd("/\0")),
         ("env", config().env(nul(), "x")),
         ("env", config().env("X", nul())),
@@ -139,9 +138,15 @@ fn an_empty_working_directory_is_refused() {
     assert_refused(&config().cwd(""), "cwd", "is empty");
 }
 
+#[cfg(unix)]
+fn not_utf_8(bytes: Vec<u8>) -> std::ffi::OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes)
+}
+
+#[cfg(unix)]
 #[test]
 fn paths_are_arguments_also_those_that_are_no_utf_8() {
-    let odd = PathBuf::from(OsString::from_vec(b"/models/\xff.gguf".to_vec()));
+    let odd = std::path::PathBuf::from(not_utf_8(b"/models/\xff.gguf".to_vec()));
     let config = config()
         .arg("--model")
         .arg(&odd)

@@ -3,7 +3,6 @@
 use std::{
     fs::{self, Metadata},
     io,
-    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
@@ -59,21 +58,42 @@ fn missing(path: &Path) -> &'static str {
 }
 
 fn mode_fault(metadata: &Metadata) -> Option<&'static str> {
-    let mode = metadata.permissions().mode();
     if metadata.is_dir() {
         Some("is a directory: write the path of a program in it")
     } else if !metadata.is_file() {
         Some("is no regular file: write the path of a program")
-    } else if mode & 0o111 == 0 {
+    } else if !is_executable(metadata) {
         Some("is not executable: run chmod +x on it")
     } else {
         None
     }
 }
 
+#[cfg(unix)]
+fn is_executable(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+/// There, nothing but the start tells.
+#[cfg(not(unix))]
+fn is_executable(_: &Metadata) -> bool {
+    true
+}
+
 /// On a file system without modes every file looks like that, and `chmod` does nothing.
+#[cfg(unix)]
 fn is_open_to_all(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+
     metadata.is_file() && metadata.permissions().mode() & 0o002 != 0
+}
+
+/// There are lists of rights in the place of modes, which are not read.
+#[cfg(not(unix))]
+fn is_open_to_all(_: &Metadata) -> bool {
+    false
 }
 
 fn cwd_problem(path: &Path) -> Option<String> {
@@ -92,10 +112,12 @@ fn cwd_problem(path: &Path) -> Option<String> {
     Some(format!("names {:?}, which {fault}", path.to_string_lossy()))
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use std::{
         env,
+        os::unix::fs::PermissionsExt as _,
         path::PathBuf,
         process,
         sync::atomic::{AtomicU32, Ordering},

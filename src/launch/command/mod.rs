@@ -149,12 +149,7 @@ impl InheritEnv {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStringExt as _;
-
-    use http::HeaderMap;
-
     use super::*;
-    use crate::secrets::Secrets;
 
     fn launch(args: &[&str], env: &[(&str, &str)]) -> Launch {
         Launch {
@@ -216,8 +211,15 @@ mod tests {
         assert_eq!(values(&launch, &[]), ["k-one-1234"]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_is_no_utf_8_is_hidden_as_output_shows_it() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        use http::HeaderMap;
+
+        use crate::secrets::Secrets;
+
         let value = OsString::from_vec(b"sk-\xff-12345".to_vec());
         let mut launch = launch(&[], &[]);
         launch.env.insert("API_KEY".into(), value.clone());

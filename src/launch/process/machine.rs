@@ -54,13 +54,3 @@ pub(crate) fn guarantees() -> Guarantees {
         ..Guarantees::default()
     }
 }
-
-impl Holder {
-    /// The process with this number as it is now. Reads one small file.
-    pub(crate) fn of(pid: u32) -> Self {
-        Self {
-            pid,
-            program: os::name(pid),
-        }
-    }
-}

@@ -65,17 +65,28 @@ use std::{fmt, future::Future, sync::Arc, thread, time::Duration};
 
 use tokio::time::{self, Instant};
 
+pub(crate) use self::machine::{cpu_time_of, guarantees, holder, last_use, shows_use};
 use self::{
     detached::Sweep,
     group::Group,
     pipes::Pipes,
     stop::{KILL, Survivors},
 };
-pub(crate) use self::{
-    machine::{cpu_time_of, guarantees, holder, last_use, shows_use},
-    spawn::Processes,
+use super::{
+    BoxFuture, Exit, LaunchError, Listener, Look, OutputSink, Processes, Running, StopSignal,
 };
-use super::{BoxFuture, Exit, Listener, Look, Running, StopSignal};
+
+/// Starts the service. Nothing is left running if the future is dropped.
+///
+/// # Errors
+///
+/// The system refused. Nothing is left running.
+pub(super) async fn spawn(
+    processes: Processes,
+    output: OutputSink,
+) -> Result<Process, LaunchError> {
+    spawn::spawn(spawn::SHELL, processes, output).await
+}
 
 /// How long the rest of the output is waited for while another process holds the pipes.
 const FLUSH_LIMIT: Duration = Duration::from_millis(50);
@@ -99,7 +110,7 @@ pub(crate) struct Process {
     pipes: Pipes,
     /// What it wrote.
     #[cfg(test)]
-    output: super::OutputSink,
+    output: OutputSink,
     flushed_by: Option<Instant>,
 }
 

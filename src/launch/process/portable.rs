@@ -99,10 +99,6 @@ pub(super) fn look(_family: &Family) -> Look {
     Look::default()
 }
 
-pub(super) fn name(_pid: u32) -> Option<String> {
-    None
-}
-
 pub(super) fn shows_descendants() -> bool {
     false
 }

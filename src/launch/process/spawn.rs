@@ -1,11 +1,9 @@
 //! Starts an instance: the watchdog first, then the service into its group.
 
 use std::{
-    ffi::OsString,
     io,
-    path::Path,
     process::Stdio,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -23,78 +21,18 @@ use super::{
     detached::Sweep,
     family::Family,
     group::Group,
-    machine,
     os::{self, Cgroup},
     pid, pipes,
     stop::Survivors,
     watchdog::Watchdog,
 };
 use crate::{
-    error::Problem,
-    launch::{
-        BoxFuture, Guarantees, InheritEnv, Launch, LaunchContext, LaunchError, LaunchIdentity,
-        Launcher, OomScoreAdj, OutputSink, Running, StopSignal,
-        command::{file_problems, file_warnings, program_problem},
-    },
+    launch::{InheritEnv, Launch, LaunchError, OutputSink, Processes},
     log::warn_once,
 };
 
 /// The shell that every Unix has, except in a few containers.
 pub(super) const SHELL: &str = "/bin/sh";
-
-/// Starts a service as a child process of your program.
-#[derive(Clone, Debug)]
-pub(crate) struct Processes {
-    /// The identity.
-    pub(crate) launch: Arc<Launch>,
-    /// The program that a stop begins with, which has to be there.
-    pub(crate) stop_command: Option<OsString>,
-    /// Whether a stop ends descendants that have left the group, too.
-    pub(crate) stop_detached: bool,
-    pub(crate) oom_score_adj: OomScoreAdj,
-    pub(crate) stop_signal: StopSignal,
-}
-
-impl Launcher for Processes {
-    fn identity(&self) -> LaunchIdentity {
-        self.launch.identity()
-    }
-
-    fn problems(&self, service: &str) -> Vec<Problem> {
-        let mut problems = file_problems(&self.launch, service);
-        let stop = self.stop_command.as_ref().map(Path::new);
-        problems.extend(stop.and_then(|it| program_problem(it, service, "stopCommand")));
-        problems
-    }
-
-    fn warnings(&self, service: &str) -> Vec<Problem> {
-        file_warnings(&self.launch, service)
-    }
-
-    fn launch(
-        &self,
-        context: LaunchContext,
-    ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
-        let (processes, output) = (self.clone(), context.output().clone());
-        Box::pin(async move {
-            let process = spawn(SHELL, processes, output).await?;
-            Ok(Box::new(process) as Box<dyn Running>)
-        })
-    }
-
-    /// What the machine allowed at the first start: it is asked for each.
-    fn guarantees(&self) -> Guarantees {
-        static GUARANTEES: LazyLock<Guarantees> = LazyLock::new(machine::guarantees);
-        if self.launch.is_launcher {
-            // What it starts is most often no descendant of this program.
-            return Guarantees {
-                finds_descendants: GUARANTEES.finds_descendants,
-                ..Guarantees::default()
-            };
-        }
-        *GUARANTEES
-    }
-}
 
 /// Starts the service. The process belongs to the caller and to no thread or task: if the future is
 /// dropped, nothing is left running.

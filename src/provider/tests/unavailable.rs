@@ -414,6 +414,7 @@ fn other_programs_spell_null_and_the_base_url_otherwise() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_program_that_everybody_may_change_is_warned_of_and_used() {
     use std::{env, fs, os::unix::fs::PermissionsExt as _, process};

@@ -3,22 +3,21 @@
 
 use std::{
     fs, io,
-    os::fd::{AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
     task::{Context, Poll},
 };
 
-use rustix::fs::{Mode, OFlags};
-use tokio::net::{UnixListener, UnixStream};
-
-use super::warn_once;
+use super::{
+    line::{Line, Listener, connect, listen},
+    warn_once,
+};
 
 /// The owner's side; it costs nothing while no program rings.
 #[derive(Debug)]
 pub(crate) struct Bell {
     paths: Vec<PathBuf>,
-    listeners: Vec<UnixListener>,
-    callers: Vec<UnixStream>,
+    listeners: Vec<Listener>,
+    callers: Vec<Line>,
 }
 
 impl Bell {
@@ -87,56 +86,8 @@ pub(crate) async fn rung(bell: Option<&mut Bell>) {
     }
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    drop(fs::remove_file(path));
-    ShortPath::of(path)
-        .and_then(|short| UnixListener::bind(short.as_path()))
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-async fn connect(path: &Path) -> io::Result<UnixStream> {
-    let short = ShortPath::of(path)?;
-    UnixStream::connect(short.as_path()).await
-}
-
-/// The name of a socket may have 107 bytes (103 on macOS), and that of a user's runtime folder can be longer. Linux also
-/// reaches it through a descriptor of its folder.
-struct ShortPath {
-    path: PathBuf,
-    /// Open as long as the path is used.
-    _folder: Option<OwnedFd>,
-}
-
-impl ShortPath {
-    const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-
-    fn of(path: &Path) -> io::Result<Self> {
-        let is_short = path.as_os_str().len() <= Self::LONGEST;
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        if is_short || !cfg!(target_os = "linux") {
-            return Ok(Self {
-                path: path.to_owned(),
-                _folder: None,
-            });
-        }
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(folder, flags, Mode::empty())?;
-        let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
-        Ok(Self {
-            path: path.join(name),
-            _folder: Some(folder),
-        })
-    }
-
-    fn as_path(&self) -> &Path {
-        &self.path
-    }
-}
-
 /// Whether the other side is connected; wakes the task when it is not any more.
-fn stays(caller: &UnixStream, cx: &mut Context<'_>) -> bool {
+fn stays(caller: &Line, cx: &mut Context<'_>) -> bool {
     while let Poll::Ready(ready) = caller.poll_read_ready(cx) {
         match ready.and_then(|()| caller.try_read(&mut [0; 16])) {
             Ok(1..) => {}
@@ -150,13 +101,13 @@ fn stays(caller: &UnixStream, cx: &mut Context<'_>) -> bool {
 /// The side of the peer that waits; dropping it ends the wait.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    line: Option<UnixStream>,
+    line: Option<Line>,
 }
 
 impl Ring {
     /// Rings, unless the owner hears it already.
     pub(crate) async fn at(&mut self, bell: &Path) {
-        let is_open = |line: &UnixStream| {
+        let is_open = |line: &Line| {
             let read = line.try_read(&mut [0]);
             read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
         };
@@ -168,36 +119,5 @@ impl Ring {
 
     pub(crate) fn stop(&mut self) {
         self.line = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::env;
-
-    use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn a_bell_in_a_folder_with_a_long_path_is_heard() {
-        let name = format!("local-service-bell-{}", std::process::id());
-        let scratch = env::temp_dir().join(name);
-        let folder = scratch.join("x".repeat(200)).join("y".repeat(100));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("localhost-8080-4026531840.bell");
-        let mut bell = Bell::hang(vec![path.clone()]);
-        let mut ring = Ring::default();
-        let heard = async {
-            ring.at(&path).await;
-            bell.changed().await;
-        };
-        let limit = std::time::Duration::from_secs(20);
-        tokio::time::timeout(limit, heard)
-            .await
-            .expect("it is heard");
-        assert!(bell.is_rung());
-        drop(bell);
-        assert!(!path.exists());
-        fs::remove_dir_all(&scratch).unwrap();
     }
 }

@@ -1,19 +1,16 @@
 //! The files of one address.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::LazyLock,
     time::Duration,
 };
 
-use rustix::fs::OFlags;
-
 use siphasher::sip::SipHasher24;
 
-use super::{clock, record::Record};
+use super::{clock, record::Record, text};
 use crate::config::Address;
 
 /// So many characters of a host are in the names of its files, which may be 255 long.
@@ -54,12 +51,12 @@ impl Files {
     /// The record of the owner; `None` if it cannot be read.
     pub(super) fn record(&self) -> Option<Record> {
         let mut bytes = [0; Record::LONGEST];
-        let length = self.owner.read_at(&mut bytes, 0).ok()?;
+        let length = text::read(&self.owner, &mut bytes).ok()?;
         Record::parse(&bytes[..length])
     }
 
     pub(super) fn write(&self, record: &Record) -> io::Result<()> {
-        self.owner.write_all_at(record.line().as_bytes(), 0)
+        text::write(&self.owner, record.line().as_bytes())
     }
 
     /// Locks out all users, if there are none.
@@ -80,13 +77,15 @@ impl Files {
     /// Writes down that the server was used so long ago.
     pub(super) fn note_use(&self, before: Duration) -> io::Result<()> {
         let at = u64::try_from(clock::now().saturating_sub(before).as_nanos()).unwrap_or(u64::MAX);
-        self.users.write_all_at(&at.to_le_bytes(), 0)
+        text::write(&self.users, &at.to_le_bytes())
     }
 
     /// How long ago a use was last written down.
     pub(super) fn used_before(&self) -> Option<Duration> {
         let mut bytes = [0; 8];
-        self.users.read_exact_at(&mut bytes, 0).ok()?;
+        if text::read(&self.users, &mut bytes).ok()? < bytes.len() {
+            return None;
+        }
         // Before the last boot, the clock may have been further.
         clock::now().checked_sub(Duration::from_nanos(u64::from_le_bytes(bytes)))
     }
@@ -107,13 +106,20 @@ pub(super) fn open_existing(path: &Path) -> io::Result<Option<File>> {
 }
 
 fn opened(path: &Path, create: bool) -> io::Result<File> {
-    OpenOptions::new()
+    let mut options = OpenOptions::new();
+    options
         .read(true)
         .write(true)
         .create(create)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        options.mode(0o600).custom_flags(flags);
+    }
+    options
         .open(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
@@ -146,8 +152,19 @@ fn short(stem: &str) -> String {
 }
 
 /// Containers may share a folder and not the network: their ports are not the same.
-static NETWORK: LazyLock<Option<u64>> =
-    LazyLock::new(|| Some(fs::metadata("/proc/self/ns/net").ok()?.ino()));
+static NETWORK: LazyLock<Option<u64>> = LazyLock::new(network);
+
+#[cfg(unix)]
+fn network() -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    Some(std::fs::metadata("/proc/self/ns/net").ok()?.ino())
+}
+
+#[cfg(not(unix))]
+fn network() -> Option<u64> {
+    None
+}
 
 pub(super) fn granted(tried: Result<(), TryLockError>) -> io::Result<bool> {
     match tried {

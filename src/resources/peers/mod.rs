@@ -40,8 +40,10 @@
 mod bell;
 pub(super) mod clock;
 mod files;
+#[cfg(unix)]
 mod folder;
 mod guest;
+mod line;
 mod owner;
 mod record;
 mod sealed;
@@ -49,6 +51,7 @@ mod seat;
 mod seats;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{
     io,
@@ -57,11 +60,10 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use self::bell::{Bell, Ring, rung};
 use self::files::{Files, try_all, unlock_all};
-pub(crate) use self::{
-    bell::{Bell, Ring, rung},
-    folder::ours as folder,
-};
+#[cfg(unix)]
+pub(crate) use self::folder::ours as folder;
 pub(super) use self::{
     seat::{Seat, Stage as SeatStage},
     seats::{Meeting, Seats},
@@ -78,6 +80,12 @@ pub(crate) const PATIENTLY: Duration = Duration::from_secs(1);
 
 /// Says where the files are that this program shares; `None` for nowhere.
 pub(crate) type Folder = Arc<dyn Fn() -> Option<Arc<PathBuf>> + Send + Sync>;
+
+/// Where programs share nothing yet, there is no folder.
+#[cfg(not(unix))]
+pub(crate) fn folder() -> Option<Arc<PathBuf>> {
+    None
+}
 
 /// The dealings of one service with its peers.
 ///

@@ -15,7 +15,6 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     fs::File,
     io,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -24,7 +23,7 @@ use std::{
 use super::{
     Folder, Seat,
     files::{granted, open, open_existing},
-    warn_once,
+    text, warn_once,
 };
 
 /// So many services of a user's programs may have room, or wait for it, at the same time.
@@ -176,7 +175,7 @@ impl Seats {
             return Ok(());
         };
         if mine.written.as_ref() != Some(&seat) {
-            mine.file.write_all_at(seat.line().as_bytes(), 0)?;
+            text::write(&mine.file, seat.line().as_bytes())?;
             mine.written = Some(seat);
         }
         Ok(())
@@ -193,7 +192,7 @@ impl Seats {
                 None => open(&path(folder, number))?,
             };
             if granted(file.try_lock())? {
-                file.write_all_at(&[b'\n'; ROOM], 0)?;
+                text::write(&file, &[b'\n'; ROOM])?;
                 return Ok(Mine {
                     number,
                     file,
@@ -255,6 +254,6 @@ fn path(folder: &Path, number: u16) -> PathBuf {
 
 fn read(file: &File) -> io::Result<Option<Seat>> {
     let mut bytes = vec![0; LONGEST];
-    let length = file.read_at(&mut bytes, 0)?;
+    let length = text::read(file, &mut bytes)?;
     Ok(Seat::parse(&bytes[..length]))
 }

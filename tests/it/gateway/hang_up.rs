@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::Instant,
-};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
 
 use crate::support::{
     Fixture, eventually,
     gateway::{Gateway, chat_provider, provider},
-    within,
 };
 
 /// A request whose sender may go at any time.
@@ -90,6 +85,8 @@ async fn a_client_that_hangs_up_behind_more_than_its_request_is_seen_to_go() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_client_that_ends_its_half_is_answered_cold_and_warm() {
+    use tokio::io::AsyncReadExt;
+
     let fixture = Fixture::new().with("--delay-bind", 700);
     let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
     for path in [
@@ -102,8 +99,8 @@ async fn a_client_that_ends_its_half_is_answered_cold_and_warm() {
         client.write_all(request.as_bytes()).await.unwrap();
         client.shutdown().await.unwrap();
         let mut answer = String::new();
-        let read = client.read_to_string(&mut answer);
-        within("an answer", read).await.unwrap();
+        let read = AsyncReadExt::read_to_string(&mut client, &mut answer);
+        crate::support::within("an answer", read).await.unwrap();
         let whole = if path.contains("slow") {
             "slow"
         } else {

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::process::{Pid as RawPid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid as RawPid, Signal};
 
 use super::{Pid, blocking_until};
 
@@ -84,8 +84,21 @@ pub(crate) fn shake_off_tracer() {
         line.trim().parse::<Pid>().ok()
     };
     let pid = tracer().and_then(|pid| RawPid::from_raw(pid.try_into().ok()?));
-    // Not with `kill`, which may be the call that fails.
-    let held = pidfd_open(pid.expect("a tracer"), PidfdFlags::empty()).expect("it runs");
-    pidfd_send_signal(held, Signal::TERM).expect("it can be ended");
+    end(pid.expect("a tracer"));
     assert!(blocking_until(|| tracer() == Some(0)), "it stays");
+}
+
+/// Not with `kill`, which may be the call that fails.
+#[cfg(target_os = "linux")]
+fn end(pid: RawPid) {
+    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+
+    let held = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+    pidfd_send_signal(held, Signal::TERM).expect("it can be ended");
+}
+
+/// There is no `strace`, so no test comes here.
+#[cfg(not(target_os = "linux"))]
+fn end(pid: RawPid) {
+    rustix::process::kill_process(pid, Signal::TERM).expect("it can be ended");
 }

@@ -6,8 +6,10 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// The side of the window, and the side of the programs in it.
 pub(crate) fn terminal() -> (OwnedFd, File) {
-    let window =
-        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    #[cfg(target_os = "linux")]
+    let flags = flags | OpenptFlags::CLOEXEC;
+    let window = openpt(flags).expect("a terminal");
     grantpt(&window).expect("its other side");
     unlockpt(&window).expect("its other side");
     let name = ptsname(&window, Vec::new()).expect("its name");

@@ -4,6 +4,7 @@
 use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 
 use super::{
+    look::name,
     members, processes,
     sockets::{Socket, listening_on},
 };
@@ -38,7 +39,10 @@ pub(crate) fn holder(port: u16) -> Option<Holder> {
         return None;
     }
     let pid = processes()?.find(|pid| open_sockets(*pid).any(|inode| inodes.contains(&inode)))?;
-    Some(Holder::of(pid))
+    Some(Holder {
+        pid,
+        program: name(pid),
+    })
 }
 
 /// The processes of an instance that were looked at, and the sockets that they hold.

@@ -49,7 +49,7 @@ fn is_beyond_reach(number: u32) -> bool {
 }
 
 /// The name of a process, safe to show.
-pub(crate) fn name(pid: u32) -> Option<String> {
+pub(super) fn name(pid: u32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     let name = show_output(name.trim_ascii(), &Secrets::default());
     (!name.is_empty()).then_some(name)

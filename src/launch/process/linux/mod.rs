@@ -27,7 +27,7 @@ pub(super) use self::{
     connections::{last_use, shows_use},
     environ::{descendant, lives, signal, with_cookie},
     listener::{holder, listener},
-    look::{look, name, shows_descendants},
+    look::{look, shows_descendants},
     oom::{adjust_oom_score, adjust_oom_scores},
     tree::add_descendants,
 };

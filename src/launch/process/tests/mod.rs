@@ -39,6 +39,7 @@ fn processes(launch: Launch) -> Processes {
     }
 }
 
+#[cfg(target_os = "linux")]
 /// For processes that only the watchdog can end.
 fn only_the_group(launch: Launch) -> Processes {
     Processes {
