@@ -45,6 +45,8 @@ pub(crate) struct Seats {
     mine: BTreeMap<u64, Mine>,
     /// Open while they are looked at again and again.
     others: BTreeMap<u16, File>,
+    /// No seat was empty when the programs last met. The others are not tried for each service.
+    is_full: bool,
 }
 
 struct Mine {
@@ -85,6 +87,7 @@ impl Seats {
             table: None,
             mine: BTreeMap::new(),
             others: BTreeMap::new(),
+            is_full: false,
         }
     }
 
@@ -111,6 +114,7 @@ impl Seats {
         for _ in 0..TRIES {
             if granted(table.try_lock())? {
                 let held = Held(table);
+                self.is_full = false;
                 let others = self.read(folder)?;
                 return Ok(Meeting::Held(held, others));
             }
@@ -168,6 +172,9 @@ impl Seats {
             return Ok(());
         };
         if !self.mine.contains_key(&id) {
+            if self.is_full {
+                return Ok(());
+            }
             let mine = self.sit(&folder)?;
             self.mine.insert(id, mine);
         }
@@ -201,6 +208,7 @@ impl Seats {
             }
             self.others.insert(number, file);
         }
+        self.is_full = true;
         Err(io::Error::other(format!(
             "{}: all {SEATS} seats are taken by services that have resources or wait for them",
             folder.display()
