@@ -13,6 +13,7 @@ mod cold_start;
 mod contention;
 mod crowd;
 mod document;
+mod gateway;
 mod idle;
 mod kernel;
 mod loopback;
@@ -44,6 +45,7 @@ type Part = (&'static str, &'static str, fn() -> Vec<Row>);
 const PARTS: &[Part] = &[
     ("warm_request", "A warm request", warm_request::measure),
     ("loopback", "A warm request on loopback", loopback::measure),
+    ("gateway", "The gateway", gateway::measure),
     ("contention", "Many tasks at once", contention::measure),
     ("cold_start", "Wait after ready", cold_start::measure),
     ("pause", "Pauses between probes", pause::measure),
@@ -59,7 +61,7 @@ const PARTS: &[Part] = &[
 ];
 
 fn main() {
-    if warm_request::only_requests() {
+    if warm_request::only_requests() || gateway::only_proxies() {
         return;
     }
     // cargo adds `--bench`.

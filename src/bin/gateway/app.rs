@@ -1,6 +1,6 @@
 //! The paths, and the layers that all of them have in common.
 
-use std::time::Duration;
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -48,9 +48,12 @@ const ALLOWED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What all requests share.
+/// What all requests share; cheap to clone, as each request does.
 #[derive(Clone, Debug)]
-pub(crate) struct Gateway {
+pub(crate) struct Gateway(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
     pub(crate) providers: Providers,
     pub(crate) upstream: Upstream,
     pub(crate) keep_alive: Option<Duration>,
@@ -71,7 +74,7 @@ impl Gateway {
         history: History,
         metrics: Metrics,
     ) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             providers,
             upstream: Upstream::new(),
             keep_alive: args.keep_alive.0,
@@ -81,7 +84,15 @@ impl Gateway {
             metrics,
             ending: Ending::new(),
             started: now(),
-        }
+        }))
+    }
+}
+
+impl Deref for Gateway {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 

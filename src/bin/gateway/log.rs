@@ -23,6 +23,12 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 /// How many lines wait for a reader that pauses.
 const WAITING: usize = 4096;
 
+/// How many bytes are written at once.
+const MOST_AT_ONCE: usize = 64 * 1024;
+
+/// How long the writer rests after it has written.
+const REST: Duration = Duration::from_millis(2);
+
 /// A writer that neither fails nor waits. Clones write to the same log.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
@@ -117,27 +123,64 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Writes what comes. What cannot be written is counted, and reported once something can be written.
+/// Writes what comes, as many lines at once as there are. What cannot be written is counted, and reported once
+/// something can be written.
 fn write(messages: &Receiver<Message>, state: &State, mut to: impl Write) {
     for message in messages {
+        let mut lines = Lines::default();
+        let mut flushed = lines.add(message);
+        while flushed.is_none() && lines.text.len() < MOST_AT_ONCE {
+            let Ok(message) = messages.try_recv() else {
+                break;
+            };
+            flushed = lines.add(message);
+        }
+        lines.write(state, &mut to);
+        match flushed {
+            Some(flushed) => drop(flushed.try_send(())),
+            // A thread that is not waited for need not be woken for each line.
+            None => thread::sleep(REST),
+        }
+    }
+}
+
+/// Lines that are written at once.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    count: u64,
+}
+
+impl Lines {
+    /// Returns who waits until this is written.
+    fn add(&mut self, message: Message) -> Option<SyncSender<()>> {
         match message {
             Message::Line(line) => {
-                let lost = state.lost.swap(0, Relaxed);
-                let report = if lost == 0 {
-                    Ok(())
-                } else {
-                    // The line before may have been written in part.
-                    writeln!(to, "\ngateway: {lost} lines of this log were lost")
-                };
-                let Err(error) = report.and_then(|()| to.write_all(&line)) else {
-                    continue;
-                };
-                state.lost.fetch_add(lost + 1, Relaxed);
-                if is_of_closed_terminal(&error) {
-                    state.terminal_gone.notify_one();
-                }
+                self.text.extend_from_slice(&line);
+                self.count += 1;
+                None
             }
-            Message::Flush(written) => drop(written.try_send(())),
+            Message::Flush(written) => Some(written),
+        }
+    }
+
+    fn write(self, state: &State, to: &mut impl Write) {
+        if self.count == 0 {
+            return;
+        }
+        let lost = state.lost.swap(0, Relaxed);
+        let report = if lost == 0 {
+            Ok(())
+        } else {
+            // The line before may have been written in part.
+            writeln!(to, "\ngateway: {lost} lines of this log were lost")
+        };
+        let Err(error) = report.and_then(|()| to.write_all(&self.text)) else {
+            return;
+        };
+        state.lost.fetch_add(lost + self.count, Relaxed);
+        if is_of_closed_terminal(&error) {
+            state.terminal_gone.notify_one();
         }
     }
 }
