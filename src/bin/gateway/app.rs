@@ -25,7 +25,7 @@ use tower_local_service::{BoxError, provider::Providers};
 
 use crate::{
     access,
-    admin::{self, History},
+    admin::{self, Gpu, History},
     args::Args,
     direct,
     ending::Ending,
@@ -62,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) body_limit: usize,
     pub(crate) history: History,
     pub(crate) metrics: Metrics,
+    pub(crate) gpu: Gpu,
     pub(crate) ending: Ending,
     /// When this gateway was started, in seconds since 1970.
     pub(crate) started: u64,
@@ -82,6 +83,7 @@ impl Gateway {
             body_limit: args.body_limit,
             history,
             metrics,
+            gpu: Gpu::default(),
             ending: Ending::new(),
             started: now(),
         }))

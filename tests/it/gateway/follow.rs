@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Fixture,
-    gateway::{Gateway, all, provider, read_until},
+    gateway::{ConfigFile, Gateway, all, file, provider, read_until},
 };
 
 const EVENTS: [(&str, &str); 1] = [("accept", "text/event-stream")];
@@ -168,6 +168,36 @@ async fn the_status_has_what_an_operator_asks() {
         let memory = status["memoryBytes"].as_u64().unwrap();
         assert!((100_000..1_000_000_000).contains(&memory), "{status}");
     }
+}
+
+/// A program of that name stands in for the one of the driver.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_memory_of_gpus_is_shown_where_nvidia_smi_tells() {
+    use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+    let fixture = Fixture::new();
+    let config = ConfigFile::new(file(&json!({ "one": provider(&fixture) })));
+    let folder = config.path().with_file_name("bin");
+    fs::create_dir_all(&folder).unwrap();
+    let (program, says) = (folder.join("nvidia-smi"), folder.join("says"));
+    fs::write(&program, format!("#!/bin/sh\ncat {}\n", says.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(crate::support::gateway::program());
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", folder.display()));
+    let gateway = Gateway::run_as(config, command, std::process::Stdio::null());
+    // Without asking for a status, which is not asked for again for some seconds.
+    let hello = gateway.ask("/v1/hello", &json!({ "model": "one/m" })).await;
+    assert_eq!(hello.status, 200);
+    let pid = fixture.starts()[0];
+    fs::write(
+        &says,
+        format!("1, 77\n{pid}, 1024\n{pid}, 512\nodd, [N/A]\n"),
+    )
+    .unwrap();
+    let status = gateway.status("one").await;
+    assert_eq!(status["gpuMemoryBytes"], json!(1536_u64 << 20), "{status}");
 }
 
 #[tokio::test]

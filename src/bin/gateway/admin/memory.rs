@@ -2,18 +2,25 @@
 
 use std::collections::HashMap;
 
+use super::Gpu;
+
 /// The memory of all processes of this machine, by their groups.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     groups: HashMap<u32, u32>,
     bytes: HashMap<u32, u64>,
+    /// By the processes.
+    gpu: HashMap<u32, u64>,
 }
 
 impl Memory {
     /// Looks at all processes, which takes milliseconds.
-    pub(super) async fn look() -> Self {
+    pub(super) async fn look(gpu: &Gpu) -> Self {
         let looked = tokio::task::spawn_blocking(look).await;
-        looked.unwrap_or_default()
+        Self {
+            gpu: gpu.look().await,
+            ..looked.unwrap_or_default()
+        }
     }
 
     /// What the processes of the group of this one have in memory: each with all of its pages, also with those
@@ -21,6 +28,15 @@ impl Memory {
     pub(super) fn of_group_with(&self, pid: u32) -> Option<u64> {
         let group = self.groups.get(&pid)?;
         self.bytes.get(group).copied()
+    }
+
+    /// What the processes of that group have in the memory of GPUs. `None` if they have nothing there.
+    pub(super) fn of_gpu(&self, pid: u32) -> Option<u64> {
+        let group = self.groups.get(&pid)?;
+        let has = self.gpu.iter();
+        let has = has.filter(|(pid, _)| self.groups.get(pid) == Some(group));
+        let bytes = has.map(|(_, bytes)| bytes).sum();
+        (bytes > 0).then_some(bytes)
     }
 }
 

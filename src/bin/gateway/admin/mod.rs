@@ -1,6 +1,7 @@
 //! `/admin`: what the servers do, and starting and stopping them by hand. `/health`: that the gateway runs.
 
 mod events;
+mod gpu;
 mod history;
 mod log;
 mod memory;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tower_local_service::{ErrorKind, LocalService, provider::Provider};
 
 use self::status::{Server, ServerStatus, Statuses};
-pub(crate) use self::{events::events, history::History, log::log, status::status};
+pub(crate) use self::{events::events, gpu::Gpu, history::History, log::log, status::status};
 use crate::{app::Gateway, failure::Failure, query};
 
 /// `GET /health`: the gateway answers. It asks and starts no server.
@@ -34,11 +35,11 @@ pub(crate) async fn start(
     let server = server(&gateway, &id)?;
     if query::value(asked.as_deref(), "wait") == Some("no") {
         start_behind(server.service.clone());
-        return Ok((StatusCode::ACCEPTED, Json(server.status().await)));
+        return Ok((StatusCode::ACCEPTED, Json(server.status(&gateway).await)));
     }
     let started = server.service.start().await;
     started.map_err(|error| Failure::from(&error))?;
-    Ok((StatusCode::OK, Json(server.status().await)))
+    Ok((StatusCode::OK, Json(server.status(&gateway).await)))
 }
 
 #[expect(
@@ -59,7 +60,7 @@ pub(crate) async fn stop(
     let server = server(&gateway, &id)?;
     let stopped = server.service.stop().await;
     stopped.map_err(|error| Failure::from(&error))?;
-    Ok(Json(server.status().await))
+    Ok(Json(server.status(&gateway).await))
 }
 
 /// `POST /admin/stop`: stops all servers that were started here, side by side, and answers as

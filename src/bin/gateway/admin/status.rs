@@ -41,11 +41,13 @@ pub(crate) struct ServerStatus {
     command: Vec<String>,
     /// What the processes of its group have in memory; `null` while none of them was started here.
     memory_bytes: Option<u64>,
+    /// The same of GPUs, where `nvidia-smi` tells.
+    gpu_memory_bytes: Option<u64>,
     last_output: Vec<String>,
 }
 
 pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Statuses> {
-    let memory = Memory::look().await;
+    let memory = Memory::look(&gateway.gpu).await;
     let servers = servers(&gateway).into_iter();
     let providers = servers.map(|server| {
         let status = server.status_with(&memory);
@@ -58,8 +60,8 @@ pub(crate) async fn status(State(gateway): State<Gateway>) -> Json<Statuses> {
 }
 
 impl Server {
-    pub(super) async fn status(&self) -> ServerStatus {
-        self.status_with(&Memory::look().await)
+    pub(super) async fn status(&self, gateway: &Gateway) -> ServerStatus {
+        self.status_with(&Memory::look(&gateway.gpu).await)
     }
 
     fn status_with(&self, memory: &Memory) -> ServerStatus {
@@ -74,6 +76,7 @@ impl Server {
             models: models.map(|model| model.id.clone()).collect(),
             command: self.service.command(),
             memory_bytes: pid.and_then(|pid| memory.of_group_with(pid)),
+            gpu_memory_bytes: pid.and_then(|pid| memory.of_gpu(pid)),
             last_output: self.last_output(),
             status,
         }

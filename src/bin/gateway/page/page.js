@@ -168,6 +168,7 @@ function facts(status) {
     address: status.url,
     "ready since": since,
     memory: status.memoryBytes == null ? null : amount(status.memoryBytes),
+    "GPU memory": status.gpuMemoryBytes == null ? null : amount(status.gpuMemoryBytes),
     use: uses.join(", ") || null,
     "stops in": status.stopsInMs == null ? null : `${time(status.stopsInMs)}, unless it is used`,
     process: status.pid == null ? null : String(status.pid),
