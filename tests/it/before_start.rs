@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tower_local_service::{Error, ErrorKind, LocalService, Ownership, Phase};
 
-use crate::support::{
-    Fixture, Outside, ask, eventually, get, is_alive, ms, now, since, waiting, within,
-};
+use crate::support::{Fixture, Outside, eventually, get, ms, now, since, waiting, within};
 
 /// An external server, and a service with the same address; in the order in which they end.
 struct Case {
@@ -91,7 +89,7 @@ async fn an_unexpected_answer_is_an_error_at_once_and_nothing_is_started() {
         assert_occupied(&error, by);
         let text = error.to_string();
         assert!(text.contains("healthUrl"), "{text}");
-        if cfg!(target_os = "linux") {
+        if cfg!(all(target_os = "linux", not(tower_local_service_portable))) {
             let program = format!("(pid {})", case.outside.pid());
             assert!(text.contains(&program), "{program}: {text}");
         }
@@ -232,8 +230,11 @@ async fn a_ready_timeout_names_the_answer_to_the_last_probe() {
     assert!(error.to_string().contains("connection refused"), "{error}");
 }
 
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn another_program_that_takes_the_port_during_the_start_is_not_used() {
+    use crate::support;
+
     let ours = Fixture::new().with("--delay-bind", 600);
     let stranger = Fixture::on(ours.port());
     let service = ours.service("robbed");
@@ -242,20 +243,24 @@ async fn another_program_that_takes_the_port_during_the_start_is_not_used() {
     let outside = stranger.run_outside();
 
     let lease = within("an answer", waits).await.unwrap();
-    assert!(!is_alive(ours.starts()[0]), "ready only once ours is dead");
+    assert!(
+        !support::is_alive(ours.starts()[0]),
+        "ready only once ours is dead"
+    );
     let status = service.status();
     assert!(matches!(
         (status.ownership, status.pid),
         (Some(Ownership::External { .. }), None)
     ));
     assert_eq!(
-        ask(&service, &ours.url("/pid")).await.unwrap().1,
+        support::ask(&service, &ours.url("/pid")).await.unwrap().1,
         outside.pid().to_string()
     );
     assert_eq!(ours.starts().len(), 1);
     drop(lease);
 }
 
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn another_program_on_the_port_of_a_running_process_is_named() {
     let ours = Fixture::new().flag("--never-bind");
@@ -277,6 +282,7 @@ async fn another_program_on_the_port_of_a_running_process_is_named() {
     assert!(outside.is_alive());
 }
 
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn another_program_that_shares_the_port_is_named() {
     let ours = Fixture::new()

@@ -6,7 +6,7 @@ use tower_local_service::{
     Error, ErrorKind, LocalService, LocalServiceConfig, Ownership, Phase, Registry,
 };
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 use crate::support::eventually;
 use crate::support::{Fixture, Outside, ask, ms, within};
 
@@ -32,7 +32,7 @@ async fn a_server_that_runs_already_is_used_and_nothing_is_started() {
     assert_eq!(fixture.starts(), [outside.pid()]);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn the_status_names_the_process_of_an_external_server() {
     let fixture = Fixture::new();

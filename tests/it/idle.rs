@@ -107,7 +107,7 @@ async fn no_request_fails_at_the_edge_where_several_clients_meet() {
 }
 
 /// Uses the server as a program does that knows nothing of this crate.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 async fn read_directly(fixture: &Fixture, path: &str) -> String {
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -124,7 +124,7 @@ async fn read_directly(fixture: &Fixture, path: &str) -> String {
     response
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn a_program_that_uses_it_directly_keeps_it_running() {
     let fixture = Fixture::new();
@@ -138,7 +138,7 @@ async fn a_program_that_uses_it_directly_keeps_it_running() {
     assert_eq!(fixture.starts().len(), 1);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn a_connection_that_nothing_is_sent_over_does_not_keep_it_running() {
     let fixture = Fixture::new();

@@ -74,6 +74,7 @@ fn plays_a_program_that_ignores_sigterm() {
     assert_eq!(told.count(), 1, "{seen:?}");
 }
 
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[test]
 fn a_server_that_inherits_an_ignored_sigterm_is_killed_with_one_warning() {
     alone_ignoring("TERM", "inherited::plays_a_program_that_ignores_sigterm");

@@ -23,7 +23,7 @@ mod documents;
 mod events;
 mod examples;
 mod exhaustion;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod exposure;
 mod external;
 mod failed_start;
@@ -41,7 +41,7 @@ mod journals;
 mod launchers;
 mod launching;
 mod leases;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;

@@ -191,7 +191,7 @@ async fn a_probe_does_not_take_the_port_of_the_server() {
 }
 
 /// The error of a start that never gets ready, of a service with that command.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 async fn never_ready(fixture: &Fixture, config: LocalServiceConfig) -> String {
     let config = config.ready_timeout(ms(2500));
     let service = fixture.configured("never", config);
@@ -204,7 +204,7 @@ async fn never_ready(fixture: &Fixture, config: LocalServiceConfig) -> String {
 }
 
 #[tokio::test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 async fn the_error_of_a_server_on_another_port_names_the_port() {
     let (fixture, other) = (Fixture::new(), Fixture::new());
     let config = other.config().health_url(fixture.url("/v1/models"));
@@ -214,7 +214,7 @@ async fn the_error_of_a_server_on_another_port_names_the_port() {
 }
 
 #[tokio::test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 async fn the_error_of_a_suspended_server_says_that_it_may_wait_for_a_terminal() {
     let fixture = Fixture::new();
     let config = LocalServiceConfig::new("/bin/sh")

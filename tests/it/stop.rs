@@ -65,10 +65,12 @@ async fn a_server_behind_a_wrapper_has_time_to_end() {
 
 #[tokio::test]
 async fn grandchildren_end_too() {
-    let kinds: [&[&str]; 4] = [
+    let kinds: &[&[&str]] = &[
         &["--fork-grandchild"],
         &["--fork-grandchild", "--grandchild-ignores-term"],
         &["--fork-grandchild", "--grandchild-holds-output"],
+        // Elsewhere, what has left the group is not found.
+        #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
         &["--setsid-grandchild", "--grandchild-ignores-term"],
     ];
     for flags in kinds {

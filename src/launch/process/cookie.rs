@@ -23,7 +23,7 @@ impl Cookie {
 
     /// Whether an environment has this cookie. The variables are separated by NUL, as in `/proc`.
     #[cfg_attr(
-        not(target_os = "linux"),
+        not(all(target_os = "linux", not(tower_local_service_portable))),
         allow(dead_code, reason = "only Linux shows the environment of a process")
     )]
     pub(super) fn is_in(&self, environ: &[u8]) -> bool {

@@ -51,10 +51,10 @@ mod spawn;
 mod stop;
 mod watchdog;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[path = "linux/mod.rs"]
 mod os;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(tower_local_service_portable))))]
 #[path = "portable.rs"]
 mod os;
 

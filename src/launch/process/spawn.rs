@@ -211,7 +211,8 @@ fn clean_up(mut watchdog: Watchdog) {
 /// moment inherits the lifeline of another instance. This lock keeps the crate's own children from that.
 fn alone() -> Option<std::sync::MutexGuard<'static, ()>> {
     static SPAWNING: Mutex<()> = Mutex::new(());
-    (!cfg!(target_os = "linux")).then(|| SPAWNING.lock().unwrap_or_else(PoisonError::into_inner))
+    (!cfg!(all(target_os = "linux", not(tower_local_service_portable))))
+        .then(|| SPAWNING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Warns once if this thread blocks or ignores SIGTERM, which the service inherits. The thread is

@@ -182,7 +182,7 @@ mod tests {
     }
 
     /// In no group, tree or session of the watchdog, as a daemon that a server has started.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
     #[tokio::test]
     async fn what_is_in_the_control_group_ends_with_the_program() {
         use super::super::os::Cgroup;

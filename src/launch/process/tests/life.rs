@@ -72,7 +72,7 @@ async fn the_group_ends_with_its_watchdog() {
     trace.assert_gone();
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn a_watchdog_that_was_reaped_by_others_is_not_signalled() {
     let mut process = up(TREE).await;
@@ -257,7 +257,7 @@ fn program() {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn nothing_outlives_a_program_that_is_killed() {
     // Detached descendants are left alone, so that only the watchdog can end the program's service.

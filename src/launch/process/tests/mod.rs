@@ -1,14 +1,14 @@
 //! Real child processes in real time. `/proc` shows whether a process is gone, so most tests need Linux.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod family;
 mod life;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod listener;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod oom;
 mod output;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod stop;
 
 use std::{
@@ -39,7 +39,7 @@ fn processes(launch: Launch) -> Processes {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 /// For processes that only the watchdog can end.
 fn only_the_group(launch: Launch) -> Processes {
     Processes {
@@ -63,7 +63,7 @@ fn sh(script: &str) -> Launch {
 }
 
 /// This test binary, as a program that runs one of its `#[ignore]`d fixtures.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 fn fixture(name: &str) -> Launch {
     let mut launch = command(
         env::current_exe().unwrap(),
