@@ -105,7 +105,7 @@ impl Events {
         let mut has_content = false;
         for &byte in data {
             if matches!(byte, b'\n' | b'\r') {
-                has_content |= is_content(&self.line);
+                has_content = has_content || is_content(&self.line);
                 self.line.clear();
             } else if self.line.len() <= PING {
                 self.line.push(byte);
@@ -118,10 +118,16 @@ impl Events {
 
 /// Neither a comment nor a ping of Anthropic's API: `event: ping`, `data: {"type": "ping"}`.
 fn is_content(line: &[u8]) -> bool {
+    let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_none_or(|&first| first == b':') {
+        return false;
+    }
+    if line.len() > PING {
+        return true;
+    }
     let mut line = line.to_vec();
     line.retain(|byte| !byte.is_ascii_whitespace());
-    let is_comment = line.first().is_none_or(|&first| first == b':');
-    !is_comment && line != b"event:ping" && line != br#"data:{"type":"ping"}"#
+    line != b"event:ping" && line != br#"data:{"type":"ping"}"#
 }
 
 impl fmt::Display for Stalled {

@@ -49,6 +49,8 @@ pub(super) struct EventId {
 pub(super) struct Reader {
     history: History,
     next: u64,
+    /// How many were lost since the last one.
+    missed: u64,
     count: watch::Receiver<u64>,
 }
 
@@ -72,10 +74,7 @@ impl History {
     fn keep(&self, event: Event) {
         let mut kept = self.kept();
         kept.events.push_back((Instant::now(), event));
-        while kept.is_first_over() {
-            kept.events.pop_front();
-            kept.first += 1;
-        }
+        kept.forget();
         let count = kept.first + kept.events.len() as u64;
         drop(kept);
         self.0.count.send_replace(count);
@@ -89,7 +88,10 @@ impl History {
 
     /// First what has happened in the last hour.
     pub(super) fn read_past(&self) -> Reader {
-        let first = self.kept().first;
+        let mut kept = self.kept();
+        kept.forget();
+        let first = kept.first;
+        drop(kept);
         self.read(first)
     }
 
@@ -106,6 +108,7 @@ impl History {
         Reader {
             history: self.clone(),
             next,
+            missed: 0,
             count: self.0.count.subscribe(),
         }
     }
@@ -116,6 +119,14 @@ impl History {
 }
 
 impl Kept {
+    /// What is too old, or too much.
+    fn forget(&mut self) {
+        while self.is_first_over() {
+            self.events.pop_front();
+            self.first += 1;
+        }
+    }
+
     fn is_first_over(&self) -> bool {
         let first = self.events.front();
         let is_old = first.is_some_and(|(at, _)| at.elapsed() > KEPT_FOR);
@@ -126,20 +137,32 @@ impl Kept {
 impl Reader {
     /// The next event, with how many were lost before it.
     pub(super) async fn next(&mut self) -> (EventId, Event) {
-        let next = self.next;
-        if self.count.wait_for(|count| *count > next).await.is_err() {
-            // Cannot happen: the history, which lives, has the sender.
-            std::future::pending::<()>().await;
+        loop {
+            let next = self.next;
+            if self.count.wait_for(|count| *count > next).await.is_err() {
+                // Cannot happen: the history, which lives, has the sender.
+                std::future::pending::<()>().await;
+            }
+            if let Some(next) = self.take() {
+                return next;
+            }
         }
+    }
+
+    /// `None` if all that there were are forgotten.
+    fn take(&mut self) -> Option<(EventId, Event)> {
         let kept = self.history.kept();
-        let number = next.max(kept.first);
-        let at = usize::try_from(number - kept.first).unwrap_or(usize::MAX);
-        let mut event = kept.events[at].1.clone();
+        let number = self.next.max(kept.first);
+        let at = usize::try_from(number - kept.first).ok()?;
+        let event = kept.events.get(at).map(|(_, event)| event.clone());
         drop(kept);
-        event.missed += number - next;
-        self.next = number + 1;
+        self.missed += number - self.next;
+        self.next = number;
+        let mut event = event?;
+        event.missed += std::mem::take(&mut self.missed);
+        self.next += 1;
         let gateway = self.history.0.gateway;
-        (EventId { gateway, number }, event)
+        Some((EventId { gateway, number }, event))
     }
 }
 
