@@ -81,6 +81,7 @@
 //! - `json5`: `ProvidersConfig::from_json5` and `from_file`. Files in any other format of serde can be read
 //!   without it.
 //! - `metrics`: [counters, times and gauges](docs::observability#metrics) by the facade of the crate `metrics`.
+//! - `docker`: `docker::Container`, containers of a Docker Engine, or of Podman, in the place of processes.
 //! - `retry`: `retry::ServerGone`, a policy for Tower's `Retry`.
 //! - `full`: all of them.
 #![forbid(unsafe_code)]
@@ -114,6 +115,11 @@ mod supervisor;
 
 #[cfg(feature = "reqwest-middleware")]
 pub use self::middleware::EnsureLocalServiceMiddleware;
+/// Containers in the place of processes.
+#[cfg(feature = "docker")]
+pub mod docker {
+    pub use crate::launch::docker::Container;
+}
 #[cfg(feature = "retry")]
 pub use self::middleware::retry;
 pub use self::{

@@ -48,6 +48,8 @@
 
 pub(crate) mod command;
 mod context;
+#[cfg(feature = "docker")]
+pub(crate) mod docker;
 mod error;
 mod guarantees;
 mod identity;
@@ -107,6 +109,19 @@ pub trait Launcher: Send + Sync + 'static {
     fn warnings(&self, service: &str) -> Vec<Problem> {
         let _ = service;
         Vec::new()
+    }
+
+    /// Whether an instance of this identity runs that another program has left behind when it ended. No by default.
+    ///
+    /// Asked when the look before a start has found a server at the address, and no other program of this user has it.
+    /// If so, that server is no external one: [`launch`](Self::launch) follows, and has to return this instance.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    fn has_left(&self, context: &LaunchContext) -> BoxFuture<'static, bool> {
+        let _ = context;
+        Box::pin(std::future::ready(false))
     }
 
     /// Starts an instance.

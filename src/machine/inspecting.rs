@@ -71,10 +71,12 @@ impl Inspecting {
                 cx.condemned = false;
                 Stage::borrowing(!is_owner, cx)
             }
-            Sight::Refused if is_owner => Stage::room(true, self.respawned, cx),
+            Sight::Refused | Sight::Left if is_owner => Stage::room(true, self.respawned, cx),
             Sight::Down if is_owner => Stage::room(false, self.respawned, cx),
             // A peer's server has died, which its owner does not know yet; or it is loading.
-            Sight::Refused | Sight::Down | Sight::Loading | Sight::Silent => self.wait(cx),
+            Sight::Refused | Sight::Left | Sight::Down | Sight::Loading | Sight::Silent => {
+                self.wait(cx)
+            }
             // Its owner was asked to make way.
             Sight::Denied | Sight::Other if cx.condemned => self.wait(cx),
             Sight::Denied | Sight::Other => {

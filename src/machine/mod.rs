@@ -178,6 +178,11 @@ impl Machine {
         }
     }
 
+    /// Whether a server that another program has left behind would be taken over.
+    pub(crate) fn takes_over(&self) -> bool {
+        matches!(&self.stage, Stage::Inspecting(it) if it.standing == Standing::Owner)
+    }
+
     /// Whether a check of an instance that was ready is of use; one under way is dropped when it is not.
     pub(crate) fn is_checking(&self) -> bool {
         match &self.stage {

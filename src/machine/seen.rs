@@ -10,6 +10,8 @@ pub(crate) enum Sight {
     /// No process listens, and a kernel said so: every address that can be reached from here refused. Nothing
     /// weaker counts, since a start or a restart follows from it at once.
     Refused,
+    /// A server that this service's launcher has started for another program, which has ended: it is taken over.
+    Left,
     /// A server that may become ready: it says so, or it closed the connection before an answer.
     Loading,
     /// The server asks for credentials.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Share,
     error::{Error, ErrorKind},
-    launch::{Holder, LaunchContext, Listener, Look, OutputSink},
+    launch::{BoxFuture, Holder, LaunchContext, Listener, Look, OutputSink},
     leases::{Grant, Instances, PastInstance, word::Word},
     machine::{
         Action, Claim, Effects, Event, Failure, InstanceEnd, Leases, Machine, Ownership, Phase,
@@ -76,7 +76,10 @@ impl<B: Backend> Effects for Driver<B> {
             Action::Release => self.address.release(),
             Action::RenewUse { after } => self.address.renew(after),
             Action::EndUse => self.address.peers.stop_using(self.idle_for()),
-            Action::Probe { handle, after, own } => self.probe(handle, after, own),
+            Action::Probe { handle, after, own } => {
+                let left = machine.takes_over().then(|| self.left_behind());
+                self.probe(handle, after, own, left);
+            }
             Action::SendReadyRequest { handle } => return Ok(self.send_ready_request(handle)),
             Action::Knock => self.knock(),
             Action::LookForUse => return Ok(self.look_for_use()),
@@ -197,7 +200,13 @@ impl<B: Backend> Driver<B> {
         self.instances.now().saturating_sub(idle_since)
     }
 
-    fn probe(&mut self, handle: u64, after: Duration, own: bool) {
+    fn probe(
+        &mut self,
+        handle: u64,
+        after: Duration,
+        own: bool,
+        left: Option<BoxFuture<'static, bool>>,
+    ) {
         let target = self.attached(handle).settings.target.clone();
         self.report.probing(&target);
         let process = self.work.process.as_ref().filter(|_| own);
@@ -216,6 +225,10 @@ impl<B: Backend> Driver<B> {
                 },
                 _ => None,
             };
+            let is_left = match left {
+                Some(left) if answer != Answer::Refused => left.await,
+                _ => false,
+            };
             let occupant = match answer.sight() {
                 Sight::Denied | Sight::Other if !own => backend.holder(port).await,
                 _ => None,
@@ -223,9 +236,18 @@ impl<B: Backend> Driver<B> {
             Probe {
                 answer,
                 stranger,
+                is_left,
                 occupant,
             }
         }));
+    }
+
+    /// Whether the launcher finds an instance that a program has left.
+    fn left_behind(&self) -> BoxFuture<'static, bool> {
+        let Attached { name, settings } = &self.last;
+        let output = OutputSink::new(name, settings.secrets.clone());
+        let context = LaunchContext::new(name.clone(), settings.base.clone(), output);
+        self.backend.launcher(settings).has_left(&context)
     }
 
     /// That of the handle, or of another one where it has none.

@@ -44,6 +44,8 @@ pub(super) struct Probe {
     pub(super) answer: Answer,
     /// The program that gave the answer, where that should have been our process.
     pub(super) stranger: Option<u32>,
+    /// The server is one that the launcher has started for a program that has ended.
+    pub(super) is_left: bool,
     /// The program that gave an answer which the expected server does not give.
     pub(super) occupant: Option<Holder>,
 }
@@ -52,6 +54,7 @@ impl Probe {
     pub(super) fn sight(&self) -> Sight {
         match self.stranger {
             Some(_) => Sight::Other,
+            None if self.is_left => Sight::Left,
             None => self.answer.sight(),
         }
     }

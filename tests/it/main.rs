@@ -13,6 +13,8 @@ mod clients;
 mod cold;
 mod cold_starts;
 mod composition;
+#[cfg(feature = "docker")]
+mod containers;
 mod credentials;
 mod crowded;
 #[cfg(target_os = "linux")]

@@ -13,6 +13,7 @@ const MS: Duration = Duration::from_millis(1);
 fn saw(answer: Answer) -> Probe {
     Probe {
         answer,
+        is_left: false,
         stranger: None,
         occupant: None,
     }
@@ -120,6 +121,7 @@ fn a_key_that_was_sent_and_refused_is_what_has_to_be_corrected() {
 #[test]
 fn a_start_that_took_too_long_says_what_was_probed_and_seen_and_what_to_do() {
     let stranger = Probe {
+        is_left: false,
         stranger: Some(5),
         ..saw(Answer::Ready)
     };

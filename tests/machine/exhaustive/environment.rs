@@ -265,6 +265,7 @@ impl World {
         if self.strangers > 0 {
             see(Sight::Loading, false, true);
             see(Sight::Other, false, true);
+            see(Sight::Left, false, true);
             if !self.serves() {
                 see(Sight::Ready, false, true);
                 see(Sight::Silent, false, true);

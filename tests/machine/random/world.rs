@@ -20,7 +20,7 @@ const SEC: Duration = Duration::from_secs(1);
 /// So many things happen, at most, until all who wait are answered.
 const SOON: usize = 3000;
 /// What a probe may see, the good first, and whether another program than our process answered.
-const SIGHTS: [(Sight, bool); 8] = [
+const SIGHTS: [(Sight, bool); 9] = [
     (Sight::Ready, false),
     (Sight::Refused, false),
     (Sight::Loading, false),
@@ -29,6 +29,7 @@ const SIGHTS: [(Sight, bool); 8] = [
     (Sight::Other, false),
     (Sight::Down, false),
     (Sight::Other, true),
+    (Sight::Left, false),
 ];
 
 /// What happens next, if it can: a kind, and how much or which of it.

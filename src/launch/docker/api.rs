@@ -1,0 +1,345 @@
+//! The engine's API: what is needed of it, over a connection of its own for each request.
+
+use std::{
+    env, fmt,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream as BlockingStream,
+    path::PathBuf,
+    pin::Pin,
+    time::Duration,
+};
+
+use http::{
+    Method, Request, StatusCode,
+    header::{CONTENT_TYPE, HOST},
+};
+use http_body::Body as _;
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use rustix::process::geteuid;
+use serde_json::Value;
+use tokio::{net::UnixStream, time::timeout};
+
+/// How long the engine may take for a request that does not wait for a container.
+const LIMIT: Duration = Duration::from_secs(30);
+/// No answer that is read as a whole is longer.
+const LONGEST: usize = 1 << 20;
+
+/// An engine, by its socket.
+#[derive(Clone, Debug)]
+pub(super) struct Engine {
+    socket: PathBuf,
+}
+
+/// What went wrong with a request.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// There is no connection to the engine, or it broke.
+    Connection { socket: PathBuf, error: String },
+    /// The engine refused.
+    Refused { status: StatusCode, message: String },
+}
+
+impl ApiError {
+    /// What to do next, as far as that is known.
+    pub(super) fn hint(&self, image: &str) -> Option<String> {
+        match self {
+            Self::Connection { socket, error } if error.contains("ermission") => Some(format!(
+                "let this user use the engine: add it to the group of {}, or use a rootless engine",
+                socket.display()
+            )),
+            Self::Connection { .. } => Some("start the engine, or set `engine` to its socket".to_owned()),
+            Self::Refused { status, message }
+                if *status == StatusCode::NOT_FOUND && message.contains("mage") =>
+            {
+                Some(format!("get the image: `docker pull {image}`"))
+            }
+            Self::Refused { message, .. }
+                if message.contains("already in use") || message.contains("already allocated") =>
+            {
+                Some("another program or container has the port: end that, or give the service a port of its own".to_owned())
+            }
+            Self::Refused { .. } => None,
+        }
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection { socket, error } => {
+                write!(
+                    f,
+                    "the engine at {} cannot be asked: {error}",
+                    socket.display()
+                )
+            }
+            Self::Refused { status, message } => write!(f, "the engine says {status}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// What is known of a container.
+pub(super) struct Inspected(Value);
+
+impl Inspected {
+    pub(super) fn is_running(&self) -> bool {
+        self.0["State"]["Running"] == true
+    }
+
+    pub(super) fn exit_code(&self) -> Option<i32> {
+        self.0["State"]["ExitCode"].as_i64()?.try_into().ok()
+    }
+
+    /// The kernel has ended it, since it needed more memory than it may have.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        self.0["State"]["OOMKilled"] == true
+    }
+}
+
+impl Engine {
+    /// The engine at this socket, or else the first that is there.
+    ///
+    /// # Errors
+    ///
+    /// There is none: why, and what to do.
+    pub(super) fn find(socket: Option<&str>) -> Result<Self, String> {
+        let host = env::var("DOCKER_HOST")
+            .ok()
+            .filter(|it| !it.trim().is_empty());
+        let named = socket.map(|it| ("engine", it.to_owned()));
+        if let Some((source, socket)) = named.or_else(|| Some(("DOCKER_HOST", host?))) {
+            let path = socket.strip_prefix("unix://").unwrap_or(&socket);
+            if !path.starts_with('/') {
+                return Err(format!(
+                    "is no socket of this machine ({source}): write unix:// and its path, as this crate talks to an \
+                     engine over that only"
+                ));
+            }
+            let socket = PathBuf::from(path);
+            return if socket.exists() {
+                Ok(Self { socket })
+            } else {
+                Err(format!(
+                    "has no socket at {path} ({source}): start the engine, or correct the path"
+                ))
+            };
+        }
+        let user = geteuid().as_raw();
+        let usual = [
+            "/var/run/docker.sock".to_owned(),
+            format!("/run/user/{user}/docker.sock"),
+            format!("/run/user/{user}/podman/podman.sock"),
+            "/run/podman/podman.sock".to_owned(),
+        ];
+        let found = usual.iter().map(PathBuf::from).find(|it| it.exists());
+        found.map(|socket| Self { socket }).ok_or_else(|| {
+            format!(
+                "is not to be found: none of the sockets {} exists; install and start Docker or Podman, or set \
+                 `engine` or DOCKER_HOST",
+                usual.join(", ")
+            )
+        })
+    }
+
+    pub(super) async fn inspect(&self, name: &str) -> Result<Option<Inspected>, ApiError> {
+        match self
+            .json(Method::GET, &format!("/containers/{name}/json"), None)
+            .await
+        {
+            Ok(value) => Ok(Some(Inspected(value))),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn create(&self, name: &str, body: &Value) -> Result<(), ApiError> {
+        let path = format!("/containers/create?name={name}");
+        self.json(Method::POST, &path, Some(body)).await.map(drop)
+    }
+
+    pub(super) async fn start(&self, name: &str) -> Result<(), ApiError> {
+        self.json(Method::POST, &format!("/containers/{name}/start"), None)
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn signal(&self, name: &str, signal: &str) -> Result<(), ApiError> {
+        let path = format!("/containers/{name}/kill?signal={signal}");
+        self.json(Method::POST, &path, None).await.map(drop)
+    }
+
+    /// Resolves when the container has ended.
+    pub(super) async fn wait(&self, name: &str) -> Result<(), ApiError> {
+        let path = format!("/containers/{name}/wait");
+        let response = self.send(Method::POST, &path, None).await?;
+        let mut response = self.checked(response).await?;
+        response.whole().await.map(drop)
+    }
+
+    /// Ends and removes it, if there is one.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), ApiError> {
+        match self.json(Method::DELETE, &removal(name), None).await {
+            Err(error) if !error.is_missing() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same on a thread of its own, for a caller that cannot wait.
+    pub(super) fn remove_in_background(&self, name: &str) {
+        let (socket, path) = (self.socket.clone(), removal(name));
+        let work = move || {
+            let mut stream = BlockingStream::connect(socket)?;
+            stream.set_read_timeout(Some(LIMIT))?;
+            write!(stream, "DELETE {path} HTTP/1.0\r\nhost: engine\r\n\r\n")?;
+            stream.read_to_end(&mut Vec::new())
+        };
+        let thread = std::thread::Builder::new().name("local-service-container".to_owned());
+        drop(thread.spawn(move || drop(work())));
+    }
+
+    /// The last lines that it wrote, and all that it writes from now on, in frames.
+    pub(super) async fn logs(&self, name: &str) -> Result<Response, ApiError> {
+        let path = format!("/containers/{name}/logs?follow=1&stdout=1&stderr=1&tail=1000");
+        let response = self.send(Method::GET, &path, None).await?;
+        self.checked(response).await
+    }
+
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
+        let asked = async {
+            let response = self.send(method, path, body).await?;
+            let mut response = self.checked(response).await?;
+            response.whole().await
+        };
+        let answer = timeout(LIMIT, asked)
+            .await
+            .map_err(|_| self.broken("it does not answer"))??;
+        Ok(serde_json::from_slice(&answer).unwrap_or(Value::Null))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response, ApiError> {
+        let broken = |error: &dyn fmt::Display| self.broken(&error.to_string());
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|error| broken(&error))?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
+        let mut request = Request::new(body.map(Value::to_string).unwrap_or_default());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().map_err(|error| broken(&error))?;
+        let headers = request.headers_mut();
+        headers.insert(HOST, http::HeaderValue::from_static("engine"));
+        headers.insert(
+            CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
+        let mut connection: Connection = Box::pin(async move { drop(connection.await) });
+        let response = tokio::select! {
+            biased;
+            response = sender.send_request(request) => response,
+            () = &mut connection => return Err(self.broken("the connection was closed")),
+        };
+        let response = response.map_err(|error| broken(&error))?;
+        Ok(Response {
+            status: response.status(),
+            body: response.into_body(),
+            connection: Some(connection),
+            socket: self.socket.clone(),
+        })
+    }
+
+    async fn checked(&self, mut response: Response) -> Result<Response, ApiError> {
+        let status = response.status;
+        // 304: it has that state already.
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            return Ok(response);
+        }
+        let text = response.whole().await?;
+        let said = serde_json::from_slice::<Value>(&text).ok();
+        let message = said.and_then(|it| Some(it["message"].as_str()?.to_owned()));
+        let message = message.unwrap_or_else(|| String::from_utf8_lossy(&text).trim().to_owned());
+        Err(ApiError::Refused { status, message })
+    }
+
+    fn broken(&self, error: &str) -> ApiError {
+        ApiError::Connection {
+            socket: self.socket.clone(),
+            error: error.to_owned(),
+        }
+    }
+}
+
+fn removal(name: &str) -> String {
+    format!("/containers/{name}?force=1&v=1")
+}
+
+type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// An answer, and the connection that it comes over: it is driven while the answer is read.
+pub(super) struct Response {
+    status: StatusCode,
+    body: Incoming,
+    connection: Option<Connection>,
+    socket: PathBuf,
+}
+
+impl Response {
+    /// More of the body; `None` at its end. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        loop {
+            let body = &mut self.body;
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+            let frame = match &mut self.connection {
+                Some(connection) => tokio::select! {
+                    biased;
+                    frame = frame => frame,
+                    () = connection => {
+                        self.connection = None;
+                        continue;
+                    }
+                },
+                None => frame.await,
+            };
+            match frame {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data.to_vec()));
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(ApiError::Connection {
+                        socket: self.socket.clone(),
+                        error: error.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn whole(&mut self) -> Result<Vec<u8>, ApiError> {
+        let mut whole = Vec::new();
+        while let Some(more) = self.next().await? {
+            whole.extend_from_slice(&more);
+            if whole.len() > LONGEST {
+                break;
+            }
+        }
+        Ok(whole)
+    }
+}

@@ -1,0 +1,336 @@
+//! Containers of a Docker Engine, or of Podman, in the place of processes (feature `docker`).
+//!
+//! # Theory of operation
+//!
+//! A [`Container`] is a launcher that talks to the engine over its socket ([`api`]): seven requests over HTTP/1, which
+//! have not changed for years.
+//!
+//! **One for an identity.** The name of a container is a digest of what is launched and of its port. So there is one,
+//! whichever program of this user starts it, and a program knows the container that another one has left behind: that
+//! is taken over, and its idle time runs again. It is never taken for an external server.
+//!
+//! **Life.** It is created without a restart policy, started, waited for, and removed when it has ended ([`instance`]).
+//! What it writes is read as a stream of frames. A container that was created and could not be started is removed.
+//!
+//! **The engine ends first.** Then nothing is known of the container: the instance counts as ended. It is gone when the
+//! engine answers again and has no container of that name.
+
+mod api;
+mod instance;
+
+use std::{fmt, hash::Hasher as _, sync::Arc};
+
+use serde_json::{Value, json};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+use self::{
+    api::{ApiError, Engine},
+    instance::Instance,
+};
+use super::{
+    BoxFuture, Guarantees, LaunchContext, LaunchError, LaunchIdentity, Launcher, OutputSink,
+    Running,
+};
+use crate::{
+    error::Problem,
+    secrets::{is_secret_name, secret_args},
+};
+
+/// The label by which a container is known as one of this crate.
+const LABEL: &str = "tower-local-service.identity";
+
+/// A container that serves, in the place of a process.
+///
+/// It runs in a Docker Engine, or in Podman: at the socket of [`engine`](Self::engine), or else at `DOCKER_HOST`, or the
+/// first usual socket of Docker or Podman that exists. The image has to be there: nothing is pulled.
+///
+/// Its port is published on the loopback of this machine, at the port of the base URL, where its server is expected. The
+/// server itself has to listen on `0.0.0.0`, as in every container.
+///
+/// When your program is killed, the container runs on. The next program of this user that needs it takes it over, and stops it
+/// when it is idle.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_local_service::{Amount, LocalServiceConfig, docker::Container};
+///
+/// let llama = Container::new("ghcr.io/ggml-org/llama.cpp:server")
+///     .args(["--model", "/models/gemma.gguf", "--host", "0.0.0.0", "--port", "8080"])
+///     .mount("/models:/models:ro")
+///     .memory(Amount::gib(8))
+///     .port(8080);
+/// let config = LocalServiceConfig::launched_by(llama)
+///     .health_url("http://127.0.0.1:18080/health")
+///     .idle_stop(Duration::from_secs(300));
+/// # drop(config); // at the base URL http://127.0.0.1:18080/v1
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Container {
+    image: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    mounts: Vec<String>,
+    port: Option<u16>,
+    gpus: bool,
+    memory: Option<u64>,
+    init: bool,
+    host_network: bool,
+    engine: Option<String>,
+}
+
+impl Container {
+    /// A container of this image, with the image's own command.
+    #[must_use]
+    pub fn new(image: impl Into<String>) -> Self {
+        Self {
+            image: image.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            mounts: Vec::new(),
+            port: None,
+            gpus: false,
+            memory: None,
+            init: false,
+            host_network: false,
+            engine: None,
+        }
+    }
+
+    /// Adds arguments of its command. Where there are any, they replace those of the image. None by default.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable in it. It inherits none of your program.
+    ///
+    /// Where the name has a word such as `KEY`, `TOKEN` or `PASSWORD`, the value is replaced in its output.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Mounts a folder of this machine, as `docker run --volume` does: `/models:/models:ro`.
+    #[must_use]
+    pub fn mount(mut self, mount: impl Into<String>) -> Self {
+        self.mounts.push(mount.into());
+        self
+    }
+
+    /// The port on which its server listens inside; by default the one of the base URL.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Gives it all GPUs, as `docker run --gpus all` does. None by default.
+    #[must_use]
+    pub fn gpus(mut self) -> Self {
+        self.gpus = true;
+        self
+    }
+
+    /// The most memory that it may use. No limit by default.
+    #[must_use]
+    pub fn memory(mut self, memory: impl Into<crate::Amount>) -> Self {
+        self.memory = Some(memory.into().get());
+        self
+    }
+
+    /// Whether an init runs in it, which passes signals on and reaps orphans; false by default. A server that ignores SIGTERM
+    /// because it is the first process of its container ends sooner with one.
+    #[must_use]
+    pub fn init(mut self, init: bool) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// Whether it has the network of this machine, where its server listens on the port of the base URL; false by default.
+    #[must_use]
+    pub fn host_network(mut self, host: bool) -> Self {
+        self.host_network = host;
+        self
+    }
+
+    /// The socket of the engine: `unix:///run/user/1000/podman/podman.sock`, or its path.
+    #[must_use]
+    pub fn engine(mut self, socket: impl Into<String>) -> Self {
+        self.engine = Some(socket.into());
+        self
+    }
+
+    /// The name of the container at this port: the same in every program.
+    fn name(&self, port: u16) -> String {
+        let mut digest = SipHasher24::new();
+        digest.write(self.identity().bytes());
+        digest.write(&port.to_le_bytes());
+        format!("tower-local-service-{:032x}", digest.finish128().as_u128())
+    }
+
+    fn body(&self, name: &str, port: u16) -> Value {
+        let inside = format!("{}/tcp", self.port.unwrap_or(port));
+        let env: Vec<_> = self.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let mut host = json!({
+            "Binds": self.mounts,
+            "Init": self.init,
+            "RestartPolicy": { "Name": "no" },
+        });
+        if self.host_network {
+            host["NetworkMode"] = "host".into();
+        } else {
+            let published = json!([{ "HostIp": "127.0.0.1", "HostPort": port.to_string() }]);
+            host["PortBindings"] = json!({ inside.as_str(): published });
+        }
+        if let Some(memory) = self.memory {
+            host["Memory"] = memory.into();
+            // Without it, as much again is swapped.
+            host["MemorySwap"] = memory.into();
+        }
+        if self.gpus {
+            host["DeviceRequests"] = json!([{ "Count": -1, "Capabilities": [["gpu"]] }]);
+        }
+        let mut body = json!({
+            "Image": self.image,
+            "Env": env,
+            "Labels": { LABEL: name },
+            "ExposedPorts": { inside: {} },
+            "HostConfig": host,
+        });
+        if !self.args.is_empty() {
+            body["Cmd"] = self.args.clone().into();
+        }
+        body
+    }
+
+    /// The container that runs, or a new one.
+    async fn start(&self, engine: &Arc<Engine>, name: &str, port: u16) -> Result<(), ApiError> {
+        match engine.inspect(name).await? {
+            Some(container) if container.is_running() => return Ok(()),
+            Some(_) => engine.remove(name).await?,
+            None => {}
+        }
+        engine.create(name, &self.body(name, port)).await?;
+        if let Err(error) = engine.start(name).await {
+            // One that could not be started would keep its name.
+            drop(engine.remove(name).await);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: ApiError) -> LaunchError {
+        let hint = error.hint(&self.image);
+        let failed = LaunchError::new("the container", std::io::Error::other(error));
+        match hint {
+            Some(hint) => failed.hint(hint),
+            None => failed,
+        }
+    }
+}
+
+impl Launcher for Container {
+    fn identity(&self) -> LaunchIdentity {
+        let Self {
+            image,
+            args,
+            env,
+            mounts,
+            port,
+            gpus,
+            memory,
+            init,
+            host_network,
+            engine,
+        } = self;
+        let mut identity = LaunchIdentity::new(&format!("container {image}"));
+        identity.texts(args);
+        identity.texts(env.iter().flat_map(|(name, value)| [name, value]));
+        identity.texts(mounts);
+        identity
+            .part(format!("{port:?} {gpus} {memory:?} {init} {host_network}"))
+            .part(engine.as_deref().unwrap_or_default())
+    }
+
+    fn problems(&self, service: &str) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.image.trim().is_empty() {
+            problems.push(Problem::new(
+                service,
+                "image",
+                "is empty: write the name of an image",
+            ));
+        }
+        if let Err(message) = Engine::find(self.engine.as_deref()) {
+            problems.push(Problem::new(service, "engine", message));
+        }
+        for mount in &self.mounts {
+            let folder = mount.split(':').next().unwrap_or_default();
+            // A name without a slash is that of a volume.
+            if folder.starts_with('/') && !std::path::Path::new(folder).exists() {
+                let message = format!(
+                    "names {folder:?}, which does not exist: create it or correct the path"
+                );
+                problems.push(Problem::new(service, "mounts", message));
+            }
+        }
+        problems
+    }
+
+    fn has_left(&self, context: &LaunchContext) -> BoxFuture<'static, bool> {
+        let name = self.name(context.port());
+        let engine = Engine::find(self.engine.as_deref());
+        Box::pin(async move {
+            let Ok(engine) = engine else { return false };
+            let found = engine.inspect(&name).await;
+            matches!(found, Ok(Some(container)) if container.is_running())
+        })
+    }
+
+    fn launch(
+        &self,
+        context: LaunchContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
+        let container = self.clone();
+        Box::pin(async move {
+            let engine = Engine::find(container.engine.as_deref());
+            let engine = engine.map_err(|message| {
+                LaunchError::new("the container", std::io::Error::other(message))
+            })?;
+            let engine = Arc::new(engine);
+            let name = container.name(context.port());
+            let started = container.start(&engine, &name, context.port()).await;
+            started.map_err(|error| container.failed(error))?;
+            let output: OutputSink = context.output().clone();
+            Ok(Box::new(Instance::new(engine, name, output)) as Box<dyn Running>)
+        })
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees {
+            finds_descendants: true,
+            ..Guarantees::default()
+        }
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        let variables = self.env.iter();
+        let variables = variables.filter(|(name, _)| is_secret_name(name));
+        let mut secrets: Vec<_> = variables.map(|(_, value)| value.clone()).collect();
+        secrets.extend(secret_args(&self.args));
+        secrets
+    }
+}
+
+impl fmt::Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Container")
+            .field("image", &self.image)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,294 @@
+//! L6: containers on a real engine, whose socket `ENGINE` names. Its image `tls-fixture:1` is the fixture.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+use tower_local_service::{
+    Error, ErrorKind, LocalService, LocalServiceConfig, Ownership, Phase, Registry,
+    docker::Container,
+};
+
+use crate::support::{Fixture, ask, eventually, free_port, ms, now, since, within};
+
+const IMAGE: &str = "tls-fixture:1";
+
+fn engine() -> String {
+    env::var("ENGINE").expect("`ENGINE` names the socket of an engine")
+}
+
+/// What the engine answers, without its head.
+fn answer(method: &str, path: &str) -> String {
+    let mut stream = UnixStream::connect(engine()).expect("an engine");
+    write!(stream, "{method} {path} HTTP/1.0\r\nhost: engine\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.split_once("\r\n\r\n")
+        .map_or_else(String::new, |it| it.1.to_owned())
+}
+
+/// The names of the containers of this crate that publish the port.
+fn containers(port: u16) -> Vec<String> {
+    let filters = "%7B%22label%22%3A%5B%22tower-local-service.identity%22%5D%7D";
+    let text = answer("GET", &format!("/containers/json?all=1&filters={filters}"));
+    let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let all = all.as_array().expect("a list").iter();
+    let of_port = all.filter(|it| {
+        let ports = it["Ports"].as_array().into_iter().flatten();
+        ports.into_iter().any(|it| it["PublicPort"] == port)
+    });
+    of_port
+        .map(|it| {
+            it["Names"][0]
+                .as_str()
+                .unwrap()
+                .trim_start_matches('/')
+                .to_owned()
+        })
+        .collect()
+}
+
+/// A fixture in a container, with these arguments.
+fn container(args: &[&str]) -> Container {
+    let always = ["--port", "8080", "--host", "0.0.0.0", "--max-life", "90000"];
+    Container::new(IMAGE)
+        .args(always)
+        .args(args.iter().copied())
+        .port(8080)
+        .engine(engine())
+}
+
+fn service(port: u16, container: Container) -> LocalService {
+    configured(port, container, |config| config)
+}
+
+fn configured(
+    port: u16,
+    container: Container,
+    change: impl FnOnce(LocalServiceConfig) -> LocalServiceConfig,
+) -> LocalService {
+    let config = LocalServiceConfig::launched_by(container).ready_timeout(Duration::from_secs(30));
+    let url = format!("http://127.0.0.1:{port}/v1");
+    let service = Registry::new().service("container", url, change(config));
+    service.expect("a configuration that works")
+}
+
+fn url(port: u16, path: &str) -> String {
+    format!("http://127.0.0.1:{port}{path}")
+}
+
+async fn fails(service: &LocalService) -> Error {
+    within("the error", service.acquire()).await.unwrap_err()
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn many_requests_start_one_container_which_is_removed_when_it_is_idle() {
+    let port = free_port();
+    let idle = |config: LocalServiceConfig| config.idle_stop(ms(500));
+    let service = configured(port, container(&["--loading", "300"]), idle);
+    let mut asked = JoinSet::new();
+    for _ in 0..50 {
+        let service = service.clone();
+        asked.spawn(async move { ask(&service, &url(port, "/hello")).await.unwrap().1 });
+    }
+    for answer in within("the answers", asked.join_all()).await {
+        assert_eq!(answer, "hello");
+    }
+    assert_eq!(containers(port).len(), 1);
+    let status = service.status();
+    assert_eq!(
+        (status.starts, status.ownership),
+        (1, Some(Ownership::Owned))
+    );
+    assert!(!status.guarantees.unwrap().dies_with_program);
+    eventually("stopped", || service.status().phase == Phase::Stopped).await;
+    assert!(containers(port).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_container_that_exits_fails_the_start_at_once_with_its_code_and_output() {
+    let args = [
+        "--exit-at-start",
+        "--exit-code",
+        "3",
+        "--print-line",
+        "no such model",
+    ];
+    let port = free_port();
+    let service = service(port, container(&args));
+    let begun = now();
+    let error = fails(&service).await;
+    assert!(since(begun) < Duration::from_secs(15), "{:?}", since(begun));
+    assert!(
+        matches!(error.kind(), ErrorKind::Exited { code: Some(3), .. }),
+        "{error}"
+    );
+    let output = error.output_tail().unwrap_or_default();
+    assert!(output.contains("no such model"), "{output}");
+    eventually("it is removed", || service.status().phase == Phase::Failed).await;
+    assert!(containers(port).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn what_it_writes_is_shown_without_its_secrets() {
+    let args = ["--print-env", "API_KEY"];
+    let service = service(free_port(), container(&args).env("API_KEY", "sk-12345678"));
+    drop(within("ready", service.acquire()).await.unwrap());
+    let mut output = service.output();
+    let found = async { while output.next().await.text != "API_KEY=[redacted]" {} };
+    within("the line", found).await;
+    within("the stop", service.stop()).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_server_that_is_deaf_to_a_stop_is_killed_and_its_container_removed() {
+    let port = free_port();
+    let hasty = |config: LocalServiceConfig| config.stop_timeout(ms(600));
+    let service = configured(port, container(&["--ignore-term"]), hasty);
+    drop(within("ready", service.acquire()).await.unwrap());
+    let begun = now();
+    within("the stop", service.stop()).await.unwrap();
+    assert!(since(begun) >= ms(600), "{:?}", since(begun));
+    assert!(containers(port).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_missing_image_is_an_error_that_says_how_to_get_it() {
+    let missing = Container::new("no-such-image:1").engine(engine());
+    let error = fails(&service(free_port(), missing)).await;
+    assert!(matches!(error.kind(), ErrorKind::Spawn { .. }), "{error}");
+    assert_eq!(error.hint(), "get the image: `docker pull no-such-image:1`");
+}
+
+#[tokio::test]
+async fn without_an_engine_the_start_is_refused_with_what_to_do() {
+    let nowhere = Container::new(IMAGE).engine("/nonexistent/engine.sock");
+    let error = fails(&service(free_port(), nowhere)).await;
+    let ErrorKind::InvalidConfig { problems, .. } = error.kind() else {
+        panic!("{error}");
+    };
+    assert_eq!(problems[0].field, "engine");
+    assert!(problems[0].message.contains("start the engine"), "{error}");
+    let remote = Container::new(IMAGE).engine("tcp://example.com:2375");
+    let error = fails(&service(free_port(), remote)).await;
+    assert!(
+        error.to_string().contains("no socket of this machine"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_container_and_a_process_take_turns_on_one_port() {
+    let fixture = Fixture::new();
+    let port = fixture.port();
+    let in_container = service(port, container(&[]));
+    let process = fixture.service("process");
+    for _ in 0..2 {
+        let (_, pid) = ask(&in_container, &url(port, "/pid")).await.unwrap();
+        assert_eq!(pid, "1", "the first process of a container");
+        assert_eq!(containers(port).len(), 1);
+        let (_, pid) = ask(&process, &url(port, "/pid")).await.unwrap();
+        assert_ne!(pid, "1");
+        assert!(containers(port).is_empty());
+    }
+    within("the stop", process.stop()).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_container_that_is_killed_by_hand_is_started_again() {
+    let port = free_port();
+    let service = service(port, container(&[]));
+    let lease = within("ready", service.acquire()).await.unwrap();
+    let name = containers(port).remove(0);
+    answer("POST", &format!("/containers/{name}/kill"));
+    let ended = within("its end", lease.ended()).await;
+    assert!(
+        matches!(
+            ended.kind(),
+            ErrorKind::Exited {
+                code: Some(137),
+                ..
+            }
+        ),
+        "{ended}"
+    );
+    drop(lease);
+    assert_eq!(
+        ask(&service, &url(port, "/hello")).await.unwrap().1,
+        "hello"
+    );
+    assert_eq!(service.status().starts, 2);
+    within("the stop", service.stop()).await.unwrap();
+}
+
+/// The program that the next test kills.
+#[tokio::test]
+#[ignore = "run by another test"]
+async fn plays_a_program_with_a_container() {
+    let Ok(port) = env::var("CONTAINER_PORT") else {
+        return;
+    };
+    let service = service(port.parse().unwrap(), container(&[]));
+    let _lease = service.acquire().await.unwrap();
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "has a container").unwrap();
+    stdout.flush().unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_container_of_a_program_that_was_killed_is_taken_over_and_stopped_when_idle() {
+    let port = free_port();
+    let name = "containers::plays_a_program_with_a_container";
+    let mut program = Command::new(env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture", name])
+        .env("CONTAINER_PORT", port.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("has a container")));
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let left = containers(port);
+    assert_eq!(left.len(), 1, "it outlives its program");
+
+    let idle = |config: LocalServiceConfig| config.idle_stop(ms(500));
+    let service = configured(port, container(&[]), idle);
+    assert_eq!(
+        ask(&service, &url(port, "/hello")).await.unwrap().1,
+        "hello"
+    );
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
+    assert_eq!(containers(port), left, "it is the same container");
+    eventually("stopped", || service.status().phase == Phase::Stopped).await;
+    assert!(containers(port).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn an_external_server_is_not_taken_for_a_container() {
+    let fixture = Fixture::new();
+    let outside = fixture.run_outside();
+    let service = service(fixture.port(), container(&[]));
+    let (_, pid) = ask(&service, &fixture.url("/pid")).await.unwrap();
+    assert_eq!(pid, outside.pid().to_string());
+    let ownership = service.status().ownership;
+    assert!(
+        matches!(ownership, Some(Ownership::External { .. })),
+        "{ownership:?}"
+    );
+}
