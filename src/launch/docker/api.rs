@@ -3,7 +3,6 @@
 use std::{
     env, fmt,
     io::{Read as _, Write as _},
-    os::unix::net::UnixStream as BlockingStream,
     path::PathBuf,
     pin::Pin,
     time::Duration,
@@ -16,9 +15,10 @@ use http::{
 use http_body::Body as _;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use rustix::process::geteuid;
 use serde_json::Value;
-use tokio::{net::UnixStream, time::timeout};
+use tokio::time::timeout;
+
+use super::socket;
 
 /// How long the engine may take for a request that does not wait for a container.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -131,13 +131,7 @@ impl Engine {
                 ))
             };
         }
-        let user = geteuid().as_raw();
-        let usual = [
-            "/var/run/docker.sock".to_owned(),
-            format!("/run/user/{user}/docker.sock"),
-            format!("/run/user/{user}/podman/podman.sock"),
-            "/run/podman/podman.sock".to_owned(),
-        ];
+        let usual = socket::usual()?;
         let found = usual.iter().map(PathBuf::from).find(|it| it.exists());
         found.map(|socket| Self { socket }).ok_or_else(|| {
             format!(
@@ -195,7 +189,7 @@ impl Engine {
     pub(super) fn remove_in_background(&self, name: &str) {
         let (socket, path) = (self.socket.clone(), removal(name));
         let work = move || {
-            let mut stream = BlockingStream::connect(socket)?;
+            let mut stream = socket::connect_and_block(&socket)?;
             stream.set_read_timeout(Some(LIMIT))?;
             write!(stream, "DELETE {path} HTTP/1.0\r\nhost: engine\r\n\r\n")?;
             stream.read_to_end(&mut Vec::new())
@@ -235,7 +229,7 @@ impl Engine {
         body: Option<&Value>,
     ) -> Result<Response, ApiError> {
         let broken = |error: &dyn fmt::Display| self.broken(&error.to_string());
-        let stream = UnixStream::connect(&self.socket).await;
+        let stream = socket::connect(&self.socket).await;
         let stream = stream.map_err(|error| broken(&error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;

@@ -17,6 +17,7 @@
 
 mod api;
 mod instance;
+mod socket;
 
 use std::{fmt, hash::Hasher as _, sync::Arc};
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Fixture,
-    gateway::{ConfigFile, Gateway, all, file, provider, read_until},
+    gateway::{Gateway, all, provider, read_until},
 };
 
 const EVENTS: [(&str, &str); 1] = [("accept", "text/event-stream")];
@@ -174,6 +174,8 @@ async fn the_status_has_what_an_operator_asks() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_memory_of_gpus_is_shown_where_nvidia_smi_tells() {
+    use crate::support::gateway::{ConfigFile, file};
+
     use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
     let fixture = Fixture::new();
