@@ -44,11 +44,6 @@ pub(crate) async fn preload(providers: &Providers) {
     std::future::pending::<()>().await;
 }
 
-/// Whether requests to it need TLS.
-pub(crate) fn needs_tls(provider: &Provider) -> bool {
-    provider.base_url.scheme_str() != Some("http")
-}
-
 /// All that is no reason to refuse the file, but should be known.
 pub(crate) fn warnings(providers: &Providers) -> Vec<String> {
     let of_crate = providers.warnings().into_iter();
@@ -76,12 +71,6 @@ fn own_warnings(providers: &Providers) -> Vec<String> {
 fn warnings_of(provider: &Provider) -> Vec<String> {
     let id = &provider.id;
     let mut warnings = Vec::new();
-    if provider.unavailable.is_none() && needs_tls(provider) {
-        warnings.push(format!(
-            "`{id}`: its baseUrl is https, and this gateway is built without TLS: requests for it are answered \
-             with 501"
-        ));
-    }
     if dialect::is_foreign(provider) {
         let api = provider.api.as_deref().unwrap_or_default();
         warnings.push(format!(

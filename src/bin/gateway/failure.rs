@@ -10,7 +10,7 @@ use axum::{
 use http_body_util::LengthLimitError;
 use serde_json::{Value, json};
 use tower::timeout::error::Elapsed;
-use tower_local_service::{BoxError, Error, ErrorKind, provider::Provider};
+use tower_local_service::{BoxError, Error, ErrorKind};
 
 use crate::progress::Stalled;
 
@@ -246,19 +246,6 @@ impl IntoResponse for Failure {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// For a provider that cannot be sent to.
-pub(crate) fn needs_tls(provider: &Provider) -> Failure {
-    Failure::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "no_tls",
-        format!(
-            "provider `{}` has an https baseUrl, and this gateway is built without TLS: \
-             give it an http address, such as that of a proxy that speaks TLS to the provider",
-            provider.id
-        ),
-    )
 }
 
 pub(crate) async fn no_such_path() -> Failure {

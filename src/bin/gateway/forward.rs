@@ -12,7 +12,7 @@ use crate::{
     access::Facts,
     app::Gateway,
     choice::choose,
-    config, dialect, direct,
+    dialect, direct,
     events::{self, Events},
     failure::{self, Failure},
     form::{Form, is_form},
@@ -144,9 +144,6 @@ pub(crate) fn head_for(
 ) -> Result<Parts, Failure> {
     if let Some(error) = &provider.unavailable {
         return Err(Failure::from(error));
-    }
-    if config::needs_tls(provider) {
-        return Err(failure::needs_tls(provider));
     }
     headers::to_provider(&mut headers, provider)
         .map_err(|_| unsendable(provider, "apiKey", "cannot be a header"))?;

@@ -55,6 +55,7 @@ mod question;
 mod serve;
 mod signals;
 mod terminal;
+mod tls;
 mod upstream;
 mod waiting;
 mod watch;

@@ -7,24 +7,24 @@ use axum::{
     http::{Request, Response},
 };
 use http_body_util::{BodyExt as _, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioTimer},
 };
-use tokio::net::TcpStream;
 use tower::{ServiceBuilder, ServiceExt as _, timeout::TimeoutLayer, util::MapResponse};
 use tower_local_service::{
     BoxError, EnsureLocalServiceLayer, provider::Provider, retry::ServerGone,
 };
 
-use crate::{early_answer::EarlyAnswer, events, failure::Failure, progress::Progress};
+use crate::{early_answer::EarlyAnswer, events, failure::Failure, progress::Progress, tls};
 
 /// How long a connection is kept for the next request. Servers close idle connections, llama-server
 /// after 5 s: a request that is on its way then is lost.
 const KEPT_FOR: Duration = Duration::from_secs(3);
 
-type Connector = MapResponse<HttpConnector, fn(TcpIo) -> EarlyAnswer<TcpIo>>;
-type TcpIo = TokioIo<TcpStream>;
+type Connector =
+    MapResponse<HttpsConnector<HttpConnector>, fn(tls::Stream) -> EarlyAnswer<tls::Stream>>;
 
 /// The longest refusal that is read before it is passed on.
 const REFUSAL: u64 = 64 * 1024;
@@ -45,7 +45,10 @@ impl Upstream {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEPT_FOR)
-            .build(MapResponse::new(connector, EarlyAnswer::new as fn(_) -> _));
+            .build(MapResponse::new(
+                tls::connector(connector),
+                EarlyAnswer::new as fn(_) -> _,
+            ));
         Self { client }
     }
 

@@ -54,7 +54,6 @@ fn a_file_that_can_be_used_is_shown_with_its_warnings_and_nothing_is_started() {
         "started on demand: models tiny",
         "provider `far` at https://api.example.com/v1, not started here: no models listed",
         "requests without a model are for one/tiny",
-        "warning: `far`: its baseUrl is https",
         "warning: `unset`: `apiKey`",
         "NOBODY_SETS_THIS",
     ] {

@@ -80,14 +80,3 @@ async fn a_provider_that_is_not_started_here_is_used_or_reported_as_away() {
     assert!(away.body.contains("`away`"), "{}", away.body);
     assert!(away.body.contains("refused"), "{}", away.body);
 }
-
-#[tokio::test]
-async fn a_provider_on_https_is_reported_at_the_start_and_at_each_request() {
-    let far = json!({ "baseUrl": "https://api.example.com/v1", "apiKey": "a-key-of-theirs" });
-    let gateway = Gateway::start(&json!({ "far": far }));
-    assert!(gateway.log().contains("without TLS"), "{}", gateway.log());
-    let reply = gateway.ask("/v1/echo", &json!({ "model": "far/m" })).await;
-    assert_eq!(reply.failure(), (501, "no_tls".into()));
-    assert!(!reply.body.contains("a-key-of-theirs"));
-    assert!(!gateway.log().contains("a-key-of-theirs"));
-}

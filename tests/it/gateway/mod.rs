@@ -31,3 +31,4 @@ mod shutdown;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod timeouts;
+mod tls;
