@@ -31,16 +31,22 @@ impl fmt::Debug for Own {
 
 impl LocalServiceConfig {
     pub(super) fn launch_identity(&self) -> LaunchIdentity {
-        match &self.own {
-            Some(own) => own.0.identity(),
+        match self.in_place_of_process() {
+            Some(own) => own.identity(),
             None => self.launch.normal().identity(),
         }
     }
 
+    /// A launcher of the user's own, or that of a container.
+    pub(super) fn in_place_of_process(&self) -> Option<Arc<dyn Launcher>> {
+        let own = self.own.as_ref().map(|own| own.0.clone());
+        own.or_else(|| self.container.as_ref()?.launcher())
+    }
+
     /// With what the process is started, unless a launcher takes its place.
     pub(super) fn launches(&self) -> Arc<dyn Launcher> {
-        match &self.own {
-            Some(own) => own.0.clone(),
+        match self.in_place_of_process() {
+            Some(own) => own,
             None => Arc::new(self.processes()),
         }
     }

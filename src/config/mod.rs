@@ -2,6 +2,7 @@
 
 mod address;
 mod amount;
+mod container;
 mod health;
 mod identity;
 mod launcher;
@@ -18,7 +19,6 @@ mod wire;
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
-use self::launcher::Own;
 pub(crate) use self::{
     address::{Address, Origin, OwnedOrigin, UrlHost, same_origin, shown as shown_url},
     health::Credentials,
@@ -35,6 +35,7 @@ pub use self::{
     amount::{Amount, ParseAmountError},
     ready_request::ReadyRequest,
 };
+use self::{container::Container, launcher::Own};
 use crate::{
     launch::{InheritEnv, Launch, Launcher, OomScoreAdj},
     secrets::shown_args,
@@ -70,6 +71,7 @@ pub struct LocalServiceConfig {
     launch: Launch,
     // In the place of the process.
     own: Option<Own>,
+    container: Option<Container>,
     health_url: Option<String>,
     health_headers: Vec<(String, String)>,
     health_status: Option<Vec<u16>>,
@@ -104,6 +106,7 @@ impl LocalServiceConfig {
         Self {
             launch: Launch::new(command.into()),
             own: None,
+            container: None,
             health_url: None,
             health_headers: Vec::new(),
             health_status: None,
@@ -604,6 +607,7 @@ impl fmt::Debug for LocalServiceConfig {
         f.debug_struct("LocalServiceConfig")
             .field("launch", &self.launch)
             .field("launched_by", &self.own)
+            .field("container", &self.container)
             .field("health_url", &self.health_url.as_deref().map(shown_url))
             .field("health_headers", &header_names)
             .field("health_status", &self.health_status)

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use http::Uri;
 
-use super::{Address, Identity, LocalServiceConfig};
+use super::{Address, Identity, LocalServiceConfig, container::Container};
 use crate::launch::Launch;
 
 /// Stands for the port in `baseUrl`, and then in `healthUrl`, `args`, `env` and `stopCommand` as well.
@@ -52,6 +52,9 @@ fn with_port(
     let stop = config.stop_command.iter_mut().flatten();
     for value in args.iter_mut().chain(env.values_mut()).chain(stop) {
         *value = replace(std::mem::take(value), port);
+    }
+    for (_, value) in config.container.iter_mut().flat_map(Container::strings) {
+        *value = text(value);
     }
     (config, text(base_url))
 }

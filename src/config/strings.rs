@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::LocalServiceConfig;
+use super::{LocalServiceConfig, container::Container};
 use crate::launch::InheritEnv;
 
 impl LocalServiceConfig {
@@ -44,6 +44,10 @@ impl LocalServiceConfig {
                 Ok(text) => change(field, text).into(),
                 Err(text) => text,
             };
+        }
+        let container = self.container.iter_mut().flat_map(Container::strings);
+        for (field, text) in container {
+            *text = change(field, mem::take(text));
         }
         let url = self.health_url.iter_mut().map(|url| ("healthUrl", url));
         let headers = self.health_headers.iter_mut();

@@ -316,7 +316,10 @@ impl<'a> Reader<'a> {
     fn local_text(&mut self, field: &str, text: &str) -> String {
         let name = format!("localService.{field}");
         let text = self.text(&name, text);
-        let is_path = matches!(field, "command" | "cwd" | "args" | "stopCommand");
+        let is_path = matches!(
+            field,
+            "command" | "cwd" | "args" | "stopCommand" | "container.mounts"
+        );
         let Some(rest) = text.strip_prefix('~').filter(|rest| {
             // `~other` is a user, whose home folder is not looked for.
             is_path && (rest.is_empty() || rest.starts_with('/'))

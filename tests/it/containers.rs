@@ -280,6 +280,31 @@ async fn a_container_of_a_program_that_was_killed_is_taken_over_and_stopped_when
 
 #[tokio::test]
 #[ignore = "needs an engine"]
+async fn a_container_of_a_file_gets_the_port_that_was_chosen() {
+    let config = serde_json::json!({
+        "container": {
+            "image": IMAGE, "engine": engine(), "port": 8080, "memory": "256m", "init": true,
+            "args": ["--port", "8080", "--host", "0.0.0.0", "--print-env", "PLACE", "--max-life", "90000"],
+            "env": { "PLACE": "outside at ${port}" },
+        },
+        "healthUrl": "http://127.0.0.1:${port}/v1/models",
+    });
+    let config: LocalServiceConfig = serde_json::from_value(config).unwrap();
+    let service = Registry::new().service("file", "http://127.0.0.1:${port}/v1", config);
+    let service = service.unwrap();
+    let port = service.base_url().port_u16().unwrap();
+    let (_, pid) = ask(&service, &url(port, "/pid")).await.unwrap();
+    assert_ne!(pid, "1", "the init is that");
+    let said = format!("PLACE=outside at {port}");
+    let mut output = service.output();
+    let found = async { while output.next().await.text != said {} };
+    within("the line", found).await;
+    within("the stop", service.stop()).await.unwrap();
+    assert!(containers(port).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
 async fn an_external_server_is_not_taken_for_a_container() {
     let fixture = Fixture::new();
     let outside = fixture.run_outside();

@@ -44,7 +44,10 @@ impl LocalServiceConfig {
         }
         let mut refusals = Refusals::of(service);
         check_name(service, &mut refusals);
-        if self.own.is_some() {
+        if let Some(container) = &self.container {
+            container.check(&mut refusals);
+        }
+        if self.own.is_some() || self.container.is_some() {
             self.check_no_process(&mut refusals);
         } else {
             check_launch(&self.launch, &mut refusals);
@@ -233,8 +236,8 @@ impl LocalServiceConfig {
     }
 
     fn secrets(&self, headers: &HeaderMap) -> Secrets {
-        let of_launch = if let Some(own) = &self.own {
-            own.0.secrets()
+        let of_launch = if let Some(own) = self.in_place_of_process() {
+            own.secrets()
         } else {
             let of_stop = secret_args(self.stop_command.as_deref().unwrap_or_default());
             let of_start = self.launch.secrets(env::vars_os());
@@ -303,7 +306,7 @@ impl LocalServiceConfig {
             if is_set {
                 refusals.add(
                     field,
-                    "is for a process, and a launcher starts this service: leave it out, or tell the launcher",
+                    "is for a process, and a container or a launcher is in its place here: leave it out, or tell that",
                 );
             }
         }

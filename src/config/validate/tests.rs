@@ -860,3 +860,22 @@ fn neither_a_stop_command_nor_a_ready_request_shows_a_secret() {
     }
     assert_eq!(settings.secrets.redact(SECRET), "[redacted]");
 }
+
+#[cfg(feature = "docker")]
+#[test]
+fn what_is_wrong_with_a_container_is_said_at_once() {
+    let text = r#"{
+        "container": { "image": " ", "gpus": "2", "memory": "much", "network": "none", "port": 0 },
+        "args": ["a"], "stopCommand": ["/bin/true"]
+    }"#;
+    let config: LocalServiceConfig = serde_json::from_str(text).unwrap();
+    let error = config.validate("server", BASE).unwrap_err();
+    let ErrorKind::InvalidConfig { problems } = error.kind() else {
+        panic!("{error}");
+    };
+    let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+    let of_container =
+        ["image", "gpus", "memory", "network", "port"].map(|it| format!("container.{it}"));
+    assert_eq!(fields[..5], of_container);
+    assert_eq!(fields[5..], ["args", "stopCommand"]);
+}

@@ -1,5 +1,6 @@
 //! The configuration as files have it: the keys of `OpenClaw`'s `localService`, and more.
 
+mod container;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use serde::{
     de::{self, IgnoredAny, Unexpected, Visitor},
 };
 
+use self::container::WrittenContainer;
 use super::{Amount, LocalServiceConfig, Unique, ready_request::WrittenReadyRequest};
 use crate::launch::InheritEnv;
 
@@ -37,12 +39,15 @@ impl<'de> Deserialize<'de> for LocalServiceConfig {
 #[cfg_attr(
     test,
     derive(schemars::JsonSchema),
-    schemars(extend("required" = ["command"]))
+    schemars(extend("oneOf" = [{ "required": ["command"] }, { "required": ["container"] }]))
 )]
 struct Wire {
     /// The program to start: an absolute path. No shell is used, and `PATH` is not searched. `~/` at its
     /// beginning is the home folder, as in `args` and `cwd`, which `OpenClaw` does not know.
     command: Given<String>,
+    /// A container in the place of the command, of Docker or Podman. Refused by `OpenClaw`, and by programs without the
+    /// feature `docker`; the gateway has it.
+    container: Given<WrittenContainer>,
     /// Arguments of the command, passed on as they are, but for `~/` at the beginning of one.
     args: Given<Discreet<Vec<Discreet<String>>>>,
     /// The directory to start the command in. That of your program if left out.
@@ -123,13 +128,21 @@ struct Wire {
 
 impl Wire {
     fn into_config<E: de::Error>(self) -> Result<LocalServiceConfig, E> {
-        let Given(Some(command)) = self.command else {
-            return Err(E::missing_field("command"));
+        let (command, container) = match (self.command.0, self.container.0) {
+            (Some(_), Some(_)) => {
+                return Err(E::custom(
+                    "`container` is in the place of `command`: write one of them",
+                ));
+            }
+            (None, None) => return Err(E::missing_field("command")),
+            (command, container) => (command.unwrap_or_default(), container),
         };
+        let container = container.map(WrittenContainer::into_container);
         let mut config = LocalServiceConfig::new(command)
             .args(strings("args", self.args)?.unwrap_or_default())
             .envs(map("env", self.env)?)
             .health_headers(map("healthHeaders", self.health_headers)?);
+        config.container = container.transpose()?;
         config.launch.cwd = self.cwd.0.map(Into::into);
         config.launch.inherit_env = self.inherit_env.0.map_or(InheritEnv::All, |it| it.0);
         config.health_url = self.health_url.0;

@@ -329,3 +329,30 @@ fn how_it_is_launched_stopped_and_warmed_up_is_read() {
         assert!(request(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_container_is_read_in_the_place_of_a_command() {
+    let text = r#"{ "container": {
+        "image": "server:1", "args": ["--port", "8080"], "env": { "A_KEY": "s3cr3t-marker" },
+        "mounts": ["/models:/models:ro"], "port": 8080, "gpus": "all", "memory": "8g", "init": true,
+        "network": "bridge"
+    } }"#;
+    let config = serde_json::from_str::<LocalServiceConfig>(text).unwrap();
+    let container = config.container.as_ref().unwrap();
+    assert_eq!(
+        (&*container.image, container.port, container.init),
+        ("server:1", Some(8080), true)
+    );
+    assert!(!format!("{config:?}").contains(SECRET));
+    let wrong = |json: &str| {
+        let text = format!(r#"{{ "container": {json} }}"#);
+        serde_json::from_str::<LocalServiceConfig>(&text)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(wrong("{}").contains("container.image"));
+    assert!(wrong(r#"{ "image": "i", "env": { "A": 5 } }"#).contains("`container.env`"));
+    assert!(wrong(r#"{ "image": "i", "gpu": true }"#).contains("gpu"));
+    let both = with("container", json!({ "image": "i" })).unwrap_err();
+    assert!(both.to_string().contains("write one of them"), "{both}");
+}

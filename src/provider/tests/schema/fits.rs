@@ -54,6 +54,10 @@ impl Check<'_> {
             "maximum" => number.is_none_or(|it| it <= limit()),
             "exclusiveMinimum" => number.is_none_or(|it| it > limit()),
             "anyOf" => list(wanted).any(|schema| self.fits(value, schema, path).is_ok()),
+            "oneOf" => {
+                let fitting = list(wanted).filter(|schema| self.fits(value, schema, path).is_ok());
+                fitting.count() == 1
+            }
             "allOf" => list(wanted).all(|schema| self.fits(value, schema, path).is_ok()),
             "required" => has_all(value, wanted),
             "dependencies" => {

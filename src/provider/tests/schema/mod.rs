@@ -74,8 +74,8 @@ fn each_key_is_described_and_each_time_has_its_unit() {
             .to_string()
             .matches("additionalProperties\":false")
             .count(),
-        2,
-        "a local service, and its ready request"
+        3,
+        "a local service, its ready request and its container"
     );
 }
 
@@ -162,6 +162,11 @@ fn what_the_types_take_fits_the_schema() {
         with_service("turnMs", json!(null)),
         with_service("turnMs", json!(0)),
         with_service("pinned", json!(true)),
+        with_service("stopCommand", json!(["/bin/true", "--all"])),
+        with_service(
+            "readyRequest",
+            json!({ "path": "/", "method": "PUT", "body": "Hi", "status": [204] }),
+        ),
         with_resource(json!("24GB"), json!("18 GiB")),
         with_resource(json!(3), json!(1)),
         with_model(json!("a/b")),
@@ -208,6 +213,11 @@ fn what_the_types_refuse_the_schema_refuses() {
         with_service("stopTimeoutMs", json!(1e12)),
         with_service("maxWaiters", json!(0)),
         with_service("pinned", json!(null)),
+        with_service("stopCommand", json!("/bin/true")),
+        with_service("launcher", json!("yes")),
+        with_service("readyRequest", json!({ "body": "Hi" })),
+        with_service("readyRequest", json!({ "path": "/", "status": [20] })),
+        with_service("container", json!({ "image": "beside a command" })),
         with_service("turnMs", json!(-1)),
         with_service("needs", json!(["gpu0"])),
         with_resource(json!(24), json!(-1)),
