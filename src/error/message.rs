@@ -110,10 +110,10 @@ fn write_predicate(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
             write!(f, "has {waiters} requests waiting for it already")
         }
         ErrorKind::Stopped {} => f.write_str("was stopped while it was in use"),
-        ErrorKind::Unkillable { pid } => {
-            let pid = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
-            write!(f, "has a process{pid} that survived SIGKILL")
-        }
+        ErrorKind::Unkillable { pid } => match pid {
+            Some(pid) => write!(f, "has a process (pid {pid}) that survived SIGKILL"),
+            None => f.write_str("could not be ended, also not by force"),
+        },
         ErrorKind::StillAnswers {} => {
             f.write_str("still answers, although its stop command has ended")
         }

@@ -64,6 +64,8 @@ pub struct Look {
     pub listens_on: Vec<SocketAddr>,
     /// A process that this user may not signal (of `sudo`, for one), so that no stop reaches it.
     pub beyond_reach: Option<u32>,
+    /// Why it cannot be ended now, and what to do: for the error if it survives a stop.
+    pub obstacle: Option<String>,
     /// What its processes have used of the CPU so far.
     pub cpu: Option<Duration>,
 }

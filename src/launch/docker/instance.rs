@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::api::{ApiError, Engine};
-use crate::launch::{BoxFuture, Exit, OutputSink, OutputStream, Running};
+use crate::launch::{BoxFuture, Exit, Look, OutputSink, OutputStream, Running};
 
 /// How long the rest of its output is waited for when it has ended.
 const REST: Duration = Duration::from_millis(500);
@@ -87,6 +87,19 @@ impl Running for Instance {
 
     fn is_alive(&mut self) -> bool {
         self.exit.is_none()
+    }
+
+    fn look(&self) -> BoxFuture<'static, Look> {
+        let (engine, name) = (self.engine.clone(), self.name.clone());
+        Box::pin(async move {
+            let error = engine.inspect(&name).await.err();
+            Look {
+                obstacle: error.map(|it| {
+                    format!("{it}: start the engine again; the service works once it answers")
+                }),
+                ..Look::default()
+            }
+        })
     }
 
     fn stop(&mut self) {

@@ -392,6 +392,9 @@ impl Facts {
             }
             Failure::Unkillable => {
                 let error = error(ErrorKind::Unkillable { pid: self.pid });
+                if let Some(obstacle) = &self.look.obstacle {
+                    return error.with_hint(obstacle.clone());
+                }
                 match self.look.beyond_reach {
                     Some(pid) => error.with_hint(hint::of_another_user(pid)),
                     None => error,

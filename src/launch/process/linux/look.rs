@@ -35,6 +35,7 @@ pub(crate) fn look(family: &Family) -> Look {
     Look {
         suspended: pids.iter().copied().find(|pid| is_suspended(*pid)),
         listens_on,
+        obstacle: None,
         beyond_reach: pids.iter().copied().find(|pid| is_beyond_reach(*pid)),
         cpu: cpu_time(pids),
     }
