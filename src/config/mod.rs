@@ -514,8 +514,8 @@ impl LocalServiceConfig {
     ///
     /// It runs as the command of the server does: without a shell, in the same directory, with the same variables. When it
     /// has ended, or after [`stop_timeout`](Self::stop_timeout), the stop continues with signals to what is left; so it
-    /// should end when the server has. What it writes is part of the output of the service. It is no part of what makes
-    /// two services one process: where handles of one process differ, the handle counts that was used last.
+    /// should end when the server has. What it writes is part of the output of the service. It is not
+    /// part of the identity: where handles of one process differ, that of the handle that was used last counts.
     ///
     /// # Example
     ///
@@ -531,12 +531,12 @@ impl LocalServiceConfig {
         self
     }
 
-    /// Whether the command starts a server that is no child of it, and ends: `docker compose up -d`, `lms server start`,
+    /// Whether the command starts a server in the background, and ends: `docker compose up -d`, `lms server start`,
     /// `systemctl --user start`; false by default.
     ///
     /// An exit with code 0 is then no failure. The server counts as started by your program: it is stopped when it is
     /// idle, by the [`stop_command`](Self::stop_command), without which this is refused. That has ended it when the port
-    /// refuses connections. A server that is no descendant of your program does not end with it: see
+    /// refuses connections. A server that is not a descendant of your program does not end with it: see
     /// [launching](crate::docs::launching).
     ///
     /// # Example

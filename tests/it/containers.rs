@@ -182,7 +182,7 @@ async fn without_an_engine_the_start_is_refused_with_what_to_do() {
     let remote = Container::new(IMAGE).engine("tcp://example.com:2375");
     let error = fails(&service(free_port(), remote)).await;
     assert!(
-        error.to_string().contains("no socket of this machine"),
+        error.to_string().contains("not a socket of this machine"),
         "{error}"
     );
 }

@@ -48,7 +48,7 @@ pub(crate) async fn serve(stream: TcpStream, app: Router, watcher: Watcher) {
         _ = served => true,
         () = hung_up(&stream) => false,
     };
-    // One that has stopped being HTTP is another's now.
+    // One that has stopped being HTTP belongs to its upgrade now.
     let is_upgraded = Arc::strong_count(&stream) > 1;
     if is_over && !is_upgraded {
         drop(time::timeout(REFUSED_UPLOAD, read_away(&stream)).await);

@@ -152,7 +152,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Returns who waits until this is written.
+    /// Ends the wait for all lines before it, which are written.
     fn add(&mut self, message: Message) -> Option<SyncSender<()>> {
         match message {
             Message::Line(line) => {

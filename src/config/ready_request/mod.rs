@@ -104,7 +104,7 @@ impl ReadyRequest {
         if method.is_err() {
             refusals.add(
                 "readyRequest.method",
-                "is no method of HTTP: write GET or POST",
+                "is not a method of HTTP: write GET or POST",
             );
         }
         let path = PathAndQuery::try_from(self.path.as_str());

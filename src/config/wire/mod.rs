@@ -101,7 +101,7 @@ struct Wire {
     /// The command with which a stop begins: the absolute path of a program, then its arguments; no shell is used. When it
     /// has ended, or after `stopTimeoutMs`, the stop continues with signals to what is left. Refused by `OpenClaw`.
     stop_command: Given<Discreet<Vec<Discreet<String>>>>,
-    /// Whether the command starts a server that is no child of it, and ends (`docker compose up -d`): an exit with code 0
+    /// Whether the command starts a server in the background, and ends (`docker compose up -d`): an exit with code 0
     /// is no failure, and `stopCommand` ends the server. Refused by `OpenClaw`.
     launcher: Given<bool>,
     /// A request that the server has to answer before it counts as ready, once for each start: the warm-up. Refused by

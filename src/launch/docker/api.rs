@@ -118,7 +118,7 @@ impl Engine {
             let path = socket.strip_prefix("unix://").unwrap_or(&socket);
             if !path.starts_with('/') {
                 return Err(format!(
-                    "is no socket of this machine ({source}): write unix:// and its path, as this crate talks to an \
+                    "is not a socket of this machine ({source}): write unix:// and its path, as this crate talks to an \
                      engine over that only"
                 ));
             }

@@ -13,7 +13,7 @@ use crate::config::Turn;
 struct Fake {
     is_in_use: AtomicBool,
     is_closed: AtomicBool,
-    /// Whoever looks at it panics.
+    /// A look at it panics.
     panics: AtomicBool,
 }
 
