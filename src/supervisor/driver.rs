@@ -141,6 +141,9 @@ impl<B: Backend> Effects for Driver<B> {
             self.work.last_use = None;
         }
         self.address.report(machine.situation(), &self.share());
+        if self.address.begins_to_wait() {
+            self.report.waiting(self.address.holder());
+        }
         let rests = matches!(machine.phase(), Phase::Stopped | Phase::Failed);
         if rests && self.work.process.is_none() {
             self.report.over();

@@ -33,7 +33,7 @@ static EVENTS: LazyLock<broadcast::Sender<Arc<Happened>>> =
 )]
 #[non_exhaustive]
 pub enum EventKind {
-    /// It waits for its address, which another service or program has.
+    /// It waits for its address, or for a resource that it needs, which another service or program has.
     #[non_exhaustive]
     Waiting {
         /// Who has it, if that is known.

@@ -31,6 +31,8 @@ pub(super) struct Negotiation {
     took: Duration,
     /// Given back after the process, where the task ends before its work.
     ticket: Option<Ticket>,
+    /// Room was claimed since the last report.
+    claims_room: bool,
     /// A renewal of the use of a peer's server is under way.
     renewal: Option<Pending<Claim>>,
     /// Since when a peer uses our server while no lease is out here.
@@ -53,6 +55,7 @@ impl Negotiation {
             spawned_at: Instant::now(),
             took: Duration::ZERO,
             ticket: None,
+            claims_room: false,
             renewal: None,
             lent_since: None,
         }
@@ -98,6 +101,7 @@ impl Negotiation {
     pub(super) fn want(&mut self, needs: Needs) {
         if let Some(ticket) = &mut self.ticket {
             ticket.want(needs);
+            self.claims_room = true;
         }
     }
 
@@ -134,6 +138,11 @@ impl Negotiation {
             Situation::Leaves => Standing::Leaves,
         };
         ticket.report(standing, share);
+    }
+
+    /// Whether a claim for room was made that has to wait. Said once.
+    pub(super) fn begins_to_wait(&mut self) -> bool {
+        std::mem::take(&mut self.claims_room) && self.shortage().is_some()
     }
 
     pub(super) fn shortage(&self) -> Option<Shortage> {

@@ -8,7 +8,8 @@ use std::{
 use http_body_util::BodyExt as _;
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 use tower_local_service::{
-    Amount, Error, ErrorKind, LocalService, LocalServiceConfig, Phase, Registry, ResourceStatus,
+    Amount, Error, ErrorKind, EventKind, LocalService, LocalServiceConfig, Phase, Registry,
+    ResourceStatus,
 };
 
 use crate::support::{Fixture, PATIENCE, ask, eventually, is_alive, ms, send, waiting, within};
@@ -119,6 +120,32 @@ async fn a_stream_is_waited_for_and_the_status_says_by_whom() {
     assert!(!is_alive(first.starts()[0]));
     assert_eq!(two.status().waits_for, None);
     drop(lease);
+}
+
+#[tokio::test]
+async fn a_wait_for_room_is_an_event_with_who_has_it() {
+    let (first, second) = (Fixture::new(), Fixture::new());
+    let gpu = Resource::with(24);
+    let service = |name: &str, fixture: &Fixture| {
+        let config = fixture.config().needs(&gpu.name, 18);
+        let service = gpu.registry.service(name, fixture.base_url(), config);
+        service.unwrap()
+    };
+    let (one, two) = (service("one", &first), service("two", &second));
+    let mut events = gpu.registry.events();
+    let lease = one.acquire().await.unwrap();
+    let next = waiting(&two).await;
+    let holder = within("the event", async {
+        loop {
+            if let EventKind::Waiting { holder, .. } = events.next().await.kind {
+                return holder;
+            }
+        }
+    })
+    .await;
+    assert_eq!(holder.as_deref(), Some("local service `one`"));
+    drop(lease);
+    drop(within("the swap", next).await.unwrap());
 }
 
 #[tokio::test]

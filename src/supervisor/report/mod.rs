@@ -82,7 +82,7 @@ impl Report {
         self.facts.begin(now);
     }
 
-    /// Another service or program has the address.
+    /// Another service or program has the address, or what is needed beside it.
     pub(super) fn waiting(&mut self, holder: Option<String>) {
         self.events.tell(EventKind::Waiting { holder });
     }
