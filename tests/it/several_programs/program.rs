@@ -47,13 +47,27 @@ fn plays_a_program() {
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut leases = Vec::new();
+    let mut tables = Vec::new();
     for command in std::io::stdin().lines() {
         let command = command.unwrap();
+        if command == "decide" {
+            tables.push(locked_table());
+        }
         let done = runtime.block_on(obey(&service, &command, &mut leases));
         let answer = done.unwrap_or_else(|error| format!("failed: {error}"));
         // Not by a macro, whose output the runner keeps to itself.
         writeln!(std::io::stdout(), "{ANSWER}{}", answer.replace('\n', " ")).unwrap();
     }
+}
+
+/// The lock of a program that decides who has resources, which programs have for microseconds.
+fn locked_table() -> File {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").expect("a folder");
+    let table = Path::new(&folder).join("tower-local-service/table");
+    let table = File::options().read(true).write(true).open(table);
+    let table = table.expect("programs have met");
+    table.lock().expect("its lock");
+    table
 }
 
 async fn obey(
@@ -67,6 +81,8 @@ async fn obey(
         ("stop", _) => service.stop().await?,
         ("hold", _) => leases.push(service.acquire().await?),
         ("let-go", _) => leases.clear(),
+        // From now on, until it ends.
+        ("decide", _) => {}
         ("ownership", _) => {
             let external = matches!(service.status().ownership, Some(Ownership::External { .. }));
             return Ok(if external { "external" } else { "owned" }.to_owned());

@@ -170,3 +170,17 @@ fn a_holder_that_is_suspended_is_waited_for_until_the_swap_timeout() {
     assert_eq!(waiting.does("ask 1"), coder.starts()[0].to_string());
     assert!(blocking_until(|| !is_running(&chat)));
 }
+
+#[test]
+fn a_program_that_is_suspended_or_killed_while_it_decides_keeps_no_other_waiting_for_ever() {
+    let servers = [(); 2].map(|()| Fixture::new());
+    let [mut deciding, mut waiting] = [0, 1].map(|at| setup(&servers[at], &servers[0]).run());
+    assert_eq!(deciding.does("ask 1"), servers[0].starts()[0].to_string());
+    assert_eq!(deciding.does("decide"), "done");
+    signal(deciding.pid(), Signal::STOP);
+    waiting.begin("ask 1");
+    thread::sleep(ms(500));
+    assert!(servers[1].starts().is_empty());
+    deciding.kill();
+    assert_eq!(waiting.answer(), servers[1].starts()[0].to_string());
+}
