@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use tokio::{task::JoinSet, time::Instant};
 use tower_local_service::{BoxError, Error, ErrorKind, Phase};
 
-use crate::{
+use super::{
     seen::{kill, listens, runs, until},
     server,
     setup::{Setup, service},

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tower::{Service, ServiceExt};
 use tower_local_service::{BoxError, EnsureLocalService, LocalService, body::LeasedBody};
 
-use crate::server;
+use super::server;
 
 /// How long a model loads.
 const LOADING: Duration = Duration::from_millis(700);
