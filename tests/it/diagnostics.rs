@@ -42,6 +42,21 @@ fn libraries() -> BTreeMap<String, PathBuf> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+    // Those of this package, which cargo sets for its tests: with them, a build script would run once more, and the
+    // program of this very test be built once more.
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        let own = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_CRATE_",
+            "CARGO_BIN_",
+            "CARGO_PRIMARY_",
+        ];
+        if own.iter().any(|it| name.starts_with(it)) {
+            cargo.env_remove(&*name);
+        }
+    }
     let built = cargo.output().unwrap();
     let told = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{told}");
