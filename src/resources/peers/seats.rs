@@ -60,7 +60,10 @@ pub(crate) enum Meeting {
     /// There are no peers, or they cannot be met.
     Alone,
     /// Until this is dropped, no other program decides. The seats of the others that are taken.
-    Held(Held, Vec<(u16, Seat)>),
+    Held(
+        #[allow(dead_code, reason = "kept for as long as the programs meet")] Held,
+        Vec<(u16, Seat)>,
+    ),
     /// Another program decides.
     Busy,
 }

@@ -1,7 +1,7 @@
 //! The services of other programs: their part of the plan is known from their seats, and they learn of it from the
 //! seats of this program.
 
-use std::{collections::BTreeMap, path::PathBuf, process, time::Duration};
+use std::{collections::BTreeMap, mem, path::PathBuf, process, time::Duration};
 
 use super::{Moment, Resource, State, Usage, entry::Entry};
 use crate::{
@@ -178,23 +178,18 @@ impl State {
     pub(super) fn meet(&mut self) -> Meeting {
         let mut entries = self.entries.values();
         let is_needed = entries.any(|entry| entry.wants_room() || entry.is_contended);
-        let meeting = if is_needed {
+        let mut meeting = if is_needed {
             self.between.seats.meet()
         } else {
             self.between.seats.rest();
             Meeting::Alone
         };
-        match meeting {
-            Meeting::Held(held, peers) => {
-                self.between.peers = peers;
-                Meeting::Held(held, Vec::new())
-            }
-            Meeting::Alone => {
-                self.between.peers.clear();
-                Meeting::Alone
-            }
-            Meeting::Busy => Meeting::Busy,
+        match &mut meeting {
+            Meeting::Held(_, peers) => self.between.peers = mem::take(peers),
+            Meeting::Alone => self.between.peers.clear(),
+            Meeting::Busy => {}
         }
+        meeting
     }
 
     pub(super) fn wants_room(&self, id: Id) -> bool {

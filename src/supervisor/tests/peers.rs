@@ -253,7 +253,7 @@ async fn a_server_of_another_program_needs_no_room() {
     let owner = folder.program(&shared, config().needs("gpu", 18));
     owner.start().await.unwrap();
     let (claims, fake) = (folder.claims(), Fake::new());
-    // Of which both programs have a part: there is no room for a third server.
+    // Each program has a part of it: there is no room for a third server.
     let capacities = [("gpu".to_owned(), 40.into())].into();
     claims.table.set_capacities(0, capacities);
     let client = Client::new(fake.clone(), claims.clone(), Some(Handle::current()));

@@ -40,7 +40,7 @@ async fn what_happens_to_servers_is_told_as_it_happens_and_for_an_hour() {
         );
     }
 
-    // One that comes later is told the past, or the rest of it.
+    // A reader that comes later gets the past events, or the rest of them.
     let mut later = gateway.follow("/admin/events?past", &[]).await;
     let past = read_until(&mut later, r#""kind":"stopped""#).await;
     assert_eq!(kinds(&past)[..3], ["starting", "loading", "ready"]);

@@ -129,7 +129,7 @@ impl World {
             self.probe_steps(steps);
         }
         if self.launching.asks {
-            // Whoever has the port: the machine learns of a death before it hears of an answer.
+            // Whichever program has the port: the machine learns of a death before it hears of an answer.
             steps.extend([ReadyAnswer::Expected, ReadyAnswer::None].map(Step::ReadyRequested));
             if self.crashes > 0 {
                 steps.push(Step::ReadyRequested(ReadyAnswer::Rejected));

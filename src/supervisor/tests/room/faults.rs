@@ -32,7 +32,7 @@ impl Machine {
         }
     }
 
-    /// Who has some of it, and who waits for some.
+    /// The services that have some of it, and those that wait for some.
     fn names(&self) -> (Vec<String>, Vec<String>) {
         let mut usage = self.claims.table.usage();
         let usage = usage.remove("gpu").unwrap_or_default();
