@@ -1,7 +1,7 @@
 //! Programs whose servers do not fit on the machine together, each on an address of its own.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
 };
 
@@ -81,11 +81,14 @@ fn six_programs_with_three_servers_are_all_served_and_no_two_run_at_once() {
     let mut programs: Vec<Program> = (0..6)
         .map(|at| setup(&servers[at % 3], &servers[0]).run())
         .collect();
-    let is_over = AtomicBool::new(false);
+    let (over, is_over) = mpsc::channel::<()>();
     let together = thread::scope(|scope| {
-        let sampled = scope.spawn(|| {
+        // A failed assertion drops it, too: the sampling thread ends, and the failure is seen.
+        let over = over;
+        let servers = &servers;
+        let sampled = scope.spawn(move || {
             let mut most = 0;
-            while !is_over.load(Relaxed) {
+            while is_over.recv_timeout(ms(1)) == Err(RecvTimeoutError::Timeout) {
                 most = most.max(servers.iter().filter(|it| is_running(it)).count());
             }
             most
@@ -97,11 +100,15 @@ fn six_programs_with_three_servers_are_all_served_and_no_two_run_at_once() {
             for (at, program) in programs.iter_mut().enumerate() {
                 let answer = program.answer();
                 let starts = servers[at % 3].starts();
-                let is_one = starts.iter().any(|pid| answer == pid.to_string());
-                assert!(is_one, "round {round}, program {at}: {answer}");
+                // More than one, if the server made way between two of the three requests.
+                let is_start = |pid: &str| starts.iter().any(|start| pid == start.to_string());
+                assert!(
+                    answer.split(' ').all(is_start),
+                    "round {round}, program {at}: {answer}"
+                );
             }
         }
-        is_over.store(true, Relaxed);
+        drop(over);
         sampled.join().unwrap()
     });
     assert_eq!(together, 1);
