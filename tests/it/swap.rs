@@ -81,7 +81,7 @@ async fn a_swap_that_takes_too_long_names_the_holder_of_the_address() {
     let first = Fixture::new();
     let second = Fixture::on(first.port());
     let one = first.service("the-holder");
-    let two = second.configured("two", second.config().swap_timeout(ms(200)));
+    let two = second.configured("two", second.config().swap_timeout(ms(2000)));
     let lease = one.acquire().await.unwrap();
     let error = within("the swap", two.acquire()).await.unwrap_err();
     match error.kind() {

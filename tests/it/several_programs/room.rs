@@ -40,7 +40,7 @@ fn a_lease_in_another_program_is_waited_for_and_the_error_names_it() {
     let (chat, coder) = (Fixture::new().notes_signals(), Fixture::new());
     let mut one = setup(&chat, &chat).run();
     let setup = Setup {
-        swap_timeout: ms(1500),
+        swap_timeout: ms(3000),
         ..setup(&coder, &chat)
     };
     let mut other = setup.run();
@@ -163,7 +163,7 @@ fn a_holder_that_is_suspended_is_waited_for_until_the_swap_timeout() {
     let (chat, coder) = (Fixture::new(), Fixture::new());
     let mut holder = setup(&chat, &chat).run();
     let setup = Setup {
-        swap_timeout: ms(1000),
+        swap_timeout: ms(3000),
         ..setup(&coder, &chat)
     };
     let mut waiting = setup.run();
@@ -172,7 +172,7 @@ fn a_holder_that_is_suspended_is_waited_for_until_the_swap_timeout() {
     let begun = now();
     let refused = waiting.does("ask 1");
     assert!(refused.contains("gpu0"), "{refused}");
-    assert!(since(begun) >= ms(1000) && coder.starts().is_empty());
+    assert!(since(begun) >= ms(3000) && coder.starts().is_empty());
     signal(holder.pid(), Signal::CONT);
     assert_eq!(waiting.does("ask 1"), coder.starts()[0].to_string());
     assert!(blocking_until(|| !is_running(&chat)));
