@@ -119,7 +119,8 @@ pub enum ErrorKind {
         needs: Amount,
         /// How much there is in all.
         capacity: Amount,
-        /// The services that have some of it, or for which it is kept because they asked first.
+        /// The services that have some of it, or for which it is kept because they asked first. None, if another
+        /// program was suspended in the middle of a decision.
         holders: Vec<String>,
     },
     /// The last starts failed, and the backoff before the next one is not over

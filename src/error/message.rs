@@ -147,7 +147,7 @@ fn write_no_room(f: &mut fmt::Formatter<'_>, kind: &ErrorKind) -> fmt::Result {
         write!(f, "`{holder}`")?;
     }
     f.write_str(match holders.len() {
-        0 => "",
+        0 => "; another program is deciding who has it, and may be suspended",
         1 => " has a part",
         _ => " have parts",
     })

@@ -24,6 +24,8 @@ pub(super) struct Between {
     peers: Vec<(u16, Seat)>,
     /// The peers that have what a service of this program waits for.
     contested: Vec<u16>,
+    /// Another program was deciding when this one last tried to.
+    pub(super) is_undecided: bool,
 }
 
 impl Between {
@@ -32,6 +34,7 @@ impl Between {
             seats,
             peers: Vec::new(),
             contested: Vec::new(),
+            is_undecided: false,
         }
     }
 
@@ -184,6 +187,7 @@ impl State {
             self.between.seats.rest();
             Meeting::Alone
         };
+        self.between.is_undecided = !meeting.may_decide();
         match &mut meeting {
             Meeting::Held(_, peers) => self.between.peers = mem::take(peers),
             Meeting::Alone => self.between.peers.clear(),

@@ -526,10 +526,21 @@ impl State {
                 holders: having.into_iter().map(|(holder, _)| holder).collect(),
                 before: before.into_iter().map(|(name, _)| name).collect(),
                 turn_ends_in: only_turns.map(|at| at.saturating_duration_since(now.here)),
+                is_undecided: false,
             })
         };
         let used = wanted.iter().find_map(|it| too_little(it, false));
-        used.or_else(|| wanted.iter().find_map(|it| too_little(it, true)))
+        let kept = || wanted.iter().find_map(|it| too_little(it, true));
+        used.or_else(kept).or_else(|| {
+            let (resource, needs) = wanted.first()?;
+            self.between.is_undecided.then(|| Shortage {
+                resource: resource.to_string(),
+                needs: Amount::new(*needs),
+                capacity: Amount::new(self.capacity_of(resource)),
+                is_undecided: true,
+                ..Shortage::default()
+            })
+        })
     }
 
     /// The services that have asked earlier for some of this, and how much is kept for each.

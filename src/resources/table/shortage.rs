@@ -17,6 +17,8 @@ pub(crate) struct Shortage {
     pub(crate) before: Vec<String>,
     /// How long the turns last that are all that is waited for.
     pub(crate) turn_ends_in: Option<Duration>,
+    /// There may be enough of it, but another program decides about it and does not come to an end.
+    pub(crate) is_undecided: bool,
 }
 
 /// How a named resource is used.
@@ -46,6 +48,9 @@ impl fmt::Display for Shortage {
                 _ => " and",
             };
             write!(f, "{which} `{name}`")?;
+        }
+        if self.is_undecided {
+            f.write_str(", about which another program decides")?;
         }
         Ok(())
     }

@@ -57,6 +57,7 @@ fn text_with(
             holders: vec![("vllm".to_owned(), true)],
             before: Vec::new(),
             turn_ends_in: None,
+            is_undecided: false,
         })
     };
     let text = report

@@ -5,13 +5,15 @@ use std::{
     io::{BufRead, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
     time::Duration,
 };
 
+use rustix::process::Signal;
 use tower_local_service::{BoxError, Lease, LocalService, LocalServiceConfig, Ownership, Registry};
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::support::{Fixture, PROGRAM, Pid, ask};
+use crate::support::{Fixture, PROGRAM, Pid, ask, blocking_until, ms, signal};
 
 /// The base URL, the idle time and the swap timeout in milliseconds, what the server needs of the [`CAPACITY`], and the
 /// arguments of the server, one a line.
@@ -253,6 +255,26 @@ impl Program {
         self.child.id()
     }
 
+    /// Stops it by a signal, but not in the microseconds in which it decides who has resources: no other program could
+    /// decide until it continues.
+    pub(super) fn suspend(&self, folder: &Path) {
+        let table = File::open(folder.join("tower-local-service/table"));
+        let table = table.expect("programs have met");
+        let suspended = blocking_until(|| {
+            signal(self.pid(), Signal::STOP);
+            let decides_not = (0..50).any(|_| {
+                thread::sleep(ms(2));
+                table.try_lock().is_ok()
+            });
+            if !decides_not {
+                signal(self.pid(), Signal::CONT);
+            }
+            decides_not
+        });
+        assert!(suspended, "it decides whenever it is suspended");
+        table.unlock().expect("it is locked");
+    }
+
     pub(super) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it is ours");
@@ -262,6 +284,11 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         self.orders = None;
-        drop(self.child.wait());
+        // A test that fails may leave it suspended, or waiting.
+        signal(self.pid(), Signal::CONT);
+        if !blocking_until(|| !matches!(self.child.try_wait(), Ok(None))) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
     }
 }

@@ -150,7 +150,7 @@ fn a_program_that_is_suspended_while_it_waits_keeps_no_other_waiting() {
     assert_eq!(holder.does("hold"), "done");
     suspended.begin("ask 1");
     thread::sleep(ms(200));
-    signal(suspended.pid(), Signal::STOP);
+    suspended.suspend(servers[0].folder());
     other.begin("ask 1");
     assert_eq!(holder.does("let-go"), "done");
     assert_eq!(other.answer(), servers[2].starts()[0].to_string());
@@ -168,7 +168,7 @@ fn a_holder_that_is_suspended_is_waited_for_until_the_swap_timeout() {
     };
     let mut waiting = setup.run();
     assert_eq!(holder.does("ask 1"), chat.starts()[0].to_string());
-    signal(holder.pid(), Signal::STOP);
+    holder.suspend(chat.folder());
     let begun = now();
     let refused = waiting.does("ask 1");
     assert!(refused.contains("gpu0"), "{refused}");

@@ -292,10 +292,15 @@ fn while_a_suspended_program_decides_nothing_is_had_and_nothing_lost() {
     deciding.lock().unwrap();
     let waits = Service::serves(&table, "waits", 1, 18);
     assert!(!waits.tries() && waits.place.contacts().tries.is_some());
+    assert_eq!(
+        waits.place.shortage().unwrap().to_string(),
+        "18 of gpu, about which another program decides"
+    );
     let other = Service::joins(&table, "other", &[2]);
     assert!(other.has_address(), "addresses are not among it");
     drop(deciding);
     assert!(waits.tries());
+    assert_eq!(waits.place.shortage(), None);
 }
 
 #[test]
