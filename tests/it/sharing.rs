@@ -1,52 +1,14 @@
 //! R1 to R9: services that need more than there is, with real servers.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
-use tower_local_service::{
-    Amount, Error, ErrorKind, EventKind, LocalService, LocalServiceConfig, Phase, Registry,
-    ResourceStatus,
+use tower_local_service::{Amount, Error, ErrorKind, EventKind, LocalService, Phase};
+
+use crate::support::{
+    Fixture, PATIENCE, Resource, ask, eventually, is_alive, ms, send, waiting, within,
 };
-
-use crate::support::{Fixture, PATIENCE, ask, eventually, is_alive, ms, send, waiting, within};
-
-/// A resource that no other test knows, of which there is so much.
-struct Resource {
-    name: String,
-    registry: Registry,
-}
-
-impl Resource {
-    fn with(amount: u64) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        // The programs of a user share it by this name.
-        let number = NEXT.fetch_add(1, Relaxed);
-        let name = format!("gpu{number}-{}", std::process::id());
-        let registry = Registry::new();
-        registry.capacity(&name, amount);
-        Self { name, registry }
-    }
-
-    fn service(
-        &self,
-        fixture: &Fixture,
-        name: &str,
-        needs: u64,
-        config: LocalServiceConfig,
-    ) -> LocalService {
-        fixture.configured(name, config.needs(&self.name, needs))
-    }
-
-    fn status(&self) -> ResourceStatus {
-        let mut resources = self.registry.resources().into_iter();
-        let status = resources.find(|it| it.name == self.name);
-        status.expect("there is some of it")
-    }
-}
 
 fn no_room(error: &Error) -> Vec<String> {
     assert_eq!(error.status_code(), 503);

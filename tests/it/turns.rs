@@ -3,35 +3,9 @@
 use std::time::Duration;
 
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
-use tower_local_service::{ErrorKind, LocalService, LocalServiceConfig, Registry};
+use tower_local_service::{ErrorKind, LocalService};
 
-use crate::support::{Fixture, PATIENCE, ask, eventually, ms, within};
-
-/// A resource that no other test knows, of which there is so much.
-struct Resource {
-    name: String,
-    #[expect(dead_code, reason = "what it says counts as long as it lives")]
-    registry: Registry,
-}
-
-impl Resource {
-    fn with(name: &str, amount: u64) -> Self {
-        let name = format!("{name}-{}", std::process::id());
-        let registry = Registry::new();
-        registry.capacity(&name, amount);
-        Self { name, registry }
-    }
-
-    fn service(
-        &self,
-        fixture: &Fixture,
-        name: &str,
-        needs: u64,
-        config: LocalServiceConfig,
-    ) -> LocalService {
-        fixture.configured(name, config.needs(&self.name, needs))
-    }
-}
+use crate::support::{Fixture, PATIENCE, Resource, ask, eventually, ms, within};
 
 /// A client that asks again and again until then: how long each answer took.
 fn client(service: &LocalService, url: String, until: Instant) -> JoinHandle<Vec<Duration>> {
@@ -50,7 +24,7 @@ fn client(service: &LocalService, url: String, until: Instant) -> JoinHandle<Vec
 /// 89 in a minute was one start for each four answers: 30 in these six seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_services_that_exclude_each_other_answer_many_times_for_each_start() {
-    let gpu = Resource::with("rivals", 1);
+    let gpu = Resource::with(1);
     let fixtures = [(); 2].map(|()| Fixture::new().with("--delay-bind", 200));
     let services = fixtures.each_ref().map(|it| {
         let config = it.config().swap_timeout(PATIENCE * 4);
@@ -78,7 +52,7 @@ async fn two_services_that_exclude_each_other_answer_many_times_for_each_start()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_big_service_is_served_at_least_every_second_turn_of_small_ones() {
-    let gpu = Resource::with("big", 2);
+    let gpu = Resource::with(2);
     let fixtures = [(); 3].map(|()| {
         let fixture = Fixture::new().with("--delay-bind", 100);
         fixture.notes_its_life()
@@ -113,7 +87,7 @@ async fn a_big_service_is_served_at_least_every_second_turn_of_small_ones() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_waits_for_itself_gets_no_room_in_time_and_others_are_served_meanwhile() {
-    let gpu = Resource::with("agent", 24);
+    let gpu = Resource::with(24);
     let fixtures = [(); 3].map(|()| Fixture::new());
     let services = [("chat", 18), ("embed", 12), ("small", 6)];
     let services: [_; 3] = std::array::from_fn(|nth| {

@@ -10,6 +10,7 @@ pub(crate) mod gateway;
 mod http;
 mod journals;
 mod processes;
+mod resource;
 mod terminal;
 mod waiting;
 
@@ -35,6 +36,7 @@ pub(crate) use self::{
         Pid, children_of, group_of, ignores, is_alive, kill, members_of, processes_with, signal,
         stat, status,
     },
+    resource::Resource,
     terminal::terminal,
     waiting::{
         PATIENCE, block_on, blocking_until, eventually, ms, now, processor_time, since,
