@@ -49,25 +49,32 @@ impl Sharing {
 
     /// Resolves when the programs have to meet. Cancel safe.
     pub(super) async fn changed(&mut self) {
-        let waits = self.waits_since.zip(self.tries);
-        let contended = self.contended_since.map(|it| (it, peers::PATIENTLY));
-        let pauses = waits.into_iter().chain(contended);
-        let pause = pauses.map(|(since, longest)| peers::pace(since.elapsed(), longest));
-        let pause = pause.min();
+        let pause = self.pause();
         tokio::select! {
             () = peers::rung(self.bell.as_mut().map(|(_, bell)| bell)) => {}
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
         }
     }
 
+    /// How long nothing is decided with the peers, unless one rings.
+    fn pause(&self) -> Option<Duration> {
+        let waits = self.waits_since.zip(self.tries);
+        let contended = self.contended_since.map(|it| (it, peers::PATIENTLY));
+        let pauses = waits.into_iter().chain(contended);
+        let pause = pauses.map(|(since, longest)| peers::pace(since.elapsed(), longest));
+        pause.min()
+    }
+
     pub(super) fn meet(&mut self, place: &Place) {
+        // The pause has grown a little since this service began to sleep, and its own tries have to count.
+        let pause = self.pause().unwrap_or_default() / 2;
         let is_rung = self.bell.as_ref().is_some_and(|(_, bell)| bell.is_rung());
         let was_contended = self.contended_since.is_some();
         self.contended_since = is_rung.then(|| self.contended_since.unwrap_or_else(Instant::now));
         if is_rung || was_contended {
-            place.contend(is_rung);
+            place.contend(is_rung, pause);
         } else {
-            place.try_again();
+            place.try_again(pause);
         }
     }
 }

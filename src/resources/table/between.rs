@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, mem, path::PathBuf, process, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Moment, Resource, State, Usage, entry::Entry};
 use crate::{
     config::Amount,
@@ -26,6 +28,7 @@ pub(super) struct Between {
     contested: Vec<u16>,
     /// Another program was deciding when this one last tried to.
     pub(super) is_undecided: bool,
+    met_at: Option<Instant>,
 }
 
 impl Between {
@@ -35,6 +38,7 @@ impl Between {
             peers: Vec::new(),
             contested: Vec::new(),
             is_undecided: false,
+            met_at: None,
         }
     }
 
@@ -188,12 +192,20 @@ impl State {
             Meeting::Alone
         };
         self.between.is_undecided = !meeting.may_decide();
+        if meeting.may_decide() {
+            self.between.met_at = Some(Instant::now());
+        }
         match &mut meeting {
             Meeting::Held(_, peers) => self.between.peers = mem::take(peers),
             Meeting::Alone => self.between.peers.clear(),
             Meeting::Busy => {}
         }
         meeting
+    }
+
+    pub(super) fn has_met_within(&self, time: Duration) -> bool {
+        let met_at = self.between.met_at;
+        met_at.is_some_and(|at| at.elapsed() < time)
     }
 
     pub(super) fn wants_room(&self, id: Id) -> bool {

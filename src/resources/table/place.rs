@@ -148,18 +148,26 @@ impl Place {
         }
     }
 
-    /// A peer waits for what this service has, or does not any more. It is planned also if that is no news.
-    pub(in crate::resources) fn contend(&self, is_contended: bool) {
+    /// A peer waits for what this service has, or does not any more. If that is no news, it is planned again after
+    /// that time.
+    pub(in crate::resources) fn contend(&self, is_contended: bool, pause: Duration) {
         let mut state = self.table.lock();
+        let has_met = state.has_met_within(pause);
         if let Some(entry) = state.entries.get_mut(&self.id) {
-            entry.is_contended = is_contended;
-            self.table.replan(&mut state, None);
+            let is_news = mem::replace(&mut entry.is_contended, is_contended) != is_contended;
+            if is_news || !has_met {
+                self.table.replan(&mut state, None);
+            }
         }
     }
 
-    /// Tries again to have what the service waits for.
-    pub(in crate::resources) fn try_again(&self) {
-        self.replan(None);
+    /// Tries again to have what the service waits for, unless the programs have met within that time: what one service
+    /// finds out counts for all of its program.
+    pub(in crate::resources) fn try_again(&self, pause: Duration) {
+        let mut state = self.table.lock();
+        if !state.has_met_within(pause) {
+            self.table.replan(&mut state, None);
+        }
     }
 
     pub(crate) fn shortage(&self) -> Option<Shortage> {

@@ -111,8 +111,12 @@ async fn a_program_that_was_idle_asks_again_and_starts_its_own() {
     let (folder, fake) = (Folder::new("own"), Fake::new());
     let owner = folder.program(&fake, config().idle_stop(10 * MS));
     let user = folder.program(&fake, config().idle_stop(20 * SEC));
-    owner.start().await.unwrap();
-    drop(user.acquire().await.unwrap());
+    // The owner does not stop it before the other program has used it.
+    let leases = [
+        owner.acquire().await.unwrap(),
+        user.acquire().await.unwrap(),
+    ];
+    drop(leases);
     is_stopped(&fake).await;
     drop(user.acquire().await.unwrap());
     assert_eq!(ownership(&user), Some(Ownership::Owned));

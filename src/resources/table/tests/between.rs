@@ -73,7 +73,7 @@ impl Service {
     }
 
     fn tries(&self) -> bool {
-        self.place.try_again();
+        self.place.try_again(Duration::ZERO);
         self.has_room()
     }
 
@@ -93,7 +93,7 @@ fn a_program_waits_until_another_one_has_made_way() {
     assert_eq!(chat.asked(), Asked::Nothing, "it does not know yet");
     assert_eq!(coder.place.contacts().ring.len(), 1);
 
-    chat.place.contend(true);
+    chat.place.contend(true, Duration::ZERO);
     assert_eq!(chat.asked(), Asked::Close);
     assert!(!coder.tries());
     let shortage = coder.place.shortage().unwrap();
@@ -113,16 +113,30 @@ fn a_program_waits_until_another_one_has_made_way() {
 }
 
 #[test]
+fn of_many_services_that_wait_one_tries_for_all() {
+    let folder = Folder::new();
+    let (here, there) = (folder.program(24), folder.program(24));
+    let chat = Service::serves(&here, "chat", 1, 18);
+    let waiting = [2, 3].map(|port| Service::serves(&there, "waiting", port, 18));
+    assert!(!waiting[0].tries());
+    drop(chat);
+    waiting[1].place.try_again(Duration::from_secs(60));
+    assert!(!waiting[0].has_room(), "the programs have just met");
+    waiting[1].place.try_again(Duration::ZERO);
+    assert!(waiting[0].has_room() && !waiting[1].has_room());
+}
+
+#[test]
 fn a_waiting_program_that_goes_is_waited_for_no_longer() {
     let folder = Folder::new();
     let (here, there) = (folder.program(24), folder.program(24));
     let chat = Service::serves(&here, "chat", 1, 18);
     chat.is_used(true);
     let coder = Service::serves(&there, "coder", 2, 18);
-    chat.place.contend(true);
+    chat.place.contend(true, Duration::ZERO);
     assert_eq!(chat.asked(), Asked::Close);
     drop(coder);
-    chat.place.contend(false);
+    chat.place.contend(false, Duration::ZERO);
     assert_eq!(chat.asked(), Asked::Nothing);
 }
 
@@ -156,7 +170,7 @@ fn room_that_none_before_it_needs_is_had_at_once() {
     let holder = Service::serves(&programs[0], "holder", 1, 10);
     holder.is_used(true);
     let big = Service::serves(&programs[1], "big", 2, 20);
-    holder.place.contend(true);
+    holder.place.contend(true, Duration::ZERO);
     assert!(!big.tries());
     // The big one waits for the holder to leave, and four are left then.
     let small = Service::serves(&programs[2], "small", 3, 4);
@@ -173,15 +187,15 @@ fn the_idle_one_serves_until_all_that_make_way_are_idle() {
     used.is_used(true);
     let big = Service::serves(&programs[2], "big", 3, 2);
     for _ in 0..3 {
-        idle.place.contend(true);
-        used.place.contend(true);
+        idle.place.contend(true, Duration::ZERO);
+        used.place.contend(true, Duration::ZERO);
         assert!(!big.tries());
     }
     assert_eq!((idle.asked(), used.asked()), (Asked::Wanted, Asked::Close));
     assert!(!idle.is_closed());
     used.is_used(false);
     used.place.offer();
-    idle.place.contend(true);
+    idle.place.contend(true, Duration::ZERO);
     assert_eq!((idle.asked(), used.asked()), (Asked::Leave, Asked::Leave));
     drop((idle, used));
     assert!(big.tries());
@@ -196,7 +210,7 @@ fn what_a_pinned_service_of_another_program_has_is_refused_at_once() {
         .place
         .report(SERVES, true, Turn::new(Some(Duration::ZERO)));
     let other = Service::serves(&there, "other", 2, 18);
-    pinned.place.contend(true);
+    pinned.place.contend(true, Duration::ZERO);
     assert!(!other.tries() && other.place.said().no_room);
     drop(pinned);
     assert!(other.tries());
@@ -228,7 +242,7 @@ fn what_no_request_waits_for_asks_no_program_and_is_asked_first() {
     // Its start makes way.
     let coder = Service::serves(&programs[2], "coder", 3, 18);
     assert!(!coder.has_room());
-    kept.place.contend(true);
+    kept.place.contend(true, Duration::ZERO);
     assert_eq!(kept.asked(), Asked::Leave);
 }
 
@@ -387,7 +401,7 @@ fn plays(program: u64, table: &Arc<Table>, used: &Mutex<u64>, capacity: u64) -> 
                 "it waits for ever"
             );
             if let Some((service, has)) = serving.take() {
-                service.place.contend(true);
+                service.place.contend(true, Duration::ZERO);
                 if service.asked() == Asked::Leave {
                     *used.lock().unwrap() -= has;
                 } else {
