@@ -371,6 +371,9 @@ impl LocalServiceConfig {
     /// How long the process may take to end after SIGTERM, before SIGKILL; 10 s by default.
     ///
     /// If zero, SIGKILL follows immediately.
+    ///
+    /// On Windows, Ctrl-Break takes the place of SIGTERM where your program has a console, and the end of the job that of
+    /// SIGKILL. Without a console nothing can ask the process to end: a stop ends the job immediately.
     #[must_use]
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout;
@@ -497,6 +500,7 @@ impl LocalServiceConfig {
     /// For a server that ends in order on another signal than SIGTERM. At half of
     /// [`stop_timeout`](Self::stop_timeout) SIGTERM follows, and SIGKILL at its end. When your program is killed, the
     /// server gets SIGTERM. Where handles of one process differ, the handle counts that was used last before the start.
+    /// It has no effect on Windows, which has no such signals.
     ///
     /// # Example
     ///

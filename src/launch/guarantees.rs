@@ -35,17 +35,19 @@ use serde::Serialize;
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Guarantees {
-    /// A server ends when your program ends, also by SIGKILL. Of processes: there is `/bin/sh` for the watchdog.
+    /// A server ends when your program ends, also by SIGKILL. Of processes: there is `/bin/sh` for the watchdog, or the
+    /// server is in a job (Windows).
     pub dies_with_program: bool,
     /// It then has up to two seconds to end by itself, before it is killed. Of processes: there is `sleep` for the
-    /// watchdog.
+    /// watchdog; never on Windows.
     pub has_grace: bool,
     /// Descendants that have left the process group of the server are found and end with it: the system
-    /// shows parents and environments (Linux). If your program is killed, those end that a living parent ties
-    /// to the server.
+    /// shows parents and environments (Linux), or none can leave the job of the server (Windows). If your program is
+    /// killed, those end that a living parent ties to the server; on Windows, all of them.
     pub finds_descendants: bool,
     /// Also a descendant that no living parent ties to the server ends when your program is killed: a control group
-    /// (version 2) may be made for each server (Linux; as root, or in a session of systemd).
+    /// (version 2) may be made for each server (Linux; as root, or in a session of systemd), or it is in the job of the
+    /// server (Windows).
     pub keeps_descendants: bool,
     /// Programs of this user that use this crate share their servers: there is a folder for them.
     pub shares_servers: bool,

@@ -46,6 +46,8 @@
 //! # drop(config);
 //! ```
 
+#[cfg(any(unix, windows))]
+mod blocking;
 pub(crate) mod command;
 mod context;
 #[cfg(feature = "docker")]
@@ -55,11 +57,16 @@ mod guarantees;
 mod identity;
 mod listener;
 pub(crate) mod output;
+#[cfg(any(unix, windows))]
+mod pipes;
+// The same names in each: on Unix, on Windows, and where processes cannot be started.
+#[cfg(not(any(unix, windows)))]
+#[path = "unsupported.rs"]
+pub(crate) mod process;
 #[cfg(unix)]
 pub(crate) mod process;
-// The same names, where processes cannot be started.
-#[cfg(not(unix))]
-#[path = "unsupported.rs"]
+#[cfg(windows)]
+#[path = "windows/mod.rs"]
 pub(crate) mod process;
 mod processes;
 

@@ -16,7 +16,7 @@ use crate::error::Problem;
 
 /// Starts a service as a child process of your program.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(unix), allow(dead_code, reason = "nothing is started there"))]
+#[cfg_attr(not(unix), allow(dead_code, reason = "some of it is of Unix"))]
 pub(crate) struct Processes {
     /// The identity.
     pub(crate) launch: Arc<Launch>,

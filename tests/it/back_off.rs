@@ -2,11 +2,13 @@
 
 use std::{error::Error as _, time::Duration};
 
-use tower_local_service::{Error, ErrorKind, LocalService, LocalServiceConfig, Phase};
+#[cfg(unix)]
+use tower_local_service::LocalServiceConfig;
+use tower_local_service::{Error, ErrorKind, LocalService, Phase};
 
-use crate::support::{
-    Fixture, PROGRAM, ask, eventually, group_of, is_alive, kill, ms, now, since, within,
-};
+use crate::support::{Fixture, ask, eventually, is_alive, kill, ms, now, since, within};
+#[cfg(unix)]
+use crate::support::{PROGRAM, group_of};
 
 fn failing() -> Fixture {
     Fixture::new()
@@ -141,6 +143,8 @@ async fn an_instance_that_ends_before_it_served_is_a_failure() {
     assert_counted(&fixture, &service, kill).await;
 }
 
+// There is no watchdog on Windows.
+#[cfg(unix)]
 #[tokio::test]
 async fn a_killed_watchdog_is_a_failure() {
     let fixture = Fixture::new();
@@ -163,6 +167,8 @@ async fn a_ready_timeout_is_a_failure() {
     assert!(is_crash_loop(&failure(&service).await));
 }
 
+// By a script of a shell that every Unix has.
+#[cfg(unix)]
 #[tokio::test]
 async fn a_service_that_recovers_serves_again() {
     let fixture = Fixture::new();

@@ -306,6 +306,7 @@ async fn another_program_that_shares_the_port_is_named() {
     );
 }
 
+#[cfg_attr(windows, ignore = "no process can become another one")]
 #[tokio::test]
 async fn a_listener_behind_a_wrapper_is_recognized() {
     for kind in ["wait", "exec"] {

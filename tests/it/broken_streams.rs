@@ -1,10 +1,10 @@
 //! A stream whose server dies ends with an error in every framing; one that is whole ends cleanly.
 
-use tower_local_service::{BoxError, ErrorKind};
+use tower_local_service::BoxError;
 
 use crate::{
     clients::{Setup, chunk, kind, text},
-    support::kill,
+    support::{is_abort, is_kill, kill},
 };
 
 /// Streams that would last for a minute after the first chunk.
@@ -23,14 +23,7 @@ fn kill_server(it: &Setup) {
 }
 
 fn assert_tells_of_the_kill(error: &BoxError) {
-    let killed = matches!(
-        kind(&**error),
-        Some(ErrorKind::Exited {
-            signal: Some(9),
-            ..
-        })
-    );
-    assert!(killed, "{error:?}");
+    assert!(kind(&**error).is_some_and(|it| is_kill(&it)), "{error:?}");
 }
 
 #[tokio::test]
@@ -64,14 +57,8 @@ async fn a_server_that_dies_in_its_answer_breaks_it_in_every_framing() {
         let error = end
             .unwrap_or_else(|| panic!("{framing}: a clean end"))
             .unwrap_err();
-        let abort = matches!(
-            kind(&*error),
-            Some(ErrorKind::Exited {
-                signal: Some(6),
-                ..
-            })
-        );
-        assert!(abort, "{framing}: {error:?}");
+        let aborted = kind(&*error).is_some_and(|it| is_abort(&it));
+        assert!(aborted, "{framing}: {error:?}");
     }
 }
 

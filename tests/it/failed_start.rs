@@ -1,12 +1,16 @@
 //! P8: a failed start gives the reason to all waiting requests.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::time::Duration;
+#[cfg(unix)]
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use tower_local_service::{ErrorKind, LocalService, LocalServiceConfig, Phase};
+use tower_local_service::{ErrorKind, Phase};
+#[cfg(unix)]
+use tower_local_service::{LocalService, LocalServiceConfig};
 
-use crate::support::{
-    Fixture, PROGRAM, eventually, group_of, is_alive, kill, ms, now, since, waiting, within,
-};
+use crate::support::{Fixture, eventually, is_alive, ms, now, since, waiting, within};
+#[cfg(unix)]
+use crate::support::{PROGRAM, group_of, kill};
 
 #[tokio::test]
 async fn an_exit_is_reported_with_its_code_its_output_and_how_long_it_took() {
@@ -58,6 +62,8 @@ async fn an_immediate_exit_is_reported_with_its_output() {
     assert!(error.output_tail().unwrap().contains("no such flag"));
 }
 
+// An abort is an exit code on Windows.
+#[cfg(unix)]
 #[tokio::test]
 async fn a_death_is_reported_with_its_signal() {
     let fixture = Fixture::new()
@@ -94,6 +100,7 @@ async fn all_waiters_get_the_same_error() {
     assert_eq!(fixture.starts().len(), 1);
 }
 
+#[cfg(unix)]
 async fn assert_invalid(service: &LocalService, field: &str) {
     // Each time, without a pause: nothing was started.
     for _ in 0..4 {
@@ -107,6 +114,8 @@ async fn assert_invalid(service: &LocalService, field: &str) {
     assert_eq!(service.status().starts, 0);
 }
 
+// Windows has no modes of files.
+#[cfg(unix)]
 #[tokio::test]
 async fn a_command_that_cannot_be_run_is_refused_each_time() {
     let fixture = Fixture::new();
@@ -123,6 +132,8 @@ async fn a_command_that_cannot_be_run_is_refused_each_time() {
     assert_invalid(&service, "cwd").await;
 }
 
+// A link needs a right on Windows.
+#[cfg(unix)]
 #[tokio::test]
 async fn a_command_that_appears_is_started_by_the_next_request() {
     let fixture = Fixture::new();
@@ -148,6 +159,8 @@ async fn a_waiter_whose_start_is_stopped_is_served_by_a_new_one() {
     drop(lease);
 }
 
+// There is no watchdog on Windows.
+#[cfg(unix)]
 #[tokio::test]
 async fn a_killed_watchdog_ends_its_group_and_is_an_exit() {
     let fixture = Fixture::new()

@@ -12,7 +12,7 @@ use tower_local_service::ErrorKind;
 
 use crate::{
     clients::{Setup, chunk, ensured, request, send, text},
-    support::{Fixture, eventually, kill, ms, within},
+    support::{Fixture, eventually, is_kill, kill, ms, within},
 };
 
 #[tokio::test]
@@ -158,14 +158,7 @@ async fn a_lease_tells_of_what_its_instance_died() {
     let lease = it.service.acquire().await.unwrap();
     kill(it.fixture.starts()[0]);
     let error = within("the end", lease.ended()).await;
-    let died = matches!(
-        error.kind(),
-        ErrorKind::Exited {
-            signal: Some(9),
-            ..
-        }
-    );
-    assert!(died, "{error}");
+    assert!(is_kill(error.kind()), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! The crate against real servers, through real sockets.
-#![cfg(unix)]
+#![cfg(any(unix, windows))]
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod abandoned;
@@ -12,28 +12,46 @@ mod cancellation;
 mod clients;
 mod cold;
 mod cold_starts;
+// Not on Windows: scripts of a shell stand for servers.
+#[cfg(unix)]
 mod composition;
+// Not on Windows: the socket of an engine is one of Unix.
 #[cfg(feature = "docker")]
+#[cfg(unix)]
 mod containers;
 mod credentials;
+// Not on Windows: servers write down the signals that they get.
+#[cfg(unix)]
 mod crowded;
 #[cfg(target_os = "linux")]
 mod cycles;
+// Not on Windows: it runs the compiler, for this machine.
+#[cfg(unix)]
 mod diagnostics;
+// Not on Windows: the documents are the same everywhere.
+#[cfg(unix)]
 mod documents;
 #[cfg(target_os = "linux")]
 mod events;
+// Not on Windows: they are run by a shell, and stopped by signals.
+#[cfg(unix)]
 mod examples;
+// Not on Windows: it sets limits that Unix has.
+#[cfg(unix)]
 mod exhaustion;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod exposure;
+// Not on Windows: it looks at the signals that a server does not get.
+#[cfg(unix)]
 mod external;
 mod failed_start;
 mod fakes;
 mod fifty_providers;
 #[cfg(target_os = "linux")]
 mod floods;
+// Not on Windows: its tests read /proc and send signals.
 #[cfg(feature = "gateway")]
+#[cfg(unix)]
 mod gateway;
 mod identity;
 mod idle;
@@ -41,23 +59,33 @@ mod idle;
 mod inherited;
 mod journals;
 mod launchers;
+// Not on Windows: scripts of a shell stand for servers.
+#[cfg(unix)]
 mod launching;
 mod leases;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod memory_pressure;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
+// Not on Windows: its files have paths of Unix.
 #[cfg(feature = "json5")]
+#[cfg(unix)]
 mod openclaw;
+// Not on Windows: its files have paths of Unix.
 #[cfg(feature = "json5")]
+#[cfg(unix)]
 mod openclaw_docs;
 mod output;
 mod poll_ready;
+// Not on Windows: it reads /proc.
+#[cfg(unix)]
 mod ports;
 mod program_end;
 mod protection;
 mod providers;
 mod quickstart;
+// Not on Windows: it suspends servers by signals.
+#[cfg(unix)]
 mod readiness;
 mod recipes;
 #[cfg(feature = "reqwest")]
@@ -66,19 +94,31 @@ mod reqwest_client;
 mod resending;
 mod resolvers;
 mod runtimes;
+// Not on Windows: its files have paths of Unix.
+#[cfg(unix)]
 mod secrets;
 mod several_programs;
 mod sharing;
 mod shutdown;
+// Not on Windows: it suspends servers by signals.
+#[cfg(unix)]
 mod silence;
+// Not on Windows: a stop is a signal, and all tests look at those that a server gets.
+#[cfg(unix)]
 mod stop;
 mod stopped_streams;
 mod support;
 #[cfg(target_os = "linux")]
 mod suspended;
 mod swap;
+// Not on Windows: scripts of a shell stand for servers.
+#[cfg(unix)]
 mod tracing_events;
+// Not on Windows: servers write down the signals that they get.
+#[cfg(unix)]
 mod turns;
+// Not on Windows: it suspends servers by signals.
+#[cfg(unix)]
 mod unanswered;
 #[cfg(target_os = "linux")]
 mod unkillable;

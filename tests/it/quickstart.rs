@@ -1,19 +1,21 @@
 //! The example that the README shows, as its users run it.
 
 use std::{
-    fs::File,
     io::Read,
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    process::{Child, Command, Output, Stdio},
+    net::{Ipv4Addr, TcpStream},
+    process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::Duration,
 };
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process_group};
 use tokio::time::Instant;
 
-use crate::support::{example, terminal};
+use crate::support::example;
+#[cfg(unix)]
+use crate::support::terminal;
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -88,12 +90,17 @@ impl Run {
     /// What it has started.
     fn server(&mut self) -> Server {
         self.wait_for_line(" as process ");
-        let pid = self.number_behind(" as process ");
-        let pid = Pid::from_raw(pid).expect("a pid");
         Server {
-            group: getpgid(Some(pid)).expect("the group of a process that runs"),
+            #[cfg(unix)]
+            group: self.group(),
             port: self.number_behind("127.0.0.1:").try_into().expect("a port"),
         }
+    }
+
+    #[cfg(unix)]
+    fn group(&self) -> Pid {
+        let pid = Pid::from_raw(self.number_behind(" as process "));
+        getpgid(pid).expect("the group of a process that runs")
     }
 
     fn number_behind(&self, text: &str) -> i32 {
@@ -103,6 +110,7 @@ impl Run {
         rest[..end.expect("an end")].parse().expect("a number")
     }
 
+    #[cfg(unix)]
     fn interrupt(&self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::INT).expect("a process that runs");
@@ -132,6 +140,7 @@ impl Drop for Run {
 
 struct Server {
     /// The process group of the server and its watchdog.
+    #[cfg(unix)]
     group: Pid,
     port: u16,
 }
@@ -139,8 +148,11 @@ struct Server {
 impl Server {
     /// Looks for the group and not for the process: another process may have its pid by now.
     fn assert_gone(&self) {
-        let group = test_kill_process_group(self.group);
-        assert!(group.is_err(), "something is left of what was started");
+        #[cfg(unix)]
+        assert!(
+            test_kill_process_group(self.group).is_err(),
+            "something is left of what was started"
+        );
         let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
         assert!(connected.is_err(), "something listens on its port");
     }
@@ -191,6 +203,8 @@ fn the_quickstart_shows_the_answer_token_by_token() {
     run.wait_for("I am stopped.");
 }
 
+// A program has to share a console with the one that interrupts it on Windows.
+#[cfg(unix)]
 #[test]
 fn the_quickstart_leaves_nothing_when_it_is_interrupted_while_the_server_loads() {
     let mut run = Run::start();
@@ -204,6 +218,8 @@ fn the_quickstart_leaves_nothing_when_it_is_interrupted_while_the_server_loads()
     server.assert_gone();
 }
 
+// A program has to share a console with the one that interrupts it on Windows.
+#[cfg(unix)]
 #[test]
 fn the_quickstart_leaves_nothing_when_it_is_interrupted_in_the_middle_of_the_answer() {
     let mut run = Run::start();
@@ -218,14 +234,16 @@ fn the_quickstart_leaves_nothing_when_it_is_interrupted_in_the_middle_of_the_ans
     server.assert_gone();
 }
 
+#[cfg(unix)]
 /// One sentence that says this, and nothing that only a programmer understands.
-fn assert_mistake(output: &Output, says: &[&str]) {
+fn assert_mistake(output: &std::process::Output, says: &[&str]) {
     let error = assert_failed(output, says);
     assert_eq!(error.lines().count(), 1, "{error}");
 }
 
+#[cfg(unix)]
 /// What happened, the last output if there is any, and a hint, each in a line.
-fn assert_error(output: &Output, lines: &[&[&str]]) {
+fn assert_error(output: &std::process::Output, lines: &[&[&str]]) {
     let error = assert_failed(output, &lines.concat());
     assert_eq!(error.lines().count(), lines.len(), "{error}");
     for (line, says) in error.lines().zip(lines) {
@@ -233,7 +251,8 @@ fn assert_error(output: &Output, lines: &[&[&str]]) {
     }
 }
 
-fn assert_failed(output: &Output, says: &[&str]) -> String {
+#[cfg(unix)]
+fn assert_failed(output: &std::process::Output, says: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     for part in says {
         assert!(error.contains(part), "{part:?} is not in {error:?}");
@@ -243,6 +262,8 @@ fn assert_failed(output: &Output, says: &[&str]) -> String {
     error.into_owned()
 }
 
+// By a path of Unix.
+#[cfg(unix)]
 #[test]
 fn a_wrong_path_of_a_server_is_reported_with_a_hint() {
     let output = command(&["--server", "/nowhere/llama-server"]).output();
@@ -256,6 +277,7 @@ fn a_wrong_path_of_a_server_is_reported_with_a_hint() {
     assert!(!String::from_utf8_lossy(&output.stdout).contains("starting"));
 }
 
+#[cfg(unix)]
 /// What it shows on a terminal, where its server fails at once.
 fn on_a_terminal(no_color: Option<&str>) -> String {
     let (window, inside) = terminal();
@@ -270,10 +292,12 @@ fn on_a_terminal(no_color: Option<&str>) -> String {
     // With it ends the last program that has the terminal, and so what can be read.
     drop(command);
     let mut shown = Vec::new();
-    drop(File::from(window).read_to_end(&mut shown));
+    drop(std::fs::File::from(window).read_to_end(&mut shown));
     String::from_utf8_lossy(&shown).into_owned()
 }
 
+// By a terminal or a shell of Unix.
+#[cfg(unix)]
 #[test]
 fn colours_are_for_terminals_whose_users_want_them() {
     let shown = on_a_terminal(None);
@@ -290,6 +314,8 @@ fn colours_are_for_terminals_whose_users_want_them() {
     assert!(on_a_terminal(Some("")).contains('\x1b'));
 }
 
+// By a terminal or a shell of Unix.
+#[cfg(unix)]
 #[test]
 fn a_program_is_looked_up_in_path() {
     let output = command(&["--server", "sh", "-c", "exit 3"]).output();
@@ -300,6 +326,8 @@ fn a_program_is_looked_up_in_path() {
     assert_mistake(&output.expect("the example"), &says);
 }
 
+// By a terminal or a shell of Unix.
+#[cfg(unix)]
 #[test]
 fn a_missing_model_is_reported_in_one_sentence() {
     let args = ["--server", "/bin/sh", "--model", "/nowhere/none.gguf"];
@@ -310,9 +338,11 @@ fn a_missing_model_is_reported_in_one_sentence() {
     );
 }
 
+// By a terminal or a shell of Unix.
+#[cfg(unix)]
 #[test]
 fn a_taken_port_is_reported_in_one_sentence() {
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = taken.local_addr().expect("its number").port().to_string();
     let output = command(&["--server", "/bin/sh", "--port", &port]).output();
     assert_mistake(
@@ -321,6 +351,8 @@ fn a_taken_port_is_reported_in_one_sentence() {
     );
 }
 
+// By a terminal or a shell of Unix.
+#[cfg(unix)]
 #[test]
 fn a_server_that_ends_at_once_is_reported_with_its_code_and_output_and_a_hint() {
     let script = "echo no such gpu >&2; exit 3";

@@ -113,6 +113,7 @@ async fn a_client_is_wrapped_with_a_layer_or_without() {
     drop(response);
 }
 
+#[cfg_attr(windows, ignore = "its command is a path of Unix")]
 #[test]
 fn an_origin_is_scheme_host_and_port() {
     use tower_local_service::Resolve as _;

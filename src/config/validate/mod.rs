@@ -265,8 +265,10 @@ impl LocalServiceConfig {
             ),
             Some(program) if !program.is_absolute() => refusals.add(
                 FIELD,
-                "does not begin with an absolute path: write that of the program in full, beginning with `/` \
-                 (`command -v` shows it), since neither a shell nor PATH is used",
+                format!(
+                    "does not begin with an absolute path: write that of the program in full, {ABSOLUTE}, since \
+                     neither a shell nor PATH is used"
+                ),
             ),
             Some(_) => {}
         }
@@ -341,6 +343,13 @@ fn check_name(service: &str, refusals: &mut Refusals<'_>) {
     }
 }
 
+/// How an absolute path looks, and what shows that of a program.
+const ABSOLUTE: &str = if cfg!(windows) {
+    "beginning with its disk (`where` shows it), with its ending"
+} else {
+    "beginning with `/` (`command -v` shows it)"
+};
+
 fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
     let command = launch.command.as_os_str().as_encoded_bytes();
     if command.trim_ascii().is_empty() {
@@ -357,8 +366,9 @@ fn check_launch(launch: &Launch, refusals: &mut Refusals<'_>) {
     } else if !launch.command.is_absolute() {
         refusals.add(
             "command",
-            "is not an absolute path: write it in full, beginning with `/` (`command -v` shows it), \
-             since neither a shell nor PATH is used",
+            format!(
+                "is not an absolute path: write it in full, {ABSOLUTE}, since neither a shell nor PATH is used"
+            ),
         );
     }
     check_nul("command", command, refusals);

@@ -4,12 +4,17 @@ mod files;
 mod oom;
 mod stop_signal;
 
+#[cfg(any(unix, windows))]
+use std::process::Stdio;
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fmt,
     path::PathBuf,
 };
+
+#[cfg(any(unix, windows))]
+use tokio::process::Command;
 
 pub(crate) use self::{
     files::{file_problems, file_warnings, program_problem},
@@ -91,6 +96,26 @@ impl Launch {
         launch
     }
 
+    /// Without standard input, and with pipes for what it writes.
+    #[cfg(any(unix, windows))]
+    pub(super) fn to_command(&self) -> Command {
+        let mut command = Command::new(&self.command);
+        command
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        if let InheritEnv::Only(names) = &self.inherit_env {
+            let inherited = |name: &String| Some((name.clone(), std::env::var_os(name)?));
+            command.env_clear().envs(names.iter().filter_map(inherited));
+        }
+        command.envs(&self.env);
+        command
+    }
+
     pub(crate) fn identity(&self) -> LaunchIdentity {
         let Self {
             command,
@@ -142,6 +167,10 @@ impl InheritEnv {
     fn has(&self, name: &OsStr) -> bool {
         match self {
             Self::All => true,
+            // Windows takes no account of case in these names.
+            Self::Only(names) if cfg!(windows) => {
+                names.iter().any(|it| name.eq_ignore_ascii_case(it))
+            }
             Self::Only(names) => names.iter().any(|it| name == it.as_str()),
         }
     }

@@ -38,7 +38,6 @@
 //!
 //! What only Linux tells is in [`os`]; elsewhere `portable.rs` gives the answers that are always safe.
 
-mod blocking;
 mod cookie;
 mod detached;
 mod exit;
@@ -46,7 +45,6 @@ mod family;
 mod group;
 mod machine;
 mod pid;
-mod pipes;
 mod spawn;
 mod stop;
 mod watchdog;
@@ -74,6 +72,7 @@ use self::{
 };
 use super::{
     BoxFuture, Exit, LaunchError, Listener, Look, OutputSink, Processes, Running, StopSignal,
+    blocking, pipes,
 };
 
 /// Starts the service. Nothing is left running if the future is dropped.

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    process::Stdio,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
@@ -27,7 +26,7 @@ use super::{
     watchdog::Watchdog,
 };
 use crate::{
-    launch::{InheritEnv, Launch, LaunchError, OutputSink, Processes},
+    launch::{LaunchError, OutputSink, Processes},
     log::warn_once,
 };
 
@@ -90,7 +89,9 @@ impl Start {
         let group = watchdog
             .as_ref()
             .map_or(0, |one| one.pid().as_raw_nonzero().get());
-        let mut command = command(&self.processes.launch, &cookie);
+        let (name, value) = cookie.variable();
+        let mut command = self.processes.launch.to_command();
+        command.env(name, value);
         let spawned = spawn_unless_busy(command.process_group(group)).and_then(with_pid);
         match spawned {
             Ok((leader, pid)) => {
@@ -144,25 +145,6 @@ impl Start {
             flushed_by: None,
         }
     }
-}
-
-fn command(launch: &Launch, cookie: &Cookie) -> Command {
-    let mut command = Command::new(&launch.command);
-    command
-        .args(&launch.args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if let Some(cwd) = &launch.cwd {
-        command.current_dir(cwd);
-    }
-    if let InheritEnv::Only(names) = &launch.inherit_env {
-        let inherited = |name: &String| Some((name.clone(), std::env::var_os(name)?));
-        command.env_clear().envs(names.iter().filter_map(inherited));
-    }
-    let (name, value) = cookie.variable();
-    command.envs(&launch.env).env(name, value);
-    command
 }
 
 /// A program whose file is open for writing cannot be run. That is often soon over: an installer is

@@ -1,12 +1,18 @@
 //! P15: when your program ends in any way, the servers that it owns end, too; and only then.
 
+#[cfg(unix)]
 mod grace;
+#[cfg(unix)]
 mod instants;
 mod outlives;
+#[cfg(unix)]
 mod ways;
+#[cfg(windows)]
+mod windows;
 
+#[cfg(unix)]
+use std::os::unix::process::CommandExt as _;
 use std::{
-    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     sync::OnceLock,
     thread,
@@ -14,7 +20,9 @@ use std::{
 
 use tower_local_service::{Lease, LocalService, LocalServiceConfig, Registry};
 
-use crate::support::{Fixture, PROGRAM, Pid, block_on, blocking_until, group_of, members_of};
+use crate::support::{Fixture, PROGRAM, Pid, block_on, blocking_until};
+#[cfg(unix)]
+use crate::support::{group_of, members_of};
 
 /// How the program ends, the base URL, and the arguments of the server, one a line.
 const ORDERS: &str = "LOCAL_SERVICE_TEST_PROGRAM";
@@ -31,6 +39,7 @@ fn plays_the_program() {
     match end {
         "exit" => std::process::exit(0),
         "abort" => std::process::abort(),
+        #[cfg(unix)]
         "exec" => panic!("{}", Command::new("/bin/true").exec()),
         "leak" => {
             Box::leak(Box::new((service, lease)));
@@ -63,15 +72,21 @@ fn program(fixture: &Fixture, end: &str) -> Child {
         .expect("a program")
 }
 
-fn wait_for_start(fixture: &Fixture) -> (Pid, Pid) {
+fn wait_for_server(fixture: &Fixture) -> Pid {
     assert!(
         blocking_until(|| !fixture.requests().is_empty()),
         "it is started and probed"
     );
-    let server = fixture.starts()[0];
+    fixture.starts()[0]
+}
+
+#[cfg(unix)]
+fn wait_for_start(fixture: &Fixture) -> (Pid, Pid) {
+    let server = wait_for_server(fixture);
     (server, group_of(server).expect("a group"))
 }
 
+#[cfg(unix)]
 fn assert_nothing_left(fixture: &Fixture, group: Pid) {
     assert!(
         blocking_until(|| fixture.alive().is_empty()),

@@ -5,21 +5,29 @@ use std::{
     io::{BufRead, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    thread,
     time::Duration,
 };
 
+#[cfg(unix)]
 use rustix::process::Signal;
 use tower_local_service::{BoxError, Lease, LocalService, LocalServiceConfig, Ownership, Registry};
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::support::{Fixture, PROGRAM, Pid, ask, blocking_until, ms, signal};
+use crate::support::{Fixture, PROGRAM, Pid, ask, blocking_until};
+#[cfg(unix)]
+use crate::support::{ms, signal};
 
 /// The base URL, the idle time and the swap timeout in milliseconds, what the server needs of the [`CAPACITY`], and the
 /// arguments of the server, one a line.
 const ORDERS: &str = "LOCAL_SERVICE_TEST_SHARING_PROGRAM";
 /// How much there is of what the servers need.
 const CAPACITY: u64 = 24;
+/// Names the folder in which programs share files.
+const FOLDER: &str = if cfg!(windows) {
+    "LOCALAPPDATA"
+} else {
+    "XDG_RUNTIME_DIR"
+};
 /// Begins the lines that are answers; all others are those of the test's runner.
 const ANSWER: &str = "> ";
 
@@ -64,7 +72,7 @@ fn plays_a_program() {
 
 /// The lock of a program that decides who has resources, which programs have for microseconds.
 fn locked_table() -> File {
-    let folder = std::env::var_os("XDG_RUNTIME_DIR").expect("a folder");
+    let folder = std::env::var_os(FOLDER).expect("a folder");
     let table = Path::new(&folder).join("tower-local-service/table");
     let table = File::options().read(true).write(true).open(table);
     let table = table.expect("programs have met");
@@ -160,6 +168,7 @@ impl<'a> Setup<'a> {
         self.run_as(strace)
     }
 
+    #[cfg(unix)]
     /// On a disk without room for another byte; `None` where none can be had.
     pub(super) fn run_on_full_disk(&self) -> Option<Program> {
         let fill = "mount -t tmpfs -o size=8k,mode=700 tmpfs \"$XDG_RUNTIME_DIR\" \
@@ -204,7 +213,7 @@ impl<'a> Setup<'a> {
                 "several_programs::program::plays_a_program",
             ])
             .env(ORDERS, orders.join("\n"))
-            .env("XDG_RUNTIME_DIR", &self.folder)
+            .env(FOLDER, &self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.expect("a log"))
@@ -257,13 +266,14 @@ impl Program {
 
     /// Stops it by a signal, but not in the microseconds in which it decides who has resources: no other program could
     /// decide until it continues.
+    #[cfg(unix)]
     pub(super) fn suspend(&self, folder: &Path) {
         let table = File::open(folder.join("tower-local-service/table"));
         let table = table.expect("programs have met");
         let suspended = blocking_until(|| {
             signal(self.pid(), Signal::STOP);
             let decides_not = (0..50).any(|_| {
-                thread::sleep(ms(2));
+                std::thread::sleep(ms(2));
                 table.try_lock().is_ok()
             });
             if !decides_not {
@@ -285,6 +295,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.orders = None;
         // A test that fails may leave it suspended, or waiting.
+        #[cfg(unix)]
         signal(self.pid(), Signal::CONT);
         if !blocking_until(|| !matches!(self.child.try_wait(), Ok(None))) {
             drop(self.child.kill());

@@ -1,18 +1,24 @@
 //! What all tests need: ports, servers, waiting, and a look at the processes that are left.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
+#[cfg(unix)]
 mod alone;
 mod amount;
 mod client;
 mod events;
 mod examples;
+#[cfg(unix)]
 pub(crate) mod gateway;
 mod http;
 mod journals;
+#[cfg(unix)]
 mod processes;
 mod resource;
+#[cfg(unix)]
 mod terminal;
 mod waiting;
+#[cfg(windows)]
+mod windows_processes;
 
 use std::{
     fs,
@@ -22,25 +28,31 @@ use std::{
     time::Duration,
 };
 
-use tower_local_service::{Error, LocalService, LocalServiceConfig, Registry};
+use tower_local_service::{Error, ErrorKind, LocalService, LocalServiceConfig, Registry};
 
+#[cfg(windows)]
+pub(crate) use self::windows_processes::{Pid, is_alive, kill, processes_with};
+#[cfg(unix)]
 pub(crate) use self::{
     alone::{alone, alone_with, can, shake_off_tracer},
+    processes::{
+        Pid, children_of, group_of, ignores, is_alive, kill, members_of, processes_with, signal,
+        stat, status,
+    },
+    terminal::terminal,
+    waiting::processor_time,
+};
+pub(crate) use self::{
     amount::amount,
     client::{ask, send},
     events::Events,
     examples::example,
     http::{Answer, get, get_with},
     journals::{lines, print_if_it_fails},
-    processes::{
-        Pid, children_of, group_of, ignores, is_alive, kill, members_of, processes_with, signal,
-        stat, status,
-    },
     resource::Resource,
-    terminal::terminal,
     waiting::{
-        PATIENCE, block_on, blocking_until, eventually, ms, now, processor_time, since,
-        two_workers, until, waiting, within,
+        PATIENCE, block_on, blocking_until, eventually, ms, now, since, two_workers, until,
+        waiting, within,
     },
 };
 
@@ -61,7 +73,15 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// The binary of the server with faults.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fixture");
+pub(crate) const PROGRAM: &str = {
+    let built = env!("CARGO_BIN_EXE_fixture");
+    // Built on a Unix for Windows, and run there by Wine, to which `/` is the disk `Z:`.
+    if cfg!(windows) && built.as_bytes()[0] == b'/' {
+        concat!("Z:", env!("CARGO_BIN_EXE_fixture"))
+    } else {
+        built
+    }
+};
 
 /// The server of one test: its port, its arguments, and a folder for the files that it writes.
 ///
@@ -265,7 +285,7 @@ impl Fixture {
     /// All processes of this fixture that run: servers, wrappers and grandchildren.
     pub(crate) fn alive(&self) -> Vec<Pid> {
         // With the end of its name, as `1` is also the beginning of `10`.
-        let mut alive = processes_with(&format!("{}/", self.folder.display()));
+        let mut alive = processes_with(&self.folder.join("").display().to_string());
         let grandchildren = self.grandchildren();
         let still = processes_with("--grandchild");
         alive.extend(grandchildren.iter().filter(|pid| still.contains(pid)));
@@ -290,6 +310,25 @@ impl Drop for Fixture {
         }
         drop(fs::remove_dir_all(&self.folder));
         assert!(gone, "left behind: {left:?}");
+    }
+}
+
+/// Whether it says that a process was killed as by `kill`. On Windows that is an exit code, which is 0 under Wine, and may
+/// be known there later than that its connections have ended.
+pub(crate) fn is_kill(kind: &ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Exited { code, .. } if cfg!(windows) => matches!(code, None | Some(0 | 1)),
+        ErrorKind::Exited { signal, .. } => *signal == Some(9),
+        _ => false,
+    }
+}
+
+/// Whether it says that a process has aborted.
+pub(crate) fn is_abort(kind: &ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Exited { code, .. } if cfg!(windows) => code.is_some_and(|code| code != 0),
+        ErrorKind::Exited { signal, .. } => *signal == Some(6),
+        _ => false,
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+#[cfg(unix)]
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -67,15 +68,27 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 }
 
 /// The clock of the times that the fixture writes.
+#[cfg(windows)]
+pub(crate) fn now() -> Duration {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("it is after 1970")
+}
+
+/// The clock of the times that the fixture writes.
+#[cfg(unix)]
 pub(crate) fn now() -> Duration {
     read(ClockId::Monotonic)
 }
 
 /// The processor time of all threads of this process.
+#[cfg(unix)]
 pub(crate) fn processor_time() -> Duration {
     read(ClockId::ProcessCPUTime)
 }
 
+#[cfg(unix)]
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).expect("it counts from zero");

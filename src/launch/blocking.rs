@@ -21,6 +21,8 @@ pub(super) fn begin<T: Send + 'static>(
     Ok(result)
 }
 
+// Windows is asked nothing.
+#[cfg(unix)]
 /// Begins the work as [`begin`] does. Where the system has no thread left, the work is done on this
 /// thread before this returns: for work that takes milliseconds and must not be left undone.
 pub(super) fn begin_or_do<T: Send + 'static>(

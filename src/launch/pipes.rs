@@ -27,8 +27,8 @@ impl Pipes {
     }
 }
 
-/// Starts to read both streams of a process. The tasks continue to the end of the streams even if the
-/// [`Process`](super::Process) is dropped: without a reader, SIGPIPE would end the process.
+/// Starts to read both streams of a process. The tasks continue to the end of the streams even if what stands for the
+/// process is dropped: without a reader, SIGPIPE would end it.
 pub(super) fn read(
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
