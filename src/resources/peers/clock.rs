@@ -12,8 +12,22 @@ pub(crate) fn now() -> Duration {
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
+/// Of the day: without unsafe code nothing tells of a clock that is never set. While it is set, uses by other programs may
+/// be taken for older or newer than they are.
+#[cfg(windows)]
+#[expect(
+    clippy::disallowed_types,
+    reason = "all programs have no other clock here"
+)]
+pub(crate) fn now() -> Duration {
+    use std::time::SystemTime;
+
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
 /// Programs share nothing there, so it counts from the first call.
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 pub(crate) fn now() -> Duration {
     use std::sync::LazyLock;
 

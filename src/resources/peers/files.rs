@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
+    ops::Deref,
     path::{Path, PathBuf},
     sync::LazyLock,
     time::Duration,
@@ -22,19 +23,19 @@ const LONGEST_SOCKET: usize = 64;
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) next: File,
-    pub(super) owner: File,
-    users: File,
+    pub(super) owner: Told,
+    users: Told,
     pub(super) bell: PathBuf,
 }
 
 impl Files {
     pub(super) fn open(folder: &Path, address: &Address) -> io::Result<Self> {
         let stem = stem(address);
-        let open = |kind| open(&folder.join(format!("{stem}.{kind}")));
+        let path = |kind| folder.join(format!("{stem}.{kind}"));
         Ok(Self {
-            next: open("next")?,
-            owner: open("owner")?,
-            users: open("users")?,
+            next: open(&path("next"))?,
+            owner: Told::open(&path("owner"))?,
+            users: Told::open(&path("users"))?,
             bell: folder.join(format!("{}.bell", short(&stem))),
         })
     }
@@ -51,12 +52,12 @@ impl Files {
     /// The record of the owner; `None` if it cannot be read.
     pub(super) fn record(&self) -> Option<Record> {
         let mut bytes = [0; Record::LONGEST];
-        let length = text::read(&self.owner, &mut bytes).ok()?;
+        let length = text::read(self.owner.text(), &mut bytes).ok()?;
         Record::parse(&bytes[..length])
     }
 
     pub(super) fn write(&self, record: &Record) -> io::Result<()> {
-        text::write(&self.owner, record.line().as_bytes())
+        text::write(self.owner.text(), record.line().as_bytes())
     }
 
     /// Locks out all users, if there are none.
@@ -77,17 +78,71 @@ impl Files {
     /// Writes down that the server was used so long ago.
     pub(super) fn note_use(&self, before: Duration) -> io::Result<()> {
         let at = u64::try_from(clock::now().saturating_sub(before).as_nanos()).unwrap_or(u64::MAX);
-        text::write(&self.users, &at.to_le_bytes())
+        text::write(self.users.text(), &at.to_le_bytes())
     }
 
     /// How long ago a use was last written down.
     pub(super) fn used_before(&self) -> Option<Duration> {
         let mut bytes = [0; 8];
-        if text::read(&self.users, &mut bytes).ok()? < bytes.len() {
+        if text::read(self.users.text(), &mut bytes).ok()? < bytes.len() {
             return None;
         }
         // Before the last boot, the clock may have been further.
         clock::now().checked_sub(Duration::from_nanos(u64::from_le_bytes(bytes)))
+    }
+}
+
+/// A file that is locked, and what it says. On Windows no other program can read or write what is locked, so that is in a
+/// file of its own there.
+#[derive(Debug)]
+pub(super) struct Told {
+    lock: File,
+    #[cfg(windows)]
+    text: File,
+}
+
+impl Told {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Self::beside(open(path)?, path)
+    }
+
+    /// The same; `None` if there is none.
+    pub(super) fn open_existing(path: &Path) -> io::Result<Option<Self>> {
+        let lock = open_existing(path)?;
+        lock.map(|lock| Self::beside(lock, path)).transpose()
+    }
+
+    #[cfg(not(windows))]
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere another file is opened")]
+    fn beside(lock: File, _: &Path) -> io::Result<Self> {
+        Ok(Self { lock })
+    }
+
+    #[cfg(windows)]
+    fn beside(lock: File, path: &Path) -> io::Result<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".text");
+        let text = open(Path::new(&name))?;
+        Ok(Self { lock, text })
+    }
+
+    #[cfg(not(windows))]
+    pub(super) fn text(&self) -> &File {
+        &self.lock
+    }
+
+    #[cfg(windows)]
+    pub(super) fn text(&self) -> &File {
+        &self.text
+    }
+}
+
+/// The lock.
+impl Deref for Told {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.lock
     }
 }
 
@@ -97,7 +152,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The same; `None` if there is none.
-pub(super) fn open_existing(path: &Path) -> io::Result<Option<File>> {
+fn open_existing(path: &Path) -> io::Result<Option<File>> {
     match opened(path, false) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

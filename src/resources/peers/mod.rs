@@ -35,12 +35,18 @@
 //!
 //! Services that need more than an address say so in [`seats`](self::seats::Seats), which are locked in the same way.
 //!
+//! On Windows no program can read or write what another one has locked, so what a locked file says is in a file of its own
+//! there, `….text`, and a bell is a socket of the loopback, whose port is in its file.
+//!
 //! The files stay: a program that removed one would have a lock that no peer sees.
 
 mod bell;
 pub(super) mod clock;
 mod files;
 #[cfg(unix)]
+mod folder;
+#[cfg(windows)]
+#[path = "windows_folder.rs"]
 mod folder;
 mod guest;
 mod line;
@@ -62,7 +68,7 @@ use std::{
 
 pub(crate) use self::bell::{Bell, Ring, rung};
 use self::files::{Files, try_all, unlock_all};
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub(crate) use self::folder::ours as folder;
 pub(super) use self::{
     seat::{Seat, Stage as SeatStage},
@@ -82,7 +88,7 @@ pub(crate) const PATIENTLY: Duration = Duration::from_secs(1);
 pub(crate) type Folder = Arc<dyn Fn() -> Option<Arc<PathBuf>> + Send + Sync>;
 
 /// Where programs share nothing yet, there is no folder.
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 pub(crate) fn folder() -> Option<Arc<PathBuf>> {
     None
 }
@@ -243,11 +249,18 @@ pub(crate) fn pace(waited: Duration, longest: Duration) -> Duration {
     (waited / 50).clamp(Duration::from_millis(1), longest)
 }
 
+/// Names the folder.
+const VARIABLE: &str = if cfg!(windows) {
+    "LOCALAPPDATA"
+} else {
+    "XDG_RUNTIME_DIR"
+};
+
 fn warn_once(error: &io::Error) {
     log::warn_once!(
         %error,
         "the files by which programs agree on local services cannot be used: several programs \
-         on one port may get in each other's way; make XDG_RUNTIME_DIR a folder of your own, on \
+         on one port may get in each other's way; make {VARIABLE} a folder of your own, on \
          a file system with locks"
     );
 }

@@ -22,7 +22,7 @@ use std::{
 
 use super::{
     Folder, Seat,
-    files::{granted, open, open_existing},
+    files::{Told, granted, open},
     text, warn_once,
 };
 
@@ -44,14 +44,14 @@ pub(crate) struct Seats {
     table: Option<Arc<File>>,
     mine: BTreeMap<u64, Mine>,
     /// Open while they are looked at again and again.
-    others: BTreeMap<u16, File>,
+    others: BTreeMap<u16, Told>,
     /// No seat was empty when the programs last met. The others are not tried for each service.
     is_full: bool,
 }
 
 struct Mine {
     number: u16,
-    file: File,
+    file: Told,
     written: Option<Seat>,
 }
 
@@ -136,7 +136,7 @@ impl Seats {
             let file = match self.others.entry(number) {
                 Entry::Occupied(it) => it.into_mut(),
                 // They are taken from the first on, and stay.
-                Entry::Vacant(it) => match open_existing(&path(folder, number))? {
+                Entry::Vacant(it) => match Told::open_existing(&path(folder, number))? {
                     Some(file) => it.insert(file),
                     None => break,
                 },
@@ -146,7 +146,7 @@ impl Seats {
                 continue;
             }
             // One that is not whole was never written: its program could not, and has no peers then.
-            if let Some(seat) = read(file)? {
+            if let Some(seat) = read(file.text())? {
                 seats.push((number, seat));
             }
         }
@@ -185,7 +185,7 @@ impl Seats {
             return Ok(());
         };
         if mine.written.as_ref() != Some(&seat) {
-            text::write(&mine.file, seat.line().as_bytes())?;
+            text::write(mine.file.text(), seat.line().as_bytes())?;
             mine.written = Some(seat);
         }
         Ok(())
@@ -199,10 +199,10 @@ impl Seats {
             }
             let file = match self.others.remove(&number) {
                 Some(file) => file,
-                None => open(&path(folder, number))?,
+                None => Told::open(&path(folder, number))?,
             };
             if granted(file.try_lock())? {
-                text::write(&file, &[b'\n'; ROOM])?;
+                text::write(file.text(), &[b'\n'; ROOM])?;
                 return Ok(Mine {
                     number,
                     file,
