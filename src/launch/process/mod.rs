@@ -61,8 +61,6 @@ mod tests;
 
 use std::{fmt, future::Future, sync::Arc, thread, time::Duration};
 
-use tokio::time::{self, Instant};
-
 pub(crate) use self::machine::{cpu_time_of, guarantees, holder, last_use, shows_use};
 use self::{
     detached::Sweep,
@@ -87,9 +85,6 @@ pub(super) async fn spawn(
     spawn::spawn(spawn::SHELL, processes, output).await
 }
 
-/// How long the rest of the output is waited for while another process holds the pipes.
-const FLUSH_LIMIT: Duration = Duration::from_millis(50);
-
 /// How long the killed processes of a dropped [`Process`] are waited for, and how often they are
 /// looked at.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
@@ -110,7 +105,6 @@ pub(crate) struct Process {
     /// What it wrote.
     #[cfg(test)]
     output: OutputSink,
-    flushed_by: Option<Instant>,
 }
 
 /// Whether the process of a service runs, asked of the system now: [`Process::is_alive`] for a caller
@@ -208,7 +202,7 @@ impl Process {
             }
             self.all_ended().await;
         }
-        self.flush_output().await;
+        self.pipes.flushed().await;
         exit
     }
 
@@ -239,15 +233,6 @@ impl Process {
             self.kill();
         }
         exit
-    }
-
-    /// Waits until the whole output has been read, or for 50 ms where another process holds the pipes.
-    /// The 50 ms count from the first call. Cancel safe.
-    async fn flush_output(&mut self) {
-        let by = *self
-            .flushed_by
-            .get_or_insert_with(|| Instant::now() + FLUSH_LIMIT);
-        drop(time::timeout_at(by, self.pipes.ended()).await);
     }
 }
 

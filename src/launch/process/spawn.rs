@@ -142,7 +142,6 @@ impl Start {
             pipes,
             #[cfg(test)]
             output: self.output,
-            flushed_by: None,
         }
     }
 }

@@ -20,10 +20,7 @@ use std::{fmt, fs::File, io, time::Duration};
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
 use send_ctrlc::Interruptible;
-use tokio::{
-    runtime::Handle,
-    time::{self, Instant},
-};
+use tokio::{runtime::Handle, time};
 
 use super::{
     BoxFuture, Exit, Guarantees, Holder, LaunchError, OutputSink, Processes, Running, blocking,
@@ -34,9 +31,6 @@ use super::{
 const CREATE_SUSPENDED: u32 = 0x0000_0004;
 const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
 const CREATE_NO_WINDOW: u32 = 0x0800_0000;
-
-/// How long the rest of the output is waited for while another process holds the pipes.
-const FLUSH_LIMIT: Duration = Duration::from_millis(50);
 
 /// How long the processes of a job that was ended are waited for.
 const END_LIMIT: Duration = Duration::from_secs(1);
@@ -55,7 +49,6 @@ pub(crate) struct Process {
     is_stopped: bool,
     is_killed: bool,
     pipes: Pipes,
-    flushed_by: Option<Instant>,
 }
 
 /// Starts the service. Nothing is left running if the future is dropped.
@@ -107,7 +100,6 @@ fn start(processes: &Processes, output: &OutputSink, runtime: &Handle) -> io::Re
         is_stopped: false,
         is_killed: false,
         pipes: pipes::read(stdout, stderr, output, runtime),
-        flushed_by: None,
     })
 }
 
@@ -199,10 +191,7 @@ impl Process {
             }
             self.others_ended().await;
         }
-        let by = *self
-            .flushed_by
-            .get_or_insert_with(|| Instant::now() + FLUSH_LIMIT);
-        drop(time::timeout_at(by, self.pipes.ended()).await);
+        self.pipes.flushed().await;
         exit
     }
 
