@@ -1,8 +1,9 @@
 //! One connection of a client, which may end its half of it and still wait for answers.
 
+#[cfg(not(target_os = "linux"))]
+use std::net::SocketAddr;
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -21,6 +22,9 @@ use tokio::{
     net::TcpStream,
     time,
 };
+
+#[cfg(target_os = "linux")]
+use crate::sockets::is_open;
 
 /// How often a client is looked at that has sent more than was asked for, or has ended its half.
 const LOOK: Duration = Duration::from_millis(50);
@@ -79,19 +83,7 @@ async fn has_ended(stream: &TcpStream) -> bool {
     ready.is_ok_and(Ready::is_read_closed)
 }
 
-/// Whether a process of this machine has the socket from there to there. One that nobody has any more has no
-/// inode.
-#[cfg(target_os = "linux")]
-fn is_open(from: SocketAddr, to: SocketAddr) -> bool {
-    // An address of IPv4 may be written as one of IPv6 by either side.
-    let plain = |address: SocketAddr| (address.ip().to_canonical(), address.port());
-    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
-    tables.into_iter().flatten().flatten().any(|socket| {
-        let ends = (plain(socket.local_address), plain(socket.remote_address));
-        ends == (plain(from), plain(to)) && socket.inode != 0
-    })
-}
-
+/// Only Linux can tell.
 #[cfg(not(target_os = "linux"))]
 fn is_open(_: SocketAddr, _: SocketAddr) -> bool {
     false

@@ -52,8 +52,11 @@ mod page;
 mod progress;
 mod query;
 mod question;
+mod redirect;
 mod serve;
 mod signals;
+#[cfg(target_os = "linux")]
+mod sockets;
 mod terminal;
 mod tls;
 mod upstream;

@@ -118,6 +118,40 @@ async fn a_client_that_ends_its_half_is_answered_cold_and_warm() {
     gateway.until("one", |status| status["leases"] == 0).await;
 }
 
+/// A gateway that listens on both families has addresses of IPv4 in another form.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_ends_its_half_is_answered_over_either_family() {
+    use tokio::io::AsyncReadExt;
+
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        // A machine without IPv6.
+        return;
+    }
+    let fixture = Fixture::new();
+    let providers = json!({ "one": provider(&fixture) });
+    let gateway = Gateway::start_with(&providers, &["--listen", "[::]:0", "--no-api-key"]);
+    for host in ["127.0.0.1", "::1"] {
+        let address = (host, gateway.address().port());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let slow = request("/v1/slow?ms=500", r#"{"model":"one/m"}"#);
+        client.write_all(slow.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let read = AsyncReadExt::read_to_string(&mut client, &mut answer);
+        crate::support::within("an answer", read).await.unwrap();
+        assert!(answer.contains("slow"), "{host}: {answer}");
+
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let hang = request("/v1/hang", r#"{"model":"one/m"}"#);
+        client.write_all(hang.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        gateway.until("one", |status| status["leases"] == 1).await;
+        drop(client);
+        gateway.until("one", |status| status["leases"] == 0).await;
+    }
+}
+
 /// No token comes that could fail to be sent.
 #[tokio::test]
 async fn a_client_that_hangs_up_in_silence_gives_its_lease_back_too() {
