@@ -65,6 +65,8 @@ mod launching;
 mod leases;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod memory_pressure;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 // Not on Windows: its files have paths of Unix.
