@@ -17,7 +17,9 @@ use crate::{
     dialect,
     failure::Failure,
     forward::{FOR_POST, head_for, to_client},
-    headers, websocket,
+    headers,
+    redirect::Place,
+    websocket,
 };
 
 const API: &str = "/v1/";
@@ -26,6 +28,8 @@ const SERVER: &str = "/upstream/";
 /// A provider, and where at its server.
 pub(crate) struct Target {
     provider: Provider,
+    /// Its id as the path has it.
+    id: String,
     /// The path there, from its root if there is no API before it.
     rest: String,
     is_api: bool,
@@ -37,12 +41,9 @@ pub(crate) fn target(providers: &Providers, path: &str) -> Option<Target> {
     if FOR_POST.contains(&rest.trim_end_matches('/')) {
         return None;
     }
-    let (provider, rest) = split(providers, rest)?;
-    Some(Target {
-        provider,
-        rest: rest.to_owned(),
-        is_api: true,
-    })
+    let mut target = split(providers, rest)?;
+    target.is_api = true;
+    Some(target)
 }
 
 /// `/upstream/{provider}/…`
@@ -52,7 +53,7 @@ pub(crate) async fn upstream(
 ) -> Result<Response<Body>, Failure> {
     let path = request.uri().path();
     let rest = path.strip_prefix(SERVER).unwrap_or_default();
-    let Some((provider, rest)) = split(&gateway.providers, rest) else {
+    let Some(target) = split(&gateway.providers, rest) else {
         return Err(Failure::new(
             StatusCode::NOT_FOUND,
             "no_such_provider",
@@ -62,25 +63,25 @@ pub(crate) async fn upstream(
             ),
         ));
     };
-    if rest.is_empty() {
+    if target.rest.is_empty() {
         // So that the links of its page lead there.
         let to = [(header::LOCATION, format!("{path}/"))];
         return Ok((StatusCode::PERMANENT_REDIRECT, to).into_response());
     }
-    let target = Target {
-        provider,
-        rest: rest.to_owned(),
-        is_api: false,
-    };
     forward(gateway, target, request).await
 }
 
 /// The provider that a path begins with, and the path behind it. A slash in an id is written as `%2F`.
-fn split<'a>(providers: &Providers, path: &'a str) -> Option<(Provider, &'a str)> {
+fn split(providers: &Providers, path: &str) -> Option<Target> {
     let end = path.find('/').unwrap_or(path.len());
     let (id, rest) = path.split_at(end);
-    let id = percent_decode_str(id).decode_utf8().ok()?;
-    Some((providers.get(&id)?, rest))
+    let name = percent_decode_str(id).decode_utf8().ok()?;
+    Some(Target {
+        provider: providers.get(&name)?,
+        id: id.to_owned(),
+        rest: rest.to_owned(),
+        is_api: false,
+    })
 }
 
 pub(crate) async fn forward(
@@ -109,13 +110,23 @@ pub(crate) async fn forward(
         let request = Request::from_parts(sent, body);
         gateway.upstream.ask_once(&target.provider, request).await
     };
-    match asked {
-        Some(asked) => asked.answered(answer, facts),
-        None => to_client(answer, facts),
-    }
+    let mut response = match asked {
+        Some(asked) => asked.answered(answer, facts)?,
+        None => to_client(answer, facts)?,
+    };
+    target.place().lead_back(response.headers_mut());
+    Ok(response)
 }
 
 impl Target {
+    /// All that the server has is here, also what is no part of its API.
+    fn place(&self) -> Place {
+        Place::new(
+            self.provider.base_url.clone(),
+            format!("{SERVER}{}", self.id),
+        )
+    }
+
     fn uri(&self, query: Option<&str>) -> Option<Uri> {
         let query = query.map(|it| format!("?{it}")).unwrap_or_default();
         let rest = format!("{}{query}", self.rest);

@@ -1,6 +1,6 @@
 //! Paths that name the provider, and WebSockets.
 
-use std::time::Duration;
+use std::{io::Write as _, net::SocketAddr, time::Duration};
 
 use http::{Method, Request};
 use http_body_util::Full;
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::support::{
     Fixture,
-    gateway::{Gateway, Reply, chat_provider, provider},
+    gateway::{Gateway, Reply, answer, chat_provider, provider, server},
     within,
 };
 
@@ -154,4 +154,53 @@ async fn a_server_that_does_not_agree_answers_as_ever() {
         .reply_to(request.body(Full::default()).unwrap())
         .await;
     assert_eq!((reply.status.as_u16(), &*reply.body), (200, "hello"));
+}
+
+/// What a server says, and where it leads a client of the gateway.
+const REDIRECTS: [(&str, &str); 9] = [
+    ("/x?a=/b", "/upstream/a%2Fb/x?a=/b"),
+    ("http://127.0.0.1:PORT/x", "/upstream/a%2Fb/x"),
+    ("http://localhost:PORT/x#y", "/upstream/a%2Fb/x#y"),
+    ("//127.0.0.1:PORT/x", "/upstream/a%2Fb/x"),
+    ("HTTP://127.0.0.1:PORT?x", "/upstream/a%2Fb/?x"),
+    // They lead where they did.
+    ("x/y", "x/y"),
+    ("https://127.0.0.1:PORT/x", "https://127.0.0.1:PORT/x"),
+    ("http://127.0.0.1:1/x", "http://127.0.0.1:1/x"),
+    ("https://example.org//x", "https://example.org//x"),
+];
+
+/// A server that redirects each path to that one of these.
+fn redirecting() -> SocketAddr {
+    server(true, |request, stream| {
+        let host = request.to_lowercase();
+        let (_, host) = host.split_once("host: ").unwrap();
+        let (_, port) = host.split("\r\n").next().unwrap().split_once(':').unwrap();
+        let path = request.split(' ').nth(1).unwrap();
+        let location = match path.rsplit_once('/').unwrap().1.parse::<usize>() {
+            Ok(n) => REDIRECTS[n].0.replace("PORT", port),
+            Err(_) => return answer(stream, "200 OK", "text/plain", path),
+        };
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+    })
+}
+
+#[tokio::test]
+async fn a_redirect_of_a_server_to_itself_leads_back_through_the_gateway() {
+    let address = redirecting();
+    let base_url = format!("http://{address}/v1");
+    let gateway = Gateway::start(&json!({ "a/b": { "baseUrl": base_url } }));
+    for (n, (_, leads_to)) in REDIRECTS.iter().enumerate() {
+        let leads_to = leads_to.replace("PORT", &address.port().to_string());
+        for path in ["/upstream/a%2Fb", "/v1/a%2Fb"] {
+            let reply = gateway.get(&format!("{path}/{n}")).await;
+            assert_eq!(reply.status, 302);
+            assert_eq!(reply.header("location"), Some(&*leads_to), "{path}");
+        }
+    }
+    let followed = gateway.get("/upstream/a%2Fb/x?a=/b").await;
+    assert_eq!(followed.body, "/x?a=/b");
 }
