@@ -1,7 +1,11 @@
 //! Real servers that the crate starts, and a mark in their environment by which they are found.
 //!
 //! Their workers and other descendants have the mark, too, whatever their arguments are.
-#![allow(dead_code, reason = "each kind of server uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each kind of server uses a part of it"
+)]
 
 mod client;
 
