@@ -178,6 +178,43 @@ async fn a_command_that_ends_well_while_its_port_answers_has_left_the_server_to_
     assert_eq!(fake.count(What::Spawned), 1);
 }
 
+/// Without the key, whether its server answers when nothing of the command is left decides who is told.
+#[tokio::test(start_paused = true)]
+async fn a_command_that_ends_well_before_its_server_answers_fails_with_a_hint_or_has_left_it() {
+    for answers_at_the_exit in [true, false] {
+        let fake = Fake::new();
+        fake.script().load_time = Duration::MAX;
+        let service = service(&fake, config());
+        let waiter = asks(&service);
+        sleep(SEC).await;
+        if answers_at_the_exit {
+            fake.script().elsewhere = Answer::Ready;
+        }
+        fake.exit(0);
+        let outcome = waiter.await.unwrap();
+        if answers_at_the_exit {
+            drop(outcome.unwrap());
+        } else {
+            let error = outcome.unwrap_err();
+            let kind = error.kind();
+            assert!(
+                matches!(kind, ErrorKind::Exited { code: Some(0), .. }),
+                "{error}"
+            );
+            assert!(error.hint().contains("`launcher`"), "{}", error.hint());
+            sleep(200 * MS).await;
+            fake.script().elsewhere = Answer::Ready;
+            drop(service.acquire().await.unwrap());
+        }
+        let ownership = service.status().ownership;
+        assert!(
+            matches!(ownership, Some(Ownership::External { .. })),
+            "{ownership:?}"
+        );
+        assert_eq!(fake.count(What::Spawned), 1);
+    }
+}
+
 // === The ready request ===
 
 fn with_request() -> LocalServiceConfig {
