@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// # Errors
 ///
 /// The system has no thread left. Nothing was begun.
-pub(super) fn begin<T: Send + 'static>(
+pub(in crate::launch) fn begin<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<oneshot::Receiver<T>> {
     let (done, result) = oneshot::channel();

@@ -36,10 +36,11 @@ use serde::Serialize;
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Guarantees {
     /// A server ends when your program ends, also by SIGKILL. Of processes: there is `/bin/sh` for the watchdog, or the
-    /// server is in a job (Windows).
+    /// server is in a job (Windows). Of containers: there is also `curl`, `docker` or `podman`, by which the watchdog asks
+    /// the engine; and the container is not one that was taken over.
     pub dies_with_program: bool,
     /// It then has up to two seconds to end by itself, before it is killed. Of processes: there is `sleep` for the
-    /// watchdog; never on Windows.
+    /// watchdog; never on Windows. Of containers: it has them wherever it ends with your program.
     pub has_grace: bool,
     /// Descendants that have left the process group of the server are found and end with it: the system
     /// shows parents and environments (Linux), or none can leave the job of the server (Windows). If your program is

@@ -3,7 +3,7 @@
 use std::{
     env, fmt,
     io::{Read as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     time::Duration,
 };
@@ -18,10 +18,14 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::socket;
+use super::{lifeline, socket};
 
 /// How long the engine may take for a request that does not wait for a container.
 const LIMIT: Duration = Duration::from_secs(30);
+/// The oldest version of the API that has all that a container may be given: an older one leaves out GPUs, and says nothing.
+const OLDEST: (u32, u32) = (1, 40);
+/// The label with the process that ends a container together with its program.
+pub(super) const WATCHDOG_LABEL: &str = "tower-local-service.watchdog";
 /// No answer that is read as a whole is longer.
 const LONGEST: usize = 1 << 20;
 
@@ -36,6 +40,10 @@ pub(super) struct Engine {
 pub(super) enum ApiError {
     /// There is no connection to the engine, or it broke.
     Connection { socket: PathBuf, error: String },
+    /// The watchdog of a program that has ended still has the container.
+    Held { watchdog: String },
+    /// The engine knows less than this crate asks for.
+    TooOld { version: String },
     /// The engine refused.
     Refused { status: StatusCode, message: String },
 }
@@ -59,12 +67,19 @@ impl ApiError {
             {
                 Some("another program or container has the port: end that, or give the service a port of its own".to_owned())
             }
+            Self::Held { watchdog } => {
+                let pid = watchdog.split(':').next().unwrap_or_default();
+                Some(format!("look what keeps process {pid}, and end it"))
+            }
+            Self::TooOld { .. } => Some("update Docker to 19.03 or later, or Podman to 3.0 or later".to_owned()),
             Self::Refused { .. } => None,
         }
     }
 
     fn is_missing(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+        // Podman has another status for a container that is just being removed.
+        matches!(self, Self::Refused { status, message }
+            if *status == StatusCode::NOT_FOUND || message.contains("no such container"))
     }
 }
 
@@ -76,6 +91,16 @@ impl fmt::Display for ApiError {
                     f,
                     "the engine at {} cannot be asked: {error}",
                     socket.display()
+                )
+            }
+            Self::Held { .. } => {
+                f.write_str("another program's container is about to be ended, and does not end")
+            }
+            Self::TooOld { version } => {
+                let (major, minor) = OLDEST;
+                write!(
+                    f,
+                    "the engine is too old: its API is version {version}, and {major}.{minor} is needed"
                 )
             }
             Self::Refused { status, message } => write!(f, "the engine says {status}: {message}"),
@@ -91,6 +116,16 @@ pub(super) struct Inspected(Value);
 impl Inspected {
     pub(super) fn is_running(&self) -> bool {
         self.0["State"]["Running"] == true
+    }
+
+    /// The process that ends it together with its program.
+    pub(super) fn watchdog(&self) -> Option<&str> {
+        self.0["Config"]["Labels"][WATCHDOG_LABEL].as_str()
+    }
+
+    /// That process lives. If its program does not, it is about to end the container.
+    pub(super) fn is_held(&self) -> bool {
+        self.watchdog().is_some_and(lifeline::lives)
     }
 
     pub(super) fn exit_code(&self) -> Option<i32> {
@@ -142,6 +177,10 @@ impl Engine {
         })
     }
 
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     pub(super) async fn inspect(&self, name: &str) -> Result<Option<Inspected>, ApiError> {
         match self
             .json(Method::GET, &format!("/containers/{name}/json"), None)
@@ -153,9 +192,11 @@ impl Engine {
         }
     }
 
-    pub(super) async fn create(&self, name: &str, body: &Value) -> Result<(), ApiError> {
+    /// Returns its id.
+    pub(super) async fn create(&self, name: &str, body: &Value) -> Result<String, ApiError> {
         let path = format!("/containers/create?name={name}");
-        self.json(Method::POST, &path, Some(body)).await.map(drop)
+        let created = self.json(Method::POST, &path, Some(body)).await?;
+        Ok(created["Id"].as_str().unwrap_or_default().to_owned())
     }
 
     pub(super) async fn start(&self, name: &str) -> Result<(), ApiError> {
@@ -198,9 +239,11 @@ impl Engine {
         drop(thread.spawn(move || drop(work())));
     }
 
-    /// The last lines that it wrote, and all that it writes from now on, in frames.
-    pub(super) async fn logs(&self, name: &str) -> Result<Response, ApiError> {
-        let path = format!("/containers/{name}/logs?follow=1&stdout=1&stderr=1&tail=1000");
+    /// All that it has written and writes from now on, in frames; `from_end`: of what it has written the last lines only.
+    /// (Podman loses what is written just then, if the last lines are asked for.)
+    pub(super) async fn logs(&self, name: &str, from_end: bool) -> Result<Response, ApiError> {
+        let tail = if from_end { "1000" } else { "all" };
+        let path = format!("/containers/{name}/logs?follow=1&stdout=1&stderr=1&tail={tail}");
         let response = self.send(Method::GET, &path, None).await?;
         self.checked(response).await
     }
@@ -242,17 +285,27 @@ impl Engine {
             CONTENT_TYPE,
             http::HeaderValue::from_static("application/json"),
         );
-        let mut connection: Connection = Box::pin(async move { drop(connection.await) });
-        let response = tokio::select! {
-            biased;
-            response = sender.send_request(request) => response,
-            () = &mut connection => return Err(self.broken("the connection was closed")),
+        let driven: Connection = Box::pin(async move { drop(connection.await) });
+        let mut connection = Some(driven);
+        let response = {
+            let mut answered = std::pin::pin!(sender.send_request(request));
+            tokio::select! {
+                biased;
+                response = &mut answered => response,
+                () = over(&mut connection) => answered.await,
+            }
         };
         let response = response.map_err(|error| broken(&error))?;
+        let version = response.headers().get("api-version");
+        let version = version.and_then(|it| it.to_str().ok());
+        if let Some(version) = version.filter(|it| is_too_old(it)) {
+            let version = version.to_owned();
+            return Err(ApiError::TooOld { version });
+        }
         Ok(Response {
             status: response.status(),
             body: response.into_body(),
-            connection: Some(connection),
+            connection,
             socket: self.socket.clone(),
         })
     }
@@ -278,11 +331,27 @@ impl Engine {
     }
 }
 
+/// An engine that does not say its version, or not as a number, may be any.
+fn is_too_old(version: &str) -> bool {
+    let parsed = version.split_once('.');
+    let parsed = parsed.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    parsed.is_some_and(|it: (u32, u32)| it < OLDEST)
+}
+
 fn removal(name: &str) -> String {
     format!("/containers/{name}?force=1&v=1")
 }
 
 type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Drives a connection to its end. What came over it may not be taken yet.
+async fn over(connection: &mut Option<Connection>) {
+    match connection {
+        Some(driven) => driven.await,
+        None => std::future::pending().await,
+    }
+    *connection = None;
+}
 
 /// An answer, and the connection that it comes over: it is driven while the answer is read.
 pub(super) struct Response {
@@ -298,16 +367,10 @@ impl Response {
         loop {
             let body = &mut self.body;
             let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-            let frame = match &mut self.connection {
-                Some(connection) => tokio::select! {
-                    biased;
-                    frame = frame => frame,
-                    () = connection => {
-                        self.connection = None;
-                        continue;
-                    }
-                },
-                None => frame.await,
+            let frame = tokio::select! {
+                biased;
+                frame = frame => frame,
+                () = over(&mut self.connection) => continue,
             };
             match frame {
                 None => return Ok(None),

@@ -7,7 +7,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::api::{ApiError, Engine};
+use super::{
+    api::{ApiError, Engine},
+    lifeline::Lifeline,
+};
 use crate::launch::{BoxFuture, Exit, Look, OutputSink, OutputStream, Running};
 
 /// How long the rest of its output is waited for when it has ended.
@@ -16,6 +19,14 @@ const REST: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How the container came to run.
+pub(super) struct Started {
+    /// A program that has ended had left it.
+    pub(super) taken_over: bool,
+    /// `None` if it was taken over, and where there can be none.
+    pub(super) lifeline: Option<Lifeline>,
+}
 
 pub(super) struct Instance {
     engine: Arc<Engine>,
@@ -28,12 +39,19 @@ pub(super) struct Instance {
     /// `None` before it has ended, and once it is removed.
     removing: Option<Work<()>>,
     is_removed: bool,
+    lifeline: Option<Lifeline>,
 }
 
 impl Instance {
-    pub(super) fn new(engine: Arc<Engine>, name: String, output: OutputSink) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        name: String,
+        started: Started,
+        output: OutputSink,
+    ) -> Self {
         let mut reading = JoinSet::new();
-        reading.spawn(read(engine.clone(), name.clone(), output.clone()));
+        let logs = (engine.clone(), name.clone(), started.taken_over);
+        reading.spawn(read(logs, output.clone()));
         let ending = ended(engine.clone(), name.clone(), output, reading);
         Self {
             engine,
@@ -43,6 +61,7 @@ impl Instance {
             exit: None,
             removing: None,
             is_removed: false,
+            lifeline: started.lifeline,
         }
     }
 
@@ -82,6 +101,9 @@ impl Running for Instance {
             removing.await;
             self.is_removed = true;
             self.removing = None;
+            if let Some(lifeline) = self.lifeline.take() {
+                lifeline.end();
+            }
         })
     }
 
@@ -168,8 +190,8 @@ async fn removed(engine: Arc<Engine>, name: String) {
 }
 
 /// Reads what it writes, to the end: frames of a stream, a length and so many bytes.
-async fn read(engine: Arc<Engine>, name: String, output: OutputSink) {
-    let Ok(mut logs) = engine.logs(&name).await else {
+async fn read((engine, name, from_end): (Arc<Engine>, String, bool), output: OutputSink) {
+    let Ok(mut logs) = engine.logs(&name, from_end).await else {
         return;
     };
     let mut rest = Vec::new();

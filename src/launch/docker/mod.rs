@@ -9,6 +9,9 @@
 //! whichever program of this user starts it, and a program knows the container that another one has left behind: that
 //! is taken over, and its idle time runs again. It is never taken for an external server.
 //!
+//! **The lifeline.** A shell ends the container when your program has ended ([`lifeline`]). Where it cannot, the container is
+//! left behind.
+//!
 //! **Life.** It is created without a restart policy, started, waited for, and removed when it has ended ([`instance`]).
 //! What it writes is read as a stream of frames. A container that was created and could not be started is removed.
 //!
@@ -17,16 +20,24 @@
 
 mod api;
 mod instance;
+#[cfg(unix)]
+mod lifeline;
+// The same names, where there is none.
+#[cfg(not(unix))]
+#[path = "no_lifeline.rs"]
+mod lifeline;
 mod socket;
 
-use std::{fmt, hash::Hasher as _, sync::Arc};
+use std::{fmt, hash::Hasher as _, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use tokio::time::{Instant, sleep};
 
 use self::{
-    api::{ApiError, Engine},
-    instance::Instance,
+    api::{ApiError, Engine, Inspected, WATCHDOG_LABEL},
+    instance::{Instance, Started},
+    lifeline::Lifeline,
 };
 use super::{
     BoxFuture, Guarantees, LaunchContext, LaunchError, LaunchIdentity, Launcher, OutputSink,
@@ -40,6 +51,10 @@ use crate::{
 /// The label by which a container is known as one of this crate.
 const LABEL: &str = "tower-local-service.identity";
 
+/// How long the watchdog of another program may take to end the container, and how often that is looked at.
+const ENDING_LIMIT: Duration = Duration::from_secs(30);
+const ENDING_PAUSE: Duration = Duration::from_millis(50);
+
 /// A container that serves, in the place of a process.
 ///
 /// It runs in a Docker Engine, or in Podman: at the socket of [`engine`](Self::engine), or else at `DOCKER_HOST`, or the
@@ -48,7 +63,8 @@ const LABEL: &str = "tower-local-service.identity";
 /// Its port is published on the loopback of this machine, at the port of the base URL, where its server is expected. The
 /// server itself has to listen on `0.0.0.0`, as in every container.
 ///
-/// When your program is killed, the container runs on. The next program of this user that needs it takes it over, and stops it
+/// When your program is killed, a watchdog has the engine end the container, if this machine has `/bin/sh` and one of `curl`,
+/// `docker` and `podman`. Otherwise it runs on, and the next program of this user that needs it takes it over, and stops it
 /// when it is idle.
 ///
 /// # Example
@@ -173,7 +189,7 @@ impl Container {
         format!("tower-local-service-{:032x}", digest.finish128().as_u128())
     }
 
-    fn body(&self, name: &str, port: u16) -> Value {
+    fn body(&self, name: &str, port: u16, watchdog: Option<&str>) -> Value {
         let inside = format!("{}/tcp", self.port.unwrap_or(port));
         let env: Vec<_> = self.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let mut host = json!({
@@ -202,6 +218,9 @@ impl Container {
             "ExposedPorts": { inside: {} },
             "HostConfig": host,
         });
+        if let Some(watchdog) = watchdog {
+            body["Labels"][WATCHDOG_LABEL] = watchdog.into();
+        }
         if !self.args.is_empty() {
             body["Cmd"] = self.args.clone().into();
         }
@@ -209,19 +228,35 @@ impl Container {
     }
 
     /// The container that runs, or a new one.
-    async fn start(&self, engine: &Arc<Engine>, name: &str, port: u16) -> Result<(), ApiError> {
-        match engine.inspect(name).await? {
-            Some(container) if container.is_running() => return Ok(()),
+    async fn start(&self, engine: &Engine, name: &str, port: u16) -> Result<Started, ApiError> {
+        match settled(engine, name).await? {
+            Some(container) if container.is_running() => {
+                return Ok(Started {
+                    taken_over: true,
+                    lifeline: None,
+                });
+            }
             Some(_) => engine.remove(name).await?,
             None => {}
         }
-        engine.create(name, &self.body(name, port)).await?;
+        let mut lifeline = Lifeline::start(engine.socket()).await;
+        let watchdog = lifeline.as_ref().map(Lifeline::label);
+        let id = engine
+            .create(name, &self.body(name, port, watchdog))
+            .await?;
+        // Before the start: from here on, the container ends with your program.
+        if let Some(lifeline) = &mut lifeline {
+            lifeline.tell(&id);
+        }
         if let Err(error) = engine.start(name).await {
             // One that could not be started would keep its name.
             drop(engine.remove(name).await);
             return Err(error);
         }
-        Ok(())
+        Ok(Started {
+            taken_over: false,
+            lifeline,
+        })
     }
 
     fn failed(&self, error: ApiError) -> LaunchError {
@@ -231,6 +266,23 @@ impl Container {
             Some(hint) => failed.hint(hint),
             None => failed,
         }
+    }
+}
+
+/// The container of that name, if there is one that no watchdog is about to end.
+async fn settled(engine: &Engine, name: &str) -> Result<Option<Inspected>, ApiError> {
+    let begun = Instant::now();
+    loop {
+        let found = engine.inspect(name).await?;
+        let watchdog = match &found {
+            Some(container) if container.is_held() => container.watchdog(),
+            _ => return Ok(found),
+        };
+        if begun.elapsed() > ENDING_LIMIT {
+            let watchdog = watchdog.unwrap_or_default().to_owned();
+            return Err(ApiError::Held { watchdog });
+        }
+        sleep(ENDING_PAUSE).await;
     }
 }
 
@@ -288,7 +340,7 @@ impl Launcher for Container {
         Box::pin(async move {
             let Ok(engine) = engine else { return false };
             let found = engine.inspect(&name).await;
-            matches!(found, Ok(Some(container)) if container.is_running())
+            matches!(found, Ok(Some(container)) if container.is_running() || container.is_held())
         })
     }
 
@@ -305,14 +357,17 @@ impl Launcher for Container {
             let engine = Arc::new(engine);
             let name = container.name(context.port());
             let started = container.start(&engine, &name, context.port()).await;
-            started.map_err(|error| container.failed(error))?;
+            let started = started.map_err(|error| container.failed(error))?;
             let output: OutputSink = context.output().clone();
-            Ok(Box::new(Instance::new(engine, name, output)) as Box<dyn Running>)
+            Ok(Box::new(Instance::new(engine, name, started, output)) as Box<dyn Running>)
         })
     }
 
     fn guarantees(&self) -> Guarantees {
+        let dies_with_program = Lifeline::is_possible();
         Guarantees {
+            dies_with_program,
+            has_grace: dies_with_program,
             finds_descendants: true,
             ..Guarantees::default()
         }

@@ -36,6 +36,19 @@ pub(crate) fn cpu_time_of(pid: u32) -> Option<Duration> {
     os::cpu_time([pid])
 }
 
+/// When a living process was started, where the system tells.
+#[cfg(feature = "docker")]
+pub(in crate::launch) fn start_of(pid: u32) -> Option<u64> {
+    os::descendant(pid).map(|it| it.started)
+}
+
+/// Whether a process has this number; one that is another user's counts as none.
+#[cfg(feature = "docker")]
+pub(in crate::launch) fn exists(pid: u32) -> bool {
+    let pid = super::pid::from_number(pid);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
 /// Whether the system tells when a port was last used.
 pub(crate) fn shows_use() -> bool {
     static SHOWS: LazyLock<bool> = LazyLock::new(os::shows_use);

@@ -62,6 +62,12 @@ mod tests;
 use std::{fmt, future::Future, sync::Arc, thread, time::Duration};
 
 pub(crate) use self::machine::{cpu_time_of, guarantees, holder, last_use, shows_use};
+#[cfg(feature = "docker")]
+pub(in crate::launch) use self::{
+    blocking::begin as begin_blocking,
+    machine::{exists, start_of},
+    spawn::alone as spawning_alone,
+};
 use self::{
     detached::Sweep,
     group::Group,

@@ -190,7 +190,7 @@ fn clean_up(mut watchdog: Watchdog) {
 
 /// Where a pipe cannot be created with close-on-exec in one step, a child that is started at that
 /// moment inherits the lifeline of another instance. This lock keeps the crate's own children from that.
-fn alone() -> Option<std::sync::MutexGuard<'static, ()>> {
+pub(in crate::launch) fn alone() -> Option<std::sync::MutexGuard<'static, ()>> {
     static SPAWNING: Mutex<()> = Mutex::new(());
     (!cfg!(all(target_os = "linux", not(tower_local_service_portable))))
         .then(|| SPAWNING.lock().unwrap_or_else(PoisonError::into_inner))

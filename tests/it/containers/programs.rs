@@ -1,0 +1,176 @@
+//! Several programs: what becomes of a container when its program is killed.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Command, Stdio},
+};
+
+use tower_local_service::{LocalService, LocalServiceConfig, Ownership, Phase};
+
+use super::{answer, configured, container, containers, inspect, service, url};
+use crate::support::{Pid, ask, eventually, free_port, is_alive, kill, ms, within};
+
+/// Another program, whose service has a lease on a container at this port.
+struct Program(Child);
+
+impl Program {
+    fn with(port: u16, args: &[&str]) -> Self {
+        let name = "containers::programs::plays_a_program_with_a_container";
+        let mut program = Command::new(env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--nocapture", name])
+            .env("CONTAINER_PORT", port.to_string())
+            .env("CONTAINER_ARGS", args.join(" "))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("has a container")));
+        Self(program)
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by other tests"]
+async fn plays_a_program_with_a_container() {
+    let Ok(port) = env::var("CONTAINER_PORT") else {
+        return;
+    };
+    let args = env::var("CONTAINER_ARGS").unwrap();
+    let args: Vec<_> = args.split_whitespace().collect();
+    let service = service(port.parse().unwrap(), container(&args));
+    let _lease = service.acquire().await.unwrap();
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "has a container").unwrap();
+    stdout.flush().unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// The name of the only container at the port, and its id.
+fn only(port: u16) -> (String, String) {
+    let names = containers(port);
+    assert_eq!(names.len(), 1, "{names:?}");
+    let id = inspect(&names[0])["Id"].as_str().unwrap().to_owned();
+    (names[0].clone(), id)
+}
+
+fn watchdog(name: &str) -> Pid {
+    let found = inspect(name);
+    let label = found["Config"]["Labels"]["tower-local-service.watchdog"].as_str();
+    let (pid, _) = label.expect("a watchdog").split_once(':').unwrap();
+    pid.parse().unwrap()
+}
+
+async fn stop(service: &LocalService, port: u16) {
+    within("the stop", service.stop()).await.unwrap();
+    assert!(containers(port).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_container_ends_with_its_program_that_was_killed() {
+    let port = free_port();
+    let mut program = Program::with(port, &[]);
+    let (name, _) = only(port);
+    let watchdog = watchdog(&name);
+    program.kill();
+    eventually("its end", || inspect(&name).is_null()).await;
+    eventually("the end of its watchdog", || !is_alive(watchdog)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn the_watchdog_of_a_container_ends_with_it() {
+    let port = free_port();
+    let service = service(port, container(&[]));
+    drop(within("ready", service.acquire()).await.unwrap());
+    let watchdog = watchdog(&only(port).0);
+    assert!(is_alive(watchdog));
+    stop(&service, port).await;
+    eventually("its end", || !is_alive(watchdog)).await;
+}
+
+/// A server that is deaf to SIGTERM: its watchdog needs two seconds and more.
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_program_takes_over_no_container_that_is_about_to_be_ended() {
+    let port = free_port();
+    let args = ["--ignore-term"];
+    let mut program = Program::with(port, &args);
+    let (_, former) = only(port);
+    let service = service(port, container(&args));
+    program.kill();
+    let lease = within("ready", service.acquire()).await.unwrap();
+    let (name, id) = only(port);
+    assert_ne!(id, former, "a container of its own");
+    assert!(inspect(&former).is_null());
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
+    let (_, hello) = ask(&service, &url(port, "/hello")).await.unwrap();
+    assert_eq!((hello.as_str(), service.status().starts), ("hello", 1));
+    assert!(is_alive(watchdog(&name)), "with a watchdog of its own");
+    drop(lease);
+    answer("DELETE", &format!("/containers/{name}?force=1&v=1"));
+    eventually("its end", || inspect(&name).is_null()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn a_container_that_was_left_behind_is_taken_over_and_stopped_when_idle() {
+    let port = free_port();
+    let mut program = Program::with(port, &[]);
+    let (name, id) = only(port);
+    // As on a machine without `curl`.
+    let watchdog = watchdog(&name);
+    kill(watchdog);
+    eventually("its end", || !is_alive(watchdog)).await;
+    program.kill();
+    assert_eq!(only(port).1, id, "it outlives its program");
+
+    let idle = |config: LocalServiceConfig| config.idle_stop(ms(500));
+    let service = configured(port, container(&[]), idle);
+    let (_, hello) = ask(&service, &url(port, "/hello")).await.unwrap();
+    assert_eq!(hello, "hello");
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
+    assert_eq!(only(port).1, id, "it is the same container");
+    eventually("stopped", || service.status().phase == Phase::Stopped).await;
+    assert!(containers(port).is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn two_programs_use_one_container_and_the_second_starts_another_when_the_first_is_killed() {
+    let port = free_port();
+    let mut program = Program::with(port, &[]);
+    let (_, id) = only(port);
+    let service = service(port, container(&[]));
+    let (_, pid) = ask(&service, &url(port, "/pid")).await.unwrap();
+    assert_eq!(pid, "1", "the first process of a container");
+    let ownership = service.status().ownership;
+    assert!(
+        matches!(ownership, Some(Ownership::External { .. })),
+        "{ownership:?}"
+    );
+    assert_eq!(only(port).1, id);
+
+    program.kill();
+    eventually("its end", || inspect(&id).is_null()).await;
+    // The first request may be the one that finds out.
+    drop(ask(&service, &url(port, "/hello")).await);
+    let (_, hello) = ask(&service, &url(port, "/hello")).await.unwrap();
+    assert_eq!(hello, "hello");
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
+    assert_ne!(only(port).1, id);
+    stop(&service, port).await;
+}
