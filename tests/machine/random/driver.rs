@@ -90,8 +90,12 @@ impl Effects for World {
                 let idle = self.leases.idle_for(self.now);
                 let idle = idle.min(self.now.saturating_sub(self.used_at));
                 let process = self.promises.process.as_ref();
-                let first = process.and_then(|process| process.commanded.or(process.terminated));
-                // The second TERM comes whatever the idle time is by then.
+                // What comes after the first action does whatever the idle time is by then, also at the same moment.
+                let is_command = matches!(action, Action::RunStopCommand(_));
+                let first = process.and_then(|process| match process.commanded {
+                    Some(_) if !is_command => None,
+                    commanded => commanded.or(process.terminated),
+                });
                 let is_first = first.is_some_and(|(at, _)| at == self.now);
                 let is_due = idle_stop.is_some_and(|limit| idle >= limit);
                 ensure(is_due || !is_first, "stopped before its idle time")?;

@@ -110,3 +110,23 @@ fn a_retired_service_that_made_way_does_not_start_again() {
     let played = play(&steps, 0, &NONE);
     assert!(played.is_ok(), "{played:?}");
 }
+
+/// Found by the first test: the idle time became endless at the moment in which the stop command ended.
+#[test]
+fn a_stop_that_has_begun_continues_whatever_the_idle_time_is_then() {
+    let steps = [
+        (64, 0),
+        (146, 0),
+        (146, 9),
+        (18, 0),
+        (146, 0),
+        (248, 152),
+        (10, 0),
+        (74, 5),
+        (210, 33),
+        (120, 114),
+        (18, 0),
+    ];
+    let played = play(&steps, 0, &NONE);
+    assert!(played.is_ok(), "{played:?}");
+}
