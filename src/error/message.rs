@@ -162,6 +162,8 @@ fn write_health_url(f: &mut fmt::Formatter<'_>, inner: &Inner) -> fmt::Result {
 
 fn write_exit(f: &mut fmt::Formatter<'_>, code: Option<i32>, signal: Option<i32>) -> fmt::Result {
     match (code, signal) {
+        // Those of Windows are known in this form.
+        (Some(code @ ..0), _) => write!(f, "exited with code {code:#010X}"),
         (Some(code), _) => write!(f, "exited with code {code}"),
         (None, Some(signal)) => match system::signal_name(signal) {
             Some(name) => write!(f, "was ended by signal {signal} ({name})"),

@@ -92,7 +92,9 @@ mod readiness;
 mod recipes;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
+// Not on Windows: it kills servers hundreds of times, each time by a program there.
 #[cfg(feature = "retry")]
+#[cfg(unix)]
 mod resending;
 mod resolvers;
 mod runtimes;
@@ -126,3 +128,6 @@ mod unanswered;
 mod unkillable;
 mod upgrades;
 mod warm_path;
+// What only Windows has.
+#[cfg(windows)]
+mod windows;

@@ -55,3 +55,29 @@ pub(in crate::error) fn spawn_hint(error: Option<i32>) -> &'static str {
         _ => "run `command` by hand, with the same `args` and `cwd`, to see why",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::error::{Error, ErrorKind};
+
+    #[test]
+    fn what_windows_ends_a_process_with_is_said_in_words() {
+        for (code, shown, hint) in [
+            (0xC000_0135_u32, "code 0xC0000135", "a DLL is missing"),
+            (
+                0xC000_0005,
+                "code 0xC0000005",
+                "memory that it does not have",
+            ),
+            (0xC000_013A, "code 0xC000013A", "Ctrl-C"),
+            (0xC000_0409, "code 0xC0000409", "gave up"),
+        ] {
+            let kind = ErrorKind::Exited {
+                code: Some(code.cast_signed()),
+                signal: None,
+            };
+            let text = Error::new("llama", kind).to_string();
+            assert!(text.contains(shown) && text.contains(hint), "{text}");
+        }
+    }
+}

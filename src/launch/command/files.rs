@@ -50,7 +50,12 @@ fn command_problem(path: &Path) -> Option<String> {
 }
 
 fn missing(path: &Path) -> &'static str {
-    if path.to_string_lossy().contains(' ') {
+    let mut with_ending = path.as_os_str().to_owned();
+    with_ending.push(".exe");
+    // A shell of Windows would run that.
+    if cfg!(windows) && Path::new(&with_ending).is_file() {
+        "does not exist: write its ending as well, `.exe`"
+    } else if path.to_string_lossy().contains(' ') {
         "does not exist: write only the program here, and its arguments into `args`"
     } else {
         "does not exist: install it there or correct the path"

@@ -5,6 +5,11 @@ use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
 use super::*;
 use crate::config::LocalServiceConfig;
 
+fn config(command: &str) -> LocalServiceConfig {
+    let disk = if cfg!(windows) { "C:" } else { "" };
+    LocalServiceConfig::new(format!("{disk}{command}"))
+}
+
 /// A folder that goes with the test.
 struct Folder(Arc<PathBuf>);
 
@@ -17,7 +22,7 @@ impl Folder {
     }
 
     fn program(&self, command: &str) -> Peers {
-        let config = LocalServiceConfig::new(command);
+        let config = config(command);
         let settings = config.validate(command, "http://127.0.0.1:1/v1").unwrap();
         Peers::new(Some(self.0.clone()), Identity::of(&settings), command)
     }
@@ -168,7 +173,8 @@ fn what_a_program_had_is_free_when_it_has_ended() {
 fn what_cannot_be_read_is_waited_for() {
     let folder = Folder::new("torn");
     let (one, other) = (folder.ready("/one"), folder.program("/one"));
-    fs::write(folder.file("owner"), "torn").unwrap();
+    let record = if cfg!(windows) { "owner.text" } else { "owner" };
+    fs::write(folder.file(record), "torn").unwrap();
     assert_eq!(other.try_own(), Standing::ChangingHands);
     drop(one);
     assert_eq!(other.try_own(), Standing::Owner);
@@ -192,7 +198,7 @@ fn without_files_there_are_no_others() {
 fn two_addresses_are_had_together() {
     let folder = Folder::new("both");
     let program = |health: &str| {
-        let config = LocalServiceConfig::new("/one").health_url(health);
+        let config = config("/one").health_url(health);
         let settings = config.validate("both", "http://127.0.0.1:1/v1").unwrap();
         Peers::new(Some(folder.0.clone()), Identity::of(&settings), "both")
     };

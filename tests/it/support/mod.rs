@@ -183,7 +183,7 @@ impl Fixture {
     pub(crate) fn config(&self) -> LocalServiceConfig {
         LocalServiceConfig::new(PROGRAM)
             .args(self.args.clone())
-            .ready_timeout(Duration::from_secs(20))
+            .ready_timeout(PATIENCE)
             .stop_timeout(Duration::from_secs(10))
     }
 

@@ -17,8 +17,8 @@ use tokio::{
 };
 use tower_local_service::{Error, Lease, LocalService};
 
-/// Longer than anything takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything takes on a busy machine. By Wine, each start of a program takes long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(if cfg!(windows) { 60 } else { 20 });
 
 const PAUSE: Duration = Duration::from_millis(2);
 
