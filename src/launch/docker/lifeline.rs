@@ -4,7 +4,7 @@
 //! the engine to stop the container and to remove it, by a program that can talk to the engine: `curl`, or a client of
 //! Docker or Podman.
 //!
-//! **Whose container.** It is told the id of the container, so that it never ends a later one of the same name. The number
+//! **Whose container.** It gets the id of the container, so that it never ends a later one of the same name. The number
 //! of its process is a label of the container: a program that finds the container waits until that process has ended, and
 //! so takes over none that is about to be ended. For the same reason a container that was taken over gets no watchdog: its
 //! label would be wrong.
