@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use tower_local_service::{ErrorKind, Phase};
 
 use crate::support::{
-    Fixture, Pid, alone_with, ask, block_on, blocking_until, can, eventually, kill, ms, now,
-    shake_off_tracer, signal, since, stat, within,
+    Fixture, Pid, alone_with, ask, block_on, blocking_until, can, eventually, is_alive, kill, ms,
+    now, shake_off_tracer, signal, since, stat, within,
 };
 
 /// A suspended tracer. It is continued and ended when dropped.
@@ -110,17 +110,21 @@ fn plays_a_program_that_may_not_kill() {
         "{error}"
     );
     assert_eq!(service.status().phase, Phase::Failed);
+    let first = fixture.starts()[0];
+    let beside = block_on(service.acquire());
+    // Where a control group may be made, the watchdog ends the process by that, some two seconds after KILL.
     assert!(
-        block_on(service.acquire()).is_err(),
+        beside.is_err() || !is_alive(first),
         "not beside the process that runs"
     );
-    assert_eq!(fixture.alive().len(), 1);
+    assert!(fixture.alive().len() <= 1);
+    drop(beside);
 
     shake_off_tracer();
     // As the error advises.
     fixture.alive().into_iter().for_each(kill);
     assert!(blocking_until(|| block_on(service.acquire()).is_ok()));
-    assert_eq!(fixture.starts().len(), 2);
+    assert!(!is_alive(first) && fixture.starts().len() >= 2);
 }
 
 #[test]
