@@ -23,6 +23,7 @@ use tokio::{
     time,
 };
 
+use crate::again::again;
 #[cfg(target_os = "linux")]
 use crate::sockets::is_open;
 
@@ -46,7 +47,7 @@ pub(crate) async fn serve(stream: TcpStream, app: Router, watcher: Watcher) {
     builder.http1().half_close(true);
     let io = TokioIo::new(Shared(stream.clone()));
     let served = builder.serve_connection_with_upgrades(io, TowerToHyperService::new(app));
-    let served = watcher.watch(served.into_owned());
+    let served = again(watcher.watch(served.into_owned()));
     // Nobody waits for what comes after that.
     let is_over = tokio::select! {
         _ = served => true,

@@ -26,6 +26,7 @@
 
 mod access;
 mod admin;
+mod again;
 mod app;
 mod args;
 mod check;
