@@ -119,7 +119,7 @@ pub(crate) async fn forward(
 }
 
 impl Target {
-    /// All that the server has is here, also what is no part of its API.
+    /// Where all paths of the server are, also those beside its API.
     fn place(&self) -> Place {
         Place::new(
             self.provider.base_url.clone(),

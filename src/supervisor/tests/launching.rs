@@ -178,7 +178,8 @@ async fn a_command_that_ends_well_while_its_port_answers_has_left_the_server_to_
     assert_eq!(fake.count(What::Spawned), 1);
 }
 
-/// Without the key, whether its server answers when nothing of the command is left decides who is told.
+/// Without the key, it depends on whether the server answers when nothing of the command is left: then it is an external
+/// server, and otherwise the start fails.
 #[tokio::test(start_paused = true)]
 async fn a_command_that_ends_well_before_its_server_answers_fails_with_a_hint_or_has_left_it() {
     for answers_at_the_exit in [true, false] {
