@@ -25,7 +25,6 @@ mod pairs;
 mod pause;
 mod planning;
 mod providers;
-mod resource;
 mod row;
 mod running;
 mod sample;

@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
-    resource::Resource,
     row::{Row, time},
     sample::Sample,
-    support::{Fixture, block_on, blocking_until, ms, two_workers},
+    support::{Fixture, Resource, block_on, blocking_until, ms, two_workers},
 };
 
 const REGISTERED: u16 = 1000;
@@ -22,7 +21,7 @@ pub(crate) fn measure() -> Vec<Row> {
 fn row(waiting: u16) -> Row {
     let runtime = two_workers();
     let fixture = Fixture::new().with("--max-life", 1_000_000);
-    let gpu = Resource::with("planning", 2);
+    let gpu = Resource::with(2);
     let busy = gpu.service(&fixture, "busy", 2, fixture.config());
     let lease = block_on(busy.acquire()).expect("it starts");
     // They are never started, so their ports are not used.

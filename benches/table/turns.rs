@@ -6,10 +6,9 @@ use tokio::{runtime::Runtime, task::JoinSet, time::Instant};
 use tower_local_service::{ErrorKind, LocalService};
 
 use crate::{
-    resource::Resource,
     row::{Row, digits, time},
     sample::Sample,
-    support::{Fixture, ask, block_on, blocking_until, ms, two_workers},
+    support::{Fixture, Resource, ask, block_on, blocking_until, ms, two_workers},
 };
 
 /// Of the two that exclude each other. The budget is for these times.
@@ -95,7 +94,7 @@ fn rivals() -> Row {
 fn answers_of_rivals(turn: Option<Duration>, lasts: Duration) -> (f64, Duration) {
     let runtime = two_workers();
     let fixtures = [(); 2].map(|()| server(START));
-    let gpu = Resource::with("rivals", 1);
+    let gpu = Resource::with(1);
     let services = fixtures.each_ref().map(|it| {
         let config = it.config().turn(turn).swap_timeout(2 * MINUTE);
         gpu.service(it, "one of two", 1, config)
@@ -121,7 +120,7 @@ fn stop(services: &[LocalService]) {
 fn big_and_small() -> Row {
     let runtime = two_workers();
     let fixtures = [(); 3].map(|()| server(ms(500)).notes_its_life());
-    let gpu = Resource::with("big", 2);
+    let gpu = Resource::with(2);
     let services = [("big", 2), ("small", 1), ("small, too", 1)];
     let services: [_; 3] = std::array::from_fn(|nth| {
         let (name, needs) = services[nth];
@@ -158,7 +157,7 @@ fn big_and_small() -> Row {
 fn holds_and_waits() -> Row {
     let runtime = two_workers();
     let fixtures = [(); 3].map(|()| Fixture::new().with("--max-life", 1_000_000));
-    let gpu = Resource::with("agent", 24);
+    let gpu = Resource::with(24);
     let services = [("chat", 18), ("embed", 12), ("small", 6)];
     let services: [_; 3] = std::array::from_fn(|nth| {
         let (name, needs) = services[nth];

@@ -69,6 +69,8 @@ pub(crate) mod process;
 #[path = "windows/mod.rs"]
 pub(crate) mod process;
 mod processes;
+#[cfg(not(unix))]
+mod unseen;
 
 use std::{future::Future, pin::Pin, time::Duration};
 

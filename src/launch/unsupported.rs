@@ -1,8 +1,11 @@
 //! A system on which the crate starts no processes: it uses servers that run, and launchers of your own work.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io};
 
-use super::{BoxFuture, Exit, Guarantees, Holder, LaunchError, OutputSink, Processes, Running};
+#[cfg(feature = "retry")]
+pub(crate) use super::unseen::is_running;
+pub(crate) use super::unseen::{cpu_time_of, holder, last_use, shows_use};
+use super::{BoxFuture, Exit, Guarantees, LaunchError, OutputSink, Processes, Running};
 
 /// There are none.
 pub(crate) struct Process(Infallible);
@@ -42,28 +45,6 @@ impl Running for Process {
     }
 }
 
-pub(crate) async fn holder(_: u16) -> Option<Holder> {
-    None
-}
-
-pub(crate) async fn last_use(_: u16) -> Option<Duration> {
-    None
-}
-
-pub(crate) fn cpu_time_of(_: u32) -> Option<Duration> {
-    None
-}
-
-pub(crate) fn shows_use() -> bool {
-    false
-}
-
 pub(crate) fn guarantees() -> Guarantees {
     Guarantees::default()
-}
-
-/// It is not known, so a request is not sent again for that reason.
-#[cfg(feature = "retry")]
-pub(crate) fn is_running(_: u32) -> bool {
-    true
 }

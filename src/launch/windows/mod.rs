@@ -22,8 +22,11 @@ use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
 use send_ctrlc::Interruptible;
 use tokio::{runtime::Handle, time};
 
+#[cfg(feature = "retry")]
+pub(crate) use super::unseen::is_running;
+pub(crate) use super::unseen::{cpu_time_of, holder, last_use, shows_use};
 use super::{
-    BoxFuture, Exit, Guarantees, Holder, LaunchError, OutputSink, Processes, Running, blocking,
+    BoxFuture, Exit, Guarantees, LaunchError, OutputSink, Processes, Running, blocking,
     pipes::{self, Pipes},
 };
 
@@ -225,24 +228,6 @@ impl fmt::Debug for Process {
     }
 }
 
-#[expect(clippy::unused_async, reason = "as on other systems")]
-pub(crate) async fn holder(_: u16) -> Option<Holder> {
-    None
-}
-
-#[expect(clippy::unused_async, reason = "as on other systems")]
-pub(crate) async fn last_use(_: u16) -> Option<Duration> {
-    None
-}
-
-pub(crate) fn cpu_time_of(_: u32) -> Option<Duration> {
-    None
-}
-
-pub(crate) fn shows_use() -> bool {
-    false
-}
-
 /// What a job object does. A job that ends with your program has no grace.
 pub(crate) fn guarantees() -> Guarantees {
     Guarantees {
@@ -251,10 +236,4 @@ pub(crate) fn guarantees() -> Guarantees {
         keeps_descendants: true,
         ..Guarantees::default()
     }
-}
-
-/// It is not known, so a request is not sent again for that reason.
-#[cfg(feature = "retry")]
-pub(crate) fn is_running(_: u32) -> bool {
-    true
 }

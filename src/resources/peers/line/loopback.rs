@@ -78,7 +78,8 @@ impl Listener {
         Poll::Pending
     }
 
-    /// Whether it has said the word. A program of this crate says it at once: one that says a part of it first is another program.
+    /// Whether it has said the word. A program of this crate says it at once: one that says a part of it first is
+    /// another program.
     fn poll_word(&self, stranger: &Line, cx: &mut Context<'_>) -> Poll<bool> {
         let mut word = Word::default();
         let mut said = ReadBuf::new(&mut word);
