@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{EAGERLY, Locks, Peers, files::Files, pace, warn_once};
+use super::{EAGERLY, Locks, Peers, files::Files, pace, record::Record, warn_once};
 use crate::machine::Claim;
 
 /// Whose server is on the address, and whether this program may use it.
@@ -25,6 +25,12 @@ impl Peers {
     pub(super) fn try_use(&self, locks: &mut Locks) -> io::Result<bool> {
         self.open(locks)?;
         let files = &locks.files[0];
+        // To its owner, a lock is a use. A server that is closed is not to wait for the end of one.
+        let is_open = |record: Record| record.is_of(&self.identity) && record.is_open;
+        if !files.record().is_some_and(is_open) {
+            locks.stop_using();
+            return Ok(false);
+        }
         locks.uses = locks.uses || files.try_shared()?;
         if locks.uses && self.server(&locks.files[0])? == Server::Open {
             locks.files[0].note_use(Duration::ZERO)?;

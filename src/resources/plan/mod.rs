@@ -64,6 +64,12 @@ pub(super) struct Use {
     pub(super) closed: bool,
 }
 
+impl Stage {
+    pub(super) fn is_leased(self) -> bool {
+        matches!(self, Self::Ready(Use { leased: true, .. }))
+    }
+}
+
 /// A service that wants something.
 #[derive(Clone, Debug)]
 pub(super) struct Waiter {

@@ -253,9 +253,9 @@ impl Table {
         let meeting = state.meet();
         // In use after all: a lease was taken meanwhile, or its task is deciding something.
         let mut busy = BTreeSet::new();
-        let (plan, now) = loop {
+        let (plan, in_use, now) = loop {
             let now = Moment::now();
-            let plan = state.plan(&now, &busy);
+            let (plan, in_use) = state.plan(&now, &busy);
             let may_have = |id: &Id| meeting.may_decide() || !state.wants_room(*id);
             let granted: Vec<_> = plan.grant.iter().copied().filter(may_have).collect();
             let granted = state.grant_all(&granted);
@@ -269,10 +269,10 @@ impl Table {
                     entry.was_busy = true;
                 }
             } else if !granted && leave.is_empty() {
-                break (plan, now);
+                break (plan, in_use, now);
             }
         };
-        state.say(&plan, &busy);
+        state.say(&plan, &in_use);
         state.tell_peers(&meeting, &plan, &now);
         let next = state.next_turn(&plan, now.here);
         self.next
@@ -352,7 +352,8 @@ impl State {
         shared.chain(named).collect()
     }
 
-    fn plan(&self, now: &Moment, busy: &BTreeSet<Id>) -> Plan {
+    /// Also says which services it takes to be in use.
+    fn plan(&self, now: &Moment, busy: &BTreeSet<Id>) -> (Plan, BTreeSet<Id>) {
         let resources = self.resources();
         let capacity: Amounts = resources.iter().map(|it| self.capacity_of(it)).collect();
         let holders = self.entries.iter().filter_map(|(id, entry)| {
@@ -368,7 +369,9 @@ impl State {
         let mut waiters: Vec<_> = waiters.collect();
         waiters.sort_by_key(|(since, _)| *since);
         let waiters: Vec<_> = waiters.into_iter().map(|(_, waiter)| waiter).collect();
-        plan::plan(&capacity, &holders, &waiters)
+        let in_use = holders.iter().filter(|it| it.stage.is_leased());
+        let in_use = in_use.map(|it| it.id).chain(busy.iter().copied());
+        (plan::plan(&capacity, &holders, &waiters), in_use.collect())
     }
 
     /// Says whether any of them is of this program.
@@ -436,8 +439,9 @@ impl State {
         Ok(())
     }
 
-    /// Says to each what the plan asks of it.
-    fn say(&self, plan: &Plan, busy: &BTreeSet<Id>) {
+    /// Says to each what the plan asks of it. What is in use is what the plan took to be so: a use by a peer may have
+    /// ended since, without a word.
+    fn say(&self, plan: &Plan, in_use: &BTreeSet<Id>) {
         for (id, entry) in &self.entries {
             let serves = matches!(entry.standing, Standing::Serves { .. });
             let asked = if plan.close.contains(id) {
@@ -448,7 +452,7 @@ impl State {
                 Asked::Nothing
             };
             // Who reads that no lease is out says so, and who reads that one is learns of its end.
-            let looks = asked != Asked::Nothing && (busy.contains(id) || entry.server.is_in_use());
+            let looks = asked != Asked::Nothing && in_use.contains(id);
             let no_room = plan.no_room.contains(id);
             entry.said.send_if_modified(|said| {
                 let before = *said;
@@ -500,7 +504,7 @@ impl State {
             addresses.map(|it| (Resource::Address(it), 1)).collect()
         };
         let now = Moment::now();
-        let plan = self.plan(&now, &BTreeSet::new());
+        let (plan, _) = self.plan(&now, &BTreeSet::new());
         let too_little = |(resource, needs): &(Resource, u64), is_kept: bool| {
             let others = self.entries.iter().filter(|(other, _)| **other != id);
             let here = others.filter_map(|(id, it)| Some((id, it, it.amount_of(resource)?)));

@@ -7,6 +7,8 @@ use rustix::process::Signal;
 use super::{program::Setup, programs};
 use crate::support::{Fixture, blocking_until, ms, now, signal, since};
 
+const SEES_LISTENERS: bool = cfg!(all(target_os = "linux", not(tower_local_service_portable)));
+
 #[test]
 fn a_user_that_is_killed_holds_up_no_stop() {
     let server = Fixture::new().notes_signals();
@@ -84,7 +86,7 @@ fn an_owner_that_is_suspended_holds_up_no_user() {
     let server = Fixture::new();
     let [mut owner, mut user] = programs(&server);
     let first = owner.does("ask 1");
-    signal(owner.pid(), Signal::STOP);
+    owner.suspend(server.folder());
     let begun = now();
     assert_eq!(user.does("ask 5"), first);
     assert!(since(begun) < ms(5000), "{:?}", since(begun));
@@ -110,7 +112,15 @@ fn whichever_program_is_killed_the_others_continue() {
         for program in &mut programs {
             let answer = program.answer();
             // The server may have been that of the killed one; all other errors bear the name.
-            assert!(!answer.contains("shared"), "round {round}: {answer}");
+            // Where nobody can tell who listens, that server was taken for the new one for as long as it lived.
+            let may_be_cut =
+                !SEES_LISTENERS && answer.contains("while a request waited for its answer");
+            let logs = setups.each_ref().map(Setup::log);
+            assert!(
+                !answer.contains("shared") || may_be_cut,
+                "round {round}: {answer}\n{}",
+                logs.concat()
+            );
         }
     }
 }

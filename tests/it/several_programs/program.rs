@@ -156,6 +156,11 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// What the programs have logged so far, for a test that fails.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(self.server.path("program-log")).unwrap_or_default()
+    }
+
     pub(super) fn run(&self) -> Program {
         self.run_as(Command::new(std::env::current_exe().expect("this program")))
     }
@@ -204,7 +209,7 @@ impl<'a> Setup<'a> {
                 *order = order.replace(&port, "${port}");
             }
         }
-        let log = self.server.folder().join("program-log");
+        let log = self.server.path("program-log");
         let log = File::options().append(true).create(true).open(log);
         let mut child = command
             .args([
@@ -264,25 +269,35 @@ impl Program {
         self.child.id()
     }
 
-    /// Stops it by a signal, but not in the microseconds in which it decides who has resources: no other program could
-    /// decide until it continues.
+    /// Stops it by a signal, but not in the microseconds in which it decides who has resources, or looks whether its server
+    /// is used: no other program could go on before it does.
     #[cfg(unix)]
     pub(super) fn suspend(&self, folder: &Path) {
-        let table = File::open(folder.join("tower-local-service/table"));
-        let table = table.expect("programs have met");
+        let files = std::fs::read_dir(folder.join("tower-local-service"));
+        let files = files.expect("programs share files");
+        let paths = files.map(|file| file.expect("a file").path());
+        let locked =
+            |path: &PathBuf| path.ends_with("table") || path.extension() == Some("users".as_ref());
+        let locks: Vec<_> = paths
+            .filter(locked)
+            .map(|path| File::open(path).expect("it is there"))
+            .collect();
         let suspended = blocking_until(|| {
             signal(self.pid(), Signal::STOP);
-            let decides_not = (0..50).any(|_| {
+            let has_none = (0..50).any(|_| {
                 std::thread::sleep(ms(2));
-                table.try_lock().is_ok()
+                locks.iter().all(|file| {
+                    let is_free = file.try_lock_shared().is_ok();
+                    file.unlock().expect("a lock");
+                    is_free
+                })
             });
-            if !decides_not {
+            if !has_none {
                 signal(self.pid(), Signal::CONT);
             }
-            decides_not
+            has_none
         });
-        assert!(suspended, "it decides whenever it is suspended");
-        table.unlock().expect("it is locked");
+        assert!(suspended, "it has a lock whenever it is suspended");
     }
 
     pub(super) fn kill(&mut self) {

@@ -2,7 +2,7 @@ mod between;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use super::*;
@@ -12,6 +12,8 @@ use crate::config::Turn;
 #[derive(Default)]
 struct Fake {
     is_in_use: AtomicBool,
+    /// So many looks at it see a use besides, which is over then.
+    brief_uses: AtomicUsize,
     is_closed: AtomicBool,
     /// A look at it panics.
     panics: AtomicBool,
@@ -20,7 +22,10 @@ struct Fake {
 impl Server for Fake {
     fn is_in_use(&self) -> bool {
         assert!(!self.panics.load(Relaxed), "on purpose");
-        self.is_in_use.load(Relaxed)
+        let brief = self
+            .brief_uses
+            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        brief.is_ok() || self.is_in_use.load(Relaxed)
     }
 
     fn idle_since(&self) -> Instant {
@@ -135,6 +140,24 @@ fn the_second_waits_and_the_first_is_asked_to_make_way() {
     drop(first);
     assert!(second.has_address());
     assert_eq!(second.place.shortage(), None);
+}
+
+#[test]
+fn a_use_that_the_plan_saw_is_looked_at_again_though_it_is_over() {
+    let table = Arc::new(Table::default());
+    let first = Service::joins(&table, "first", &[1]);
+    first.is(SERVES);
+    first.server.is_in_use.store(true, Relaxed);
+    let _second = Service::joins(&table, "second", &[1]);
+    first.server.is_in_use.store(false, Relaxed);
+    // A peer looks whether it can use the server.
+    first.server.brief_uses.store(1, Relaxed);
+    let before = first.place.said();
+    first.place.offer();
+    assert_eq!(first.asked(), Asked::Close);
+    assert_ne!(first.place.said(), before, "its task hears of it");
+    first.place.offer();
+    assert_eq!(first.asked(), Asked::Leave);
 }
 
 #[test]
