@@ -43,6 +43,12 @@ impl LocalServiceConfig {
         own.or_else(|| self.container.as_ref()?.launcher())
     }
 
+    /// Whether the server may be on another machine.
+    pub(super) fn serves_elsewhere(&self) -> bool {
+        let own = self.own.as_ref();
+        own.is_some_and(|own| own.0.serves_elsewhere())
+    }
+
     /// With what the process is started, unless a launcher takes its place.
     pub(super) fn launches(&self) -> Arc<dyn Launcher> {
         match self.in_place_of_process() {

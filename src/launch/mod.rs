@@ -120,6 +120,14 @@ pub trait Launcher: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether its servers may be on other machines. Then the base URL may be, and the health URL at its host, without
+    /// [`allow_remote_health`](crate::LocalServiceConfig::allow_remote_health). No by default.
+    ///
+    /// It does not change as long as the launcher lives.
+    fn serves_elsewhere(&self) -> bool {
+        false
+    }
+
     /// Whether an instance of this identity runs that another program has left behind when it ended. No by default.
     ///
     /// Asked when the look before a start has found a server at the address, and no other program of this user has it.

@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use super::host::HostRef;
+use super::host::{HostRef, UrlHost};
 
 /// Reads the base URL, or says what is wrong with it.
 pub(crate) fn base(text: &str) -> Result<Uri, &'static str> {
@@ -81,6 +81,12 @@ fn check_parts(url: &Uri) -> Result<(), &'static str> {
         return Err("has a port to which nobody can connect: write one from 1 to 65535");
     }
     Ok(())
+}
+
+/// Whether it is a URL of the same host as this one.
+pub(crate) fn is_at_host(text: &str, other: &Uri) -> bool {
+    let host = |url: &Uri| UrlHost::parse(url.host()?);
+    parse(text).is_ok_and(|it| host(&it).is_some_and(|it| host(other) == Some(it)))
 }
 
 fn is_loopback(url: &Uri) -> bool {

@@ -80,12 +80,18 @@ impl LocalServiceConfig {
     }
 
     fn urls(&self, base_url: &str, refusals: &mut Refusals<'_>) -> Option<(Uri, Uri)> {
-        let remote = self.allow_remote_health;
         let base = refusals.keep("baseUrl", url::base(base_url.trim()));
         let written = self.health_url.as_deref().map(str::trim);
         let health = match (written.filter(|text| !text.is_empty()), &base) {
-            (Some(text), _) => refusals.keep("healthUrl", url::health(text, remote)),
-            (None, Some(base)) => refusals.keep("healthUrl", url::default_health(base, remote)),
+            (Some(text), base) => {
+                let is_of_base = || base.as_ref().is_none_or(|it| url::is_at_host(text, it));
+                let remote = self.allow_remote_health || (self.serves_elsewhere() && is_of_base());
+                refusals.keep("healthUrl", url::health(text, remote))
+            }
+            (None, Some(base)) => {
+                let remote = self.allow_remote_health || self.serves_elsewhere();
+                refusals.keep("healthUrl", url::default_health(base, remote))
+            }
             (None, None) => None,
         };
         Some((base?, health?))

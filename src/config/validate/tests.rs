@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     config::{Credentials, ReadyRequest, UrlHost},
     error::ErrorKind,
+    launch::{BoxFuture, LaunchContext, LaunchError, LaunchIdentity, Running},
 };
 
 const BASE: &str = "http://127.0.0.1:8080/v1";
@@ -878,4 +879,45 @@ fn what_is_wrong_with_a_container_is_said_at_once() {
         ["image", "gpus", "memory", "network", "port"].map(|it| format!("container.{it}"));
     assert_eq!(fields[..5], of_container);
     assert_eq!(fields[5..], ["args", "stopCommand"]);
+}
+
+/// Its servers may be on other machines.
+struct Elsewhere;
+
+impl Launcher for Elsewhere {
+    fn identity(&self) -> LaunchIdentity {
+        LaunchIdentity::new("elsewhere")
+    }
+
+    fn serves_elsewhere(&self) -> bool {
+        true
+    }
+
+    fn launch(
+        &self,
+        _: LaunchContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
+        unreachable!("nothing is started here")
+    }
+}
+
+#[test]
+fn the_urls_of_a_launcher_whose_servers_are_elsewhere_may_be_on_another_machine() {
+    let config = || LocalServiceConfig::launched_by(Elsewhere);
+    let base = "http://gemma.models.svc:8080/v1";
+    let shown = |config, base| accepted(&config, base).target.shown();
+    assert_eq!(shown(config(), base), format!("{base}/models"));
+    for url in [
+        "http://Gemma.models.svc.:8081/health",
+        "http://127.0.0.1:8081/health",
+    ] {
+        assert_eq!(shown(config().health_url(url), base), url);
+    }
+    let other = config().health_url("http://other.models.svc:8080/health");
+    let says = "not on this machine";
+    assert_refused_at(&other, base, "healthUrl", says);
+    let url = "http://gemma.models.svc:8080/health";
+    assert_refused_at(&config().health_url(url), BASE, "healthUrl", says);
+    // Nothing is said of a health URL whose base URL is not known.
+    assert_refused_at(&config().health_url(url), "gemma", "baseUrl", "not a URL");
 }
