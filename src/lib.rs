@@ -82,6 +82,7 @@
 //!   without it.
 //! - `metrics`: [counters, times and gauges](docs::observability#metrics) by the facade of the crate `metrics`.
 //! - `docker`: `docker::Container`, containers of a Docker Engine, or of Podman, in the place of processes.
+//! - `kubernetes`: `kubernetes::Workload`, a Deployment or `StatefulSet` of a cluster, scaled from zero and back.
 //! - `retry`: `retry::ServerGone`, a policy for Tower's `Retry`.
 //! - `full`: all of them.
 #![forbid(unsafe_code)]
@@ -119,6 +120,11 @@ pub use self::middleware::EnsureLocalServiceMiddleware;
 #[cfg(feature = "docker")]
 pub mod docker {
     pub use crate::launch::docker::Container;
+}
+/// Workloads of a Kubernetes cluster in the place of processes.
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes {
+    pub use crate::launch::kubernetes::Workload;
 }
 #[cfg(feature = "retry")]
 pub use self::middleware::retry;

@@ -55,6 +55,8 @@ pub(crate) mod docker;
 mod error;
 mod guarantees;
 mod identity;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes;
 mod listener;
 pub(crate) mod output;
 #[cfg(any(unix, windows))]
