@@ -58,6 +58,10 @@ mod idle;
 #[cfg(target_os = "linux")]
 mod inherited;
 mod journals;
+// Not on Windows: the pods of its cluster are ended by signals.
+#[cfg(feature = "kubernetes")]
+#[cfg(unix)]
+mod kubernetes;
 mod launchers;
 // Not on Windows: scripts of a shell stand for servers.
 #[cfg(unix)]
