@@ -13,6 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+use super::newer;
 use crate::support::{ms, within};
 
 pub(crate) const DEPLOYMENTS: &str = "deployments";
@@ -27,6 +28,8 @@ pub(crate) type Event = (&'static str, Value);
 pub(crate) struct Api {
     client: Client,
     namespace: String,
+    /// The API of `EndpointSlice` that the server has.
+    discovery: &'static str,
 }
 
 impl Api {
@@ -42,10 +45,30 @@ impl Api {
         // A test sees each answer, also one that says to try again.
         config.default_retry = false;
         let client = Client::try_from(config).expect("a client");
-        Self {
+        let mut api = Self {
             client,
             namespace: namespace.to_owned(),
+            discovery: newer::NEW,
+        };
+        if !api.has(newer::NEW).await && api.has(newer::OLD).await {
+            api.discovery = newer::OLD;
         }
+        api
+    }
+
+    async fn has(&self, group: &str) -> bool {
+        let path = format!("/apis/{group}");
+        self.send(Method::GET, path, &Value::Null).await.is_ok()
+    }
+
+    /// The client of a context, without a namespace.
+    pub(super) fn client(self) -> Client {
+        self.client
+    }
+
+    /// Whether its server is older than `discovery.k8s.io/v1`.
+    pub(super) fn is_old(&self) -> bool {
+        self.discovery == newer::OLD
     }
 
     pub(crate) fn namespace(&self) -> &str {
@@ -56,7 +79,7 @@ impl Api {
         let group = match resource {
             "deployments" | "statefulsets" => "apis/apps/v1",
             "leases" => "apis/coordination.k8s.io/v1",
-            "endpointslices" => "apis/discovery.k8s.io/v1",
+            "endpointslices" => &format!("apis/{}", self.discovery),
             "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
             "namespaces" => return "/api/v1/namespaces".to_owned(),
             _ => "api/v1",
@@ -133,14 +156,25 @@ impl Api {
     }
 
     pub(crate) async fn create(&self, resource: &str, object: &Value) -> Result<Value, Error> {
-        self.send(Method::POST, self.path(resource), object).await
+        let object = self.of_version(resource, object);
+        self.send(Method::POST, self.path(resource), &object).await
+    }
+
+    /// Of the version of its API that the server has.
+    fn of_version(&self, resource: &str, object: &Value) -> Value {
+        let mut object = object.clone();
+        if resource == "endpointslices" {
+            object["apiVersion"] = self.discovery.into();
+        }
+        object
     }
 
     /// Replaces it, if it is of the version that it names.
     pub(crate) async fn replace(&self, resource: &str, object: &Value) -> Result<Value, Error> {
         let name = object["metadata"]["name"].as_str().expect("a name");
         let path = format!("{}/{name}", self.path(resource));
-        self.send(Method::PUT, path, object).await
+        let object = self.of_version(resource, object);
+        self.send(Method::PUT, path, &object).await
     }
 
     /// A merge patch of an object, or of a part of it: `gemma/status`.
@@ -183,8 +217,19 @@ impl Api {
 
     /// What happens after a version: the first `count` events, bookmarks left out; fewer if the watch ends before.
     pub(crate) async fn watch(&self, resource: &str, version: &str, count: usize) -> Vec<Event> {
+        self.watch_with(false, resource, version, count).await
+    }
+
+    /// The same with bookmarks, or without.
+    pub(crate) async fn watch_with(
+        &self,
+        bookmarks: bool,
+        resource: &str,
+        version: &str,
+        count: usize,
+    ) -> Vec<Event> {
         let path = format!(
-            "{}?watch=1&timeoutSeconds=20&allowWatchBookmarks=true&resourceVersion={version}",
+            "{}?watch=1&timeoutSeconds=20&allowWatchBookmarks={bookmarks}&resourceVersion={version}",
             self.path(resource)
         );
         let request = Request::get(path).body(Vec::new()).expect("a request");
@@ -201,7 +246,7 @@ impl Api {
                 Ok(Some(WatchEvent::Added(object))) => seen.push(("ADDED", object)),
                 Ok(Some(WatchEvent::Modified(object))) => seen.push(("MODIFIED", object)),
                 Ok(Some(WatchEvent::Deleted(object))) => seen.push(("DELETED", object)),
-                Ok(Some(WatchEvent::Bookmark(_))) => {}
+                Ok(Some(WatchEvent::Bookmark(at))) => seen.push(("BOOKMARK", json!(at))),
                 Ok(Some(WatchEvent::Error(status))) => seen.push(("ERROR", json!(status))),
                 // Its time is over, or its connection.
                 Ok(None) | Err(_) => break,

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     api::Api,
     fake::{ADMIN_TOKEN, Fake, Fault, PROGRAM_TOKEN},
+    newer::Newer,
 };
 use crate::support::{PATIENCE, ms, now, since};
 
@@ -21,6 +22,7 @@ pub(crate) struct Cluster {
     api: Api,
     folder: PathBuf,
     fake: Option<Fake>,
+    _newer: Option<Newer>,
 }
 
 impl Deref for Cluster {
@@ -82,27 +84,46 @@ impl Cluster {
     }
 
     /// The kubeconfig has two contexts: `tests` may do all, and `program` is that of the program under test.
-    async fn with(fake: Option<Fake>, kubeconfig: &str) -> Self {
+    async fn with(fake: Option<Fake>, text: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
         let namespace = format!("tests-{}-{number}", std::process::id());
         let folder = env::temp_dir().join(format!("local-service-kubernetes-{namespace}"));
         fs::create_dir_all(&folder).expect("a folder for the test");
-        let config = folder.join("config");
-        let of_program = kubeconfig.replace("current-context: tests", "current-context: program");
-        fs::write(&config, of_program).expect("a kubeconfig");
-        let api = Api::new(&config, "tests", &namespace).await;
+        let all = folder.join("all");
+        fs::write(&all, text).expect("a kubeconfig");
+        let api = Api::new(&all, "tests", &namespace).await;
+        let newer = api.is_old().then(|| {
+            let all = all.clone();
+            Newer::new(async move || Api::new(&all, "program", "default").await.client())
+        });
+        let of_program = match &newer {
+            Some(newer) => &kubeconfig(&newer.url()),
+            None => text,
+        };
+        let of_program = of_program.replace("current-context: tests", "current-context: program");
+        fs::write(folder.join("config"), of_program).expect("a kubeconfig");
         let object =
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
-        api.create("namespaces", &object)
-            .await
-            .expect("a namespace");
-        Self { api, folder, fake }
+        let made = api.create("namespaces", &object).await;
+        made.expect("a namespace");
+        Self {
+            api,
+            folder,
+            fake,
+            _newer: newer,
+        }
     }
 
     /// The kubeconfig of the program under test, for `KUBECONFIG`.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.join("config")
+    }
+
+    /// A kubeconfig with a context `tests`, which may do all, and one `program`. With a real API server it is by TLS, and
+    /// without `discovery.k8s.io/v1` if the server has none.
+    pub(crate) fn whole_kubeconfig(&self) -> PathBuf {
+        self.folder.join("all")
     }
 
     /// The API with the rights of the program under test.

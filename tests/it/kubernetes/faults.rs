@@ -164,6 +164,22 @@ async fn a_watch_that_runs_ends_when_its_history_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_bookmark_tells_the_version_though_nothing_that_is_watched_changes() {
+    let Some((_cluster, program)) = cluster().await else {
+        return;
+    };
+    let list = program.try_list("leases", "").await.unwrap();
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+    let changed = scale(&program, 1).await.unwrap();
+    let seen = within("it", program.watch_with(true, "leases", version, 1)).await;
+    let told = &seen[0].1["metadata"]["resourceVersion"];
+    assert_eq!(
+        (seen[0].0, told),
+        ("BOOKMARK", &changed["metadata"]["resourceVersion"])
+    );
+}
+
+#[tokio::test]
 async fn an_older_server_has_not_all_kinds() {
     let Some((cluster, program)) = cluster().await else {
         return;

@@ -32,5 +32,7 @@ mod cluster;
 mod fake;
 mod faults;
 mod kubelet;
+mod newer;
 mod objects;
 mod pods;
+mod thread;

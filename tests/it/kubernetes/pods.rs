@@ -1,6 +1,6 @@
 //! The player of the kubelet, and port-forwards to its pods.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{
@@ -67,6 +67,40 @@ async fn pods_of_a_deployment_follow_its_replicas() {
 #[tokio::test]
 async fn pods_of_a_stateful_set_follow_its_replicas() {
     follows_its_replicas(STATEFUL_SETS).await;
+}
+
+#[tokio::test]
+async fn a_watch_of_the_slices_of_a_service_tells_when_an_endpoint_is_ready() {
+    let fixture = Fixture::new().with("--loading", 300);
+    let cluster = Cluster::new().await;
+    cluster.workload(DEPLOYMENTS, "w").await;
+    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, "w", &fixture).start();
+    let program = cluster.as_program().await;
+    let of_service = "kubernetes.io/service-name=w";
+    let list = program
+        .try_list("endpointslices", of_service)
+        .await
+        .unwrap();
+    assert_eq!(list["items"], json!([]));
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+    cluster.scale(DEPLOYMENTS, "w", 1).await;
+    let seen = within("two events", program.watch("endpointslices", version, 2)).await;
+    let endpoint = |at: usize| seen[at].1["endpoints"][0].clone();
+    assert_eq!(
+        (seen[0].0, &endpoint(0)["conditions"]["ready"]),
+        ("ADDED", &json!(false))
+    );
+    assert_eq!(
+        (seen[1].0, &endpoint(1)["conditions"]["ready"]),
+        ("MODIFIED", &json!(true))
+    );
+    let pods = program.list("pods", "app=w").await;
+    assert_eq!(
+        endpoint(1)["targetRef"]["name"],
+        pods[0]["metadata"]["name"]
+    );
+    assert_eq!(seen[1].1["apiVersion"], "discovery.k8s.io/v1");
+    assert_eq!(program.list("endpointslices", of_service).await.len(), 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What a request asks for: a verb, a resource, and the name of an object.
 
 use http::{Method, request::Parts};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::status::{self, Answer};
 
@@ -144,6 +144,24 @@ impl Call {
     pub(super) fn line(&self) -> String {
         format!("{} {}", self.kind(), self.name)
     }
+}
+
+/// The kinds of an API, which are listed at its path, but for those that are unknown.
+pub(super) fn resources_at(path: &str, unknown: &[String]) -> Option<Value> {
+    let path = path.trim_start_matches('/').trim_end_matches('/');
+    let version = path
+        .strip_prefix("apis/")
+        .or_else(|| path.strip_prefix("api/"))?;
+    let is_it =
+        |it: &&Resource| it.api_version() == version && !unknown.iter().any(|no| no == it.name);
+    let resources: Vec<_> = RESOURCES.iter().filter(is_it).collect();
+    let resources = resources.iter().map(|it| {
+        json!({ "name": it.name, "kind": it.kind, "namespaced": it.name != "namespaces", "singularName": "", "verbs": [] })
+    });
+    let resources: Vec<_> = resources.collect();
+    (!resources.is_empty()).then(|| {
+        json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources })
+    })
 }
 
 /// What a path names.

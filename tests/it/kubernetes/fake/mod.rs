@@ -16,7 +16,6 @@ mod stream;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -25,6 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use self::fault::Fault;
 use self::{fault::Faults, server::Command, store::Store};
 pub(in crate::kubernetes) use self::{forward::PORT, objects::LOG};
+use super::thread::OwnThread;
 use crate::support::free_port;
 
 /// The token of the program under test.
@@ -56,7 +56,7 @@ pub(crate) struct Fake {
     port: u16,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
-    thread: Option<JoinHandle<()>>,
+    _thread: OwnThread,
 }
 
 impl Fake {
@@ -71,14 +71,14 @@ impl Fake {
         let (listens, wait) = oneshot::channel();
         let port = free_port();
         let of_thread = Arc::clone(&shared);
-        let run = move || server::run(port, &of_thread, received, listens);
-        let thread = std::thread::spawn(run);
+        let serve = async move || server::serve(port, &of_thread, received, listens).await;
+        let thread = OwnThread::run(serve);
         wait.await.expect("the API server listens");
         Self {
             port,
             shared,
             commands,
-            thread: Some(thread),
+            _thread: thread,
         }
     }
 
@@ -154,14 +154,5 @@ impl Fake {
 
     fn tell(&self, command: Command) {
         self.commands.send(command).expect("the server runs");
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        drop(self.commands.send(Command::End));
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
     }
 }

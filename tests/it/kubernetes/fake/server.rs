@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     ADMIN_TOKEN, PROGRAM_TOKEN, Shared,
-    call::Call,
+    call::{self, Call},
     fault::Fault,
     forward, objects,
     status::{self, Answer},
@@ -35,22 +35,9 @@ pub(super) enum Command {
     Cut {
         done: oneshot::Sender<()>,
     },
-    End,
 }
 
-/// Serves until it is told to end.
-pub(super) fn run(
-    port: u16,
-    shared: &Arc<Shared>,
-    commands: mpsc::UnboundedReceiver<Command>,
-    listens: oneshot::Sender<()>,
-) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().expect("a runtime");
-    runtime.block_on(serve(port, shared, commands, listens));
-}
-
-async fn serve(
+pub(super) async fn serve(
     port: u16,
     shared: &Arc<Shared>,
     mut commands: mpsc::UnboundedReceiver<Command>,
@@ -82,7 +69,7 @@ async fn serve(
                     connections.shutdown().await;
                     let _ = done.send(());
                 }
-                Some(Command::End) | None => return,
+                None => return,
             },
         }
     }
@@ -172,7 +159,11 @@ fn called(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Call, Box<Answe
             });
             return Err(Box::new(status::answer(200, &version)));
         }
-        _ => {}
+        path => {
+            if let Some(list) = call::resources_at(path, &shared.faults().unknown) {
+                return Err(Box::new(status::answer(200, &list)));
+            }
+        }
     }
     let authorization = parts
         .headers

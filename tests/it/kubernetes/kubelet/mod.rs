@@ -5,11 +5,8 @@ mod pod;
 mod trouble;
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread::JoinHandle,
+    path::PathBuf,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -21,6 +18,7 @@ pub(crate) use self::trouble::Trouble;
 use super::{
     api::{Api, DEPLOYMENTS},
     cluster::Cluster,
+    thread::OwnThread,
 };
 use crate::support::{Fixture, free_port, ms};
 
@@ -32,19 +30,18 @@ pub(crate) struct Plan {
     resource: String,
     name: String,
     service: String,
-    kubeconfig: std::path::PathBuf,
+    kubeconfig: PathBuf,
     namespace: String,
     args: Vec<String>,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     port: u16,
     delay: Duration,
 }
 
 /// It plays until it is dropped, which kills all servers of its pods. Declare it after the `Fixture` and the `Cluster`.
 pub(crate) struct Kubelet {
-    ends: Arc<AtomicBool>,
     trouble: Arc<Mutex<Option<Trouble>>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: OwnThread,
 }
 
 impl Kubelet {
@@ -55,7 +52,7 @@ impl Kubelet {
             resource: resource.to_owned(),
             name: name.to_owned(),
             service: name.to_owned(),
-            kubeconfig: cluster.kubeconfig(),
+            kubeconfig: cluster.whole_kubeconfig(),
             namespace: cluster.namespace().to_owned(),
             args: fixture.args().to_vec(),
             folder: fixture.folder().to_owned(),
@@ -75,15 +72,6 @@ impl Kubelet {
     }
 }
 
-impl Drop for Kubelet {
-    fn drop(&mut self) {
-        self.ends.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
-}
-
 impl Plan {
     /// The server of a pod is started so long after the pod was made.
     pub(crate) fn after(mut self, delay: Duration) -> Self {
@@ -92,26 +80,20 @@ impl Plan {
     }
 
     pub(crate) fn start(self) -> Kubelet {
-        let ends = Arc::new(AtomicBool::new(false));
         let trouble = Arc::new(Mutex::new(None));
-        let (until, of_new) = (Arc::clone(&ends), Arc::clone(&trouble));
-        let run = move || {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let api = Api::new(&self.kubeconfig, "tests", &self.namespace).await;
-                let mut node = Node::new(self, api, of_new);
-                while !until.load(Relaxed) {
-                    // Without the API server it tries again, as all controllers do.
-                    drop(node.look().await);
-                    tokio::time::sleep(PAUSE).await;
-                }
-            });
+        let of_new = Arc::clone(&trouble);
+        let play = async move || {
+            let api = Api::new(&self.kubeconfig, "tests", &self.namespace).await;
+            let mut node = Node::new(self, api, of_new);
+            loop {
+                // Without the API server it tries again, as all controllers do.
+                drop(node.look().await);
+                tokio::time::sleep(PAUSE).await;
+            }
         };
         Kubelet {
-            ends,
             trouble,
-            thread: Some(std::thread::spawn(run)),
+            _thread: OwnThread::run(play),
         }
     }
 }
