@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    api::{DEPLOYMENTS, refusal},
+    api::{DEPLOYMENTS, STATEFUL_SETS, becomes, refusal},
     cluster::Cluster,
 };
 use crate::support::within;
@@ -82,27 +82,35 @@ async fn a_patch_that_changes_nothing_makes_no_version() {
     );
 }
 
-#[tokio::test]
-async fn the_generation_counts_changes_of_the_spec_alone() {
+/// A Deployment counts changes of its annotations as well.
+async fn generation_of(resource: &str, after_annotation: u64) {
     let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, "d").await;
-    let generation = |object: &Value| object["metadata"]["generation"].as_u64();
-    assert_eq!(generation(&cluster.get(DEPLOYMENTS, "d").await), Some(1));
+    cluster.workload(resource, "d").await;
+    let generation = |object: &Value| object["metadata"]["generation"].as_u64().unwrap();
+    assert_eq!(generation(&cluster.get(resource, "d").await), 1);
     let patch = json!({ "metadata": { "annotations": { "joined": "a" } } });
-    let annotated = cluster.patch(DEPLOYMENTS, "d", &patch).await.unwrap();
-    assert_eq!(generation(&annotated), Some(1));
-    cluster.scale(DEPLOYMENTS, "d", 2).await;
+    let annotated = cluster.patch(resource, "d", &patch).await.unwrap();
+    assert_eq!(generation(&annotated), after_annotation);
+    cluster.scale(resource, "d", 2).await;
     let status = json!({ "status": { "replicas": 2, "readyReplicas": 1 } });
-    cluster
-        .patch(DEPLOYMENTS, "d/status", &status)
-        .await
-        .unwrap();
+    let part = cluster.patch(resource, "d/status", &status).await;
+    part.unwrap();
     // By this path the status is not written.
     let status = json!({ "status": { "readyReplicas": 2 } });
-    cluster.patch(DEPLOYMENTS, "d", &status).await.unwrap();
-    let object = cluster.get(DEPLOYMENTS, "d").await;
-    assert_eq!(generation(&object), Some(2));
+    cluster.patch(resource, "d", &status).await.unwrap();
+    let object = cluster.get(resource, "d").await;
+    assert_eq!(generation(&object), after_annotation + 1);
     assert_eq!(object["status"]["readyReplicas"], 1);
+}
+
+#[tokio::test]
+async fn the_generation_of_a_deployment_counts_changes_of_its_spec_and_annotations() {
+    generation_of(DEPLOYMENTS, 2).await;
+}
+
+#[tokio::test]
+async fn the_generation_of_a_stateful_set_counts_changes_of_its_spec() {
+    generation_of(STATEFUL_SETS, 1).await;
 }
 
 #[tokio::test]
@@ -214,18 +222,29 @@ async fn a_watch_tells_what_has_happened_since_the_version_of_a_list() {
 #[tokio::test]
 async fn a_watch_from_a_version_that_is_forgotten_is_expired() {
     let cluster = Cluster::new().await;
-    let seen = if cluster.is_real() {
-        // That of its first object. What it remembers of leases begins with its own start.
-        within("the end", cluster.watch("leases", "1", 1)).await
-    } else {
-        let list = cluster.try_list("leases", "").await.unwrap();
-        cluster.create("leases", &lease("l", "a")).await.unwrap();
+    let list = cluster.try_list("events", "").await.unwrap();
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": { "generateName": "e-" },
+        "involvedObject": { "kind": "Pod", "name": "p", "namespace": cluster.namespace() },
+    });
+    for _ in 0..3 {
+        cluster.create("events", &event).await.unwrap();
+    }
+    if !cluster.is_real() {
         cluster.faults().compact();
-        within("the end", cluster.watch("leases", &version(&list), 1)).await
+    }
+    // A real one forgets after some seconds, and tells the events until then.
+    let from = version(&list);
+    let mut status = Value::Null;
+    let is_expired = async || {
+        let watch = cluster.watch("events", &from, 1);
+        let seen = within("the first event", watch).await;
+        status = seen[0].1.clone();
+        seen[0].0 == "ERROR"
     };
-    assert_eq!(seen[0].0, "ERROR");
+    becomes("it is forgotten", is_expired).await;
     assert_eq!(
-        (&seen[0].1["code"], &seen[0].1["reason"]),
+        (&status["code"], &status["reason"]),
         (&json!(410), &json!("Expired"))
     );
 }

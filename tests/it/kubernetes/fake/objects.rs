@@ -226,7 +226,10 @@ fn replace(store: &mut Store, call: &Call, before: &Value, mut after: Value) -> 
         after["status"] = status;
     } else if call.resource.has_status {
         after["status"] = before["status"].clone();
-        if after["spec"] != before["spec"] {
+        // So it is for a Deployment.
+        let of_annotations = call.resource.name == "deployments"
+            && after["metadata"]["annotations"] != before["metadata"]["annotations"];
+        if after["spec"] != before["spec"] || of_annotations {
             after["metadata"]["generation"] =
                 (before["metadata"]["generation"].as_u64().unwrap_or(0) + 1).into();
         }
