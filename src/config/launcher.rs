@@ -37,16 +37,17 @@ impl LocalServiceConfig {
         }
     }
 
-    /// A launcher of the user's own, or that of a container.
+    /// A launcher of the user's own, or that of a container or of a workload.
     pub(super) fn in_place_of_process(&self) -> Option<Arc<dyn Launcher>> {
         let own = self.own.as_ref().map(|own| own.0.clone());
         own.or_else(|| self.container.as_ref()?.launcher())
+            .or_else(|| self.kubernetes.as_ref()?.launcher())
     }
 
-    /// Whether the server may be on another machine.
+    /// Whether the server may be on another machine, also where this crate is built without what starts it.
     pub(super) fn serves_elsewhere(&self) -> bool {
         let own = self.own.as_ref();
-        own.is_some_and(|own| own.0.serves_elsewhere())
+        self.kubernetes.is_some() || own.is_some_and(|own| own.0.serves_elsewhere())
     }
 
     /// With what the process is started, unless a launcher takes its place.

@@ -5,6 +5,7 @@ mod amount;
 mod container;
 mod health;
 mod identity;
+mod kubernetes;
 mod launcher;
 mod port;
 mod ready_request;
@@ -35,7 +36,7 @@ pub use self::{
     amount::{Amount, ParseAmountError},
     ready_request::ReadyRequest,
 };
-use self::{container::Container, launcher::Own};
+use self::{container::Container, kubernetes::Workload, launcher::Own};
 use crate::{
     launch::{InheritEnv, Launch, Launcher, OomScoreAdj},
     secrets::shown_args,
@@ -72,6 +73,7 @@ pub struct LocalServiceConfig {
     // In the place of the process.
     own: Option<Own>,
     container: Option<Container>,
+    kubernetes: Option<Workload>,
     health_url: Option<String>,
     health_headers: Vec<(String, String)>,
     health_status: Option<Vec<u16>>,
@@ -107,6 +109,7 @@ impl LocalServiceConfig {
             launch: Launch::new(command.into()),
             own: None,
             container: None,
+            kubernetes: None,
             health_url: None,
             health_headers: Vec::new(),
             health_status: None,
@@ -612,6 +615,7 @@ impl fmt::Debug for LocalServiceConfig {
             .field("launch", &self.launch)
             .field("launched_by", &self.own)
             .field("container", &self.container)
+            .field("kubernetes", &self.kubernetes)
             .field("health_url", &self.health_url.as_deref().map(shown_url))
             .field("health_headers", &header_names)
             .field("health_status", &self.health_status)

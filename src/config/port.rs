@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use http::Uri;
 
-use super::{Address, Identity, LocalServiceConfig, container::Container};
+use super::{Address, Identity, LocalServiceConfig, container::Container, kubernetes::Workload};
 use crate::launch::Launch;
 
 /// Stands for the port in `baseUrl`, and then in `healthUrl`, `args`, `env` and `stopCommand` as well.
@@ -53,7 +53,9 @@ fn with_port(
     for value in args.iter_mut().chain(env.values_mut()).chain(stop) {
         *value = replace(std::mem::take(value), port);
     }
-    for (_, value) in config.container.iter_mut().flat_map(Container::strings) {
+    let container = config.container.iter_mut().flat_map(Container::strings);
+    let workload = config.kubernetes.iter_mut().flat_map(Workload::strings);
+    for (_, value) in container.chain(workload) {
         *value = text(value);
     }
     (config, text(base_url))

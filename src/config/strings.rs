@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{LocalServiceConfig, container::Container};
+use super::{LocalServiceConfig, container::Container, kubernetes::Workload};
 use crate::launch::InheritEnv;
 
 impl LocalServiceConfig {
@@ -46,7 +46,8 @@ impl LocalServiceConfig {
             };
         }
         let container = self.container.iter_mut().flat_map(Container::strings);
-        for (field, text) in container {
+        let workload = self.kubernetes.iter_mut().flat_map(Workload::strings);
+        for (field, text) in container.chain(workload) {
             *text = change(field, mem::take(text));
         }
         let url = self.health_url.iter_mut().map(|url| ("healthUrl", url));

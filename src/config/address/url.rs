@@ -89,7 +89,7 @@ pub(crate) fn is_at_host(text: &str, other: &Uri) -> bool {
     parse(text).is_ok_and(|it| host(&it).is_some_and(|it| host(other) == Some(it)))
 }
 
-fn is_loopback(url: &Uri) -> bool {
+pub(crate) fn is_loopback(url: &Uri) -> bool {
     let host = url.host().and_then(HostRef::parse);
     host.is_some_and(HostRef::is_loopback)
 }

@@ -47,7 +47,11 @@ impl LocalServiceConfig {
         if let Some(container) = &self.container {
             container.check(&mut refusals);
         }
-        if self.own.is_some() || self.container.is_some() {
+        if let Some(workload) = &self.kubernetes {
+            workload.check(base_url, &mut refusals);
+        }
+        let is_process = self.container.is_none() && self.kubernetes.is_none();
+        if self.own.is_some() || !is_process {
             self.check_no_process(&mut refusals);
         } else {
             check_launch(&self.launch, &mut refusals);
@@ -314,7 +318,7 @@ impl LocalServiceConfig {
             if is_set {
                 refusals.add(
                     field,
-                    "is for a process, and a container or a launcher is in its place here: leave it out, or tell that",
+                    "is for a process, and a container, a workload or a launcher is in its place here: leave it out, or tell that",
                 );
             }
         }

@@ -921,3 +921,83 @@ fn the_urls_of_a_launcher_whose_servers_are_elsewhere_may_be_on_another_machine(
     // Nothing is said of a health URL whose base URL is not known.
     assert_refused_at(&config().health_url(url), "gemma", "baseUrl", "not a URL");
 }
+
+fn of_workload(json: &str) -> LocalServiceConfig {
+    serde_json::from_str(&format!(r#"{{ "kubernetes": {json} }}"#)).unwrap()
+}
+
+/// The fields that are refused, but for that which says that the feature is missing.
+fn fields_of_workload(json: &str, base_url: &str) -> Vec<String> {
+    let mut problems = refused_at(&of_workload(json), base_url);
+    problems.retain(|it| !it.message.contains("needs the feature"));
+    problems.into_iter().map(|it| it.field).collect()
+}
+
+#[test]
+fn what_is_wrong_with_a_workload_is_said_at_once() {
+    let all = r#"{
+        "namespace": "Models", "deployment": "gemma_3", "statefulSet": "-gemma", "replicas": 0, "service": "gemma.api",
+        "port": 0, "forward": true, "deadlineMs": 4999, "context": " "
+    }"#;
+    let said = fields_of_workload(all, "http://gemma.models.svc:8080/v1");
+    let expected = [
+        "kubernetes",
+        "kubernetes.namespace",
+        "kubernetes.deployment",
+        "kubernetes.statefulSet",
+        "kubernetes.service",
+        "kubernetes.context",
+        "kubernetes.replicas",
+        "kubernetes.port",
+        "kubernetes.deadlineMs",
+        "kubernetes.forward",
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(
+        fields_of_workload("{}", BASE),
+        ["kubernetes.namespace", "kubernetes"]
+    );
+    let beside = r#"{
+        "kubernetes": { "namespace": "models", "deployment": "" }, "args": ["a"], "stopSignal": "INT"
+    }"#;
+    let mut problems = refused_at(&serde_json::from_str(beside).unwrap(), BASE);
+    problems.retain(|it| !it.message.contains("needs the feature"));
+    let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(fields, ["kubernetes.deployment", "args", "stopSignal"]);
+}
+
+#[cfg(feature = "kubernetes")]
+#[test]
+fn a_workload_is_launched_in_the_cluster_or_by_a_port_forward() {
+    use crate::kubernetes::Workload;
+
+    let written = of_workload(
+        r#"{
+        "namespace": "models", "deployment": "gemma", "replicas": 2, "service": "api", "port": 80,
+        "deadlineMs": 5000, "waitsForNodes": true, "context": "kind-kind"
+    }"#,
+    );
+    let built = Workload::deployment("models", "gemma")
+        .replicas(2)
+        .service("api")
+        .port(80)
+        .deadline(Duration::from_secs(5))
+        .waits_for_nodes(true)
+        .context("kind-kind");
+    let built = LocalServiceConfig::launched_by(built);
+    for base in ["http://gemma.models.svc:8080/v1", BASE] {
+        let [written, built] = [&written, &built].map(|it| accepted(it, base));
+        assert_eq!(written.launcher.identity(), built.launcher.identity());
+        assert_eq!(written.target.shown(), format!("{base}/models"));
+    }
+    let names = r#"{ "namespace": "models", "statefulSet": "gemma.3", "forward": true }"#;
+    accepted(&of_workload(names), BASE);
+}
+
+#[cfg(not(feature = "kubernetes"))]
+#[test]
+fn a_workload_without_its_feature_is_refused_with_the_name_of_the_feature() {
+    let config = of_workload(r#"{ "namespace": "models", "deployment": "gemma" }"#);
+    let base = "http://gemma.models.svc:8080/v1";
+    assert_refused_at(&config, base, "kubernetes", "the feature `kubernetes`");
+}

@@ -1,6 +1,7 @@
 //! The configuration as files have it: the keys of `OpenClaw`'s `localService`, and more.
 
 mod container;
+mod kubernetes;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
@@ -13,7 +14,7 @@ use serde::{
     de::{self, IgnoredAny, Unexpected, Visitor},
 };
 
-use self::container::WrittenContainer;
+use self::{container::WrittenContainer, kubernetes::WrittenWorkload};
 use super::{Amount, LocalServiceConfig, Unique, ready_request::WrittenReadyRequest};
 use crate::launch::InheritEnv;
 
@@ -39,7 +40,9 @@ impl<'de> Deserialize<'de> for LocalServiceConfig {
 #[cfg_attr(
     test,
     derive(schemars::JsonSchema),
-    schemars(extend("oneOf" = [{ "required": ["command"] }, { "required": ["container"] }]))
+    schemars(extend("oneOf" = [
+        { "required": ["command"] }, { "required": ["container"] }, { "required": ["kubernetes"] }
+    ]))
 )]
 struct Wire {
     /// The program to start: an absolute path. No shell is used, and `PATH` is not searched. `~/` at its
@@ -48,6 +51,9 @@ struct Wire {
     /// A container in the place of the command, of Docker or Podman. Refused by `OpenClaw`, and by programs without the
     /// feature `docker`; the gateway has it.
     container: Given<WrittenContainer>,
+    /// A workload of a Kubernetes cluster in the place of the command, which is scaled from zero and back. Refused by
+    /// `OpenClaw`, and by programs without the feature `kubernetes`; the gateway has it.
+    kubernetes: Given<WrittenWorkload>,
     /// Arguments of the command, passed on as they are, but for `~/` at the beginning of one.
     args: Given<Discreet<Vec<Discreet<String>>>>,
     /// The directory to start the command in. That of your program if left out.
@@ -128,21 +134,25 @@ struct Wire {
 
 impl Wire {
     fn into_config<E: de::Error>(self) -> Result<LocalServiceConfig, E> {
-        let (command, container) = match (self.command.0, self.container.0) {
-            (Some(_), Some(_)) => {
+        let (command, container, kubernetes) =
+            (self.command.0, self.container.0, self.kubernetes.0);
+        let given = [command.is_some(), container.is_some(), kubernetes.is_some()];
+        match given.into_iter().filter(|it| *it).count() {
+            0 => return Err(E::missing_field("command")),
+            1 => {}
+            _ => {
                 return Err(E::custom(
-                    "`container` is in the place of `command`: write one of them",
+                    "`container` and `kubernetes` are in the place of `command`: write one of the three",
                 ));
             }
-            (None, None) => return Err(E::missing_field("command")),
-            (command, container) => (command.unwrap_or_default(), container),
-        };
+        }
         let container = container.map(WrittenContainer::into_container);
-        let mut config = LocalServiceConfig::new(command)
+        let mut config = LocalServiceConfig::new(command.unwrap_or_default())
             .args(strings("args", self.args)?.unwrap_or_default())
             .envs(map("env", self.env)?)
             .health_headers(map("healthHeaders", self.health_headers)?);
         config.container = container.transpose()?;
+        config.kubernetes = kubernetes.map(Into::into);
         config.launch.cwd = self.cwd.0.map(Into::into);
         config.launch.inherit_env = self.inherit_env.0.map_or(InheritEnv::All, |it| it.0);
         config.health_url = self.health_url.0;

@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{ReadyRequest, launch::OomScoreAdj};
+use crate::{ReadyRequest, config::kubernetes::Workload, launch::OomScoreAdj};
 
 const SECRET: &str = "s3cr3t-marker";
 
@@ -354,5 +354,80 @@ fn a_container_is_read_in_the_place_of_a_command() {
     assert!(wrong(r#"{ "image": "i", "env": { "A": 5 } }"#).contains("`container.env`"));
     assert!(wrong(r#"{ "image": "i", "gpu": true }"#).contains("gpu"));
     let both = with("container", json!({ "image": "i" })).unwrap_err();
-    assert!(both.to_string().contains("write one of them"), "{both}");
+    assert!(
+        both.to_string().contains("write one of the three"),
+        "{both}"
+    );
+}
+
+#[test]
+fn a_workload_is_read_in_the_place_of_a_command() {
+    let read = |json: &str| {
+        let text = format!(r#"{{ "kubernetes": {json} }}"#);
+        serde_json::from_str::<LocalServiceConfig>(&text)
+    };
+    let config = read(
+        r#"{
+        "namespace": "models", "statefulSet": "gemma", "replicas": 2, "service": "gemma-api", "port": 8080,
+        "forward": false, "deadlineMs": 30000, "waitsForNodes": true, "context": "kind-kind"
+    }"#,
+    );
+    let expected = Workload {
+        namespace: Some("models".to_owned()),
+        deployment: None,
+        stateful_set: Some("gemma".to_owned()),
+        replicas: Some(2),
+        service: Some("gemma-api".to_owned()),
+        port: Some(8080),
+        forward: Some(false),
+        deadline: Some(Duration::from_secs(30)),
+        waits_for_nodes: Some(true),
+        context: Some("kind-kind".to_owned()),
+    };
+    assert_eq!(config.unwrap().kubernetes, Some(expected));
+    for (json, says) in [
+        (r#"{ "name": "gemma" }"#, "name"),
+        (r#"{ "deployment": null }"#, "null"),
+        (r#"{ "replicas": 70000 }"#, "70000"),
+        (r#"{ "deadlineMs": "1m" }"#, "milliseconds"),
+        (r#""gemma""#, "a workload of Kubernetes"),
+    ] {
+        let error = read(json).unwrap_err().to_string();
+        assert!(error.contains(says), "{json}: {error}");
+    }
+    for beside in [
+        r#""command": "/bin/server""#,
+        r#""container": { "image": "i" }"#,
+    ] {
+        let text = format!(r#"{{ {beside}, "kubernetes": {{ "namespace": "models" }} }}"#);
+        let error = serde_json::from_str::<LocalServiceConfig>(&text).unwrap_err();
+        assert!(error.to_string().contains("one of the three"), "{error}");
+    }
+}
+
+#[test]
+fn each_text_of_a_workload_may_have_variables() {
+    let text = r#"{ "kubernetes": {
+        "namespace": "$", "deployment": "$", "statefulSet": "$", "service": "$", "context": "$"
+    } }"#;
+    let config: LocalServiceConfig = serde_json::from_str(text).unwrap();
+    let mut fields = Vec::new();
+    let config = config.change_strings(|field, text| {
+        if text != "$" {
+            return text;
+        }
+        fields.push(field);
+        field.to_owned()
+    });
+    let found = |name: &str| Some(format!("kubernetes.{name}"));
+    let expected = Workload {
+        namespace: found("namespace"),
+        deployment: found("deployment"),
+        stateful_set: found("statefulSet"),
+        service: found("service"),
+        context: found("context"),
+        ..Workload::default()
+    };
+    assert_eq!(config.kubernetes, Some(expected));
+    assert_eq!(fields.len(), 5);
 }

@@ -90,10 +90,10 @@ fn sample_files() -> Vec<std::path::PathBuf> {
         .filter(|path| path.extension().is_some_and(|it| it == "json5"))
         .collect();
     assert_eq!(files.len(), 11);
-    // One is refused without the feature.
-    let is_docker = |path: &std::path::PathBuf| path.ends_with("docker.json5");
-    let files = files.into_iter();
-    files
-        .filter(|it| cfg!(feature = "docker") || !is_docker(it))
-        .collect()
+    // One for each is refused without its feature.
+    let is_built = |path: &std::path::PathBuf| {
+        (cfg!(feature = "docker") || !path.ends_with("docker.json5"))
+            && (cfg!(feature = "kubernetes") || !path.ends_with("kubernetes.json5"))
+    };
+    files.into_iter().filter(is_built).collect()
 }

@@ -513,6 +513,12 @@ mod text {
             "cannot work as configured: `models.providers.a.localService.idleStopMS` cannot be read: \
              there is no key `idleStopMS` (did you mean `idleStopMs`?) at line 2 column 33"
         );
+        let text = b"{ models: { providers: { a: {\n localService: { kubernetes: { deploymnet: 'x' } } } } } }";
+        let said = error("workload", text);
+        assert!(
+            said.contains("no key `deploymnet` (did you mean `deployment`?) at line 2"),
+            "{said}"
+        );
         let text = b"{ models: { providers: { a: { baseUrl: 'http://127.0.0.1:1', localService: { command: 'x' } } } } }";
         let said = error("value", text);
         assert!(

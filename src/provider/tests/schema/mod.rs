@@ -74,8 +74,8 @@ fn each_key_is_described_and_each_time_has_its_unit() {
             .to_string()
             .matches("additionalProperties\":false")
             .count(),
-        3,
-        "a local service, its ready request and its container"
+        4,
+        "a local service, its ready request, its container and its workload"
     );
 }
 
@@ -87,6 +87,13 @@ fn with_service(key: &str, value: Value) -> Value {
     let mut provider = local(9340);
     provider["localService"][key] = value;
     with_provider(provider)
+}
+
+/// The service is a workload of Kubernetes, with this key more.
+fn with_workload(key: &str, value: Value) -> Value {
+    let mut workload = json!({ "namespace": "models", "deployment": "gemma" });
+    workload[key] = value;
+    with("localService", json!({ "kubernetes": workload }))
 }
 
 fn with(key: &str, value: Value) -> Value {
@@ -172,6 +179,48 @@ fn what_the_types_take_fits_the_schema() {
         with_model(json!("a/b")),
         with_model(json!({ "primary": "a/b", "fallbacks": [] })),
         with_model(json!(null)),
+    ] {
+        assert!(is_taken(&file), "{file}");
+        assert_eq!(fits(&file, &schema), Ok(()), "{file}");
+    }
+}
+
+#[test]
+fn a_workload_that_the_types_refuse_the_schema_refuses() {
+    let schema = schema();
+    for file in [
+        with_service(
+            "kubernetes",
+            json!({ "namespace": "beside", "deployment": "a-command" }),
+        ),
+        with(
+            "localService",
+            json!({ "kubernetes": { "namespace": "models" } }),
+        ),
+        with(
+            "localService",
+            json!({ "kubernetes": { "deployment": "gemma" } }),
+        ),
+        with_workload("statefulSet", json!("gemma")),
+        with_workload("replicas", json!(0)),
+        with_workload("port", json!(0)),
+        with_workload("deadlineMs", json!(4999)),
+        with_workload("forwards", json!(true)),
+    ] {
+        assert!(!is_taken(&file), "{file}");
+        assert!(fits(&file, &schema).is_err(), "{file}");
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+#[test]
+fn a_workload_fits_the_schema() {
+    let schema = schema();
+    for file in [
+        with_workload("replicas", json!(2)),
+        with_workload("forward", json!(true)),
+        with_workload("deadlineMs", json!(5000)),
+        with_workload("context", json!("kind-kind")),
     ] {
         assert!(is_taken(&file), "{file}");
         assert_eq!(fits(&file, &schema), Ok(()), "{file}");
