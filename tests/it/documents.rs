@@ -19,7 +19,15 @@ fn read(path: impl AsRef<Path>) -> String {
 
 /// All documents: those at the top, and those of the folders that have some.
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", ".github", "benches", "examples", "src/docs", "tests"];
+    let folders = [
+        "",
+        ".github",
+        "benches",
+        "examples",
+        "examples/kubernetes",
+        "src/docs",
+        "tests",
+    ];
     let mut found = Vec::new();
     for folder in folders {
         for entry in fs::read_dir(root().join(folder)).unwrap() {

@@ -67,6 +67,9 @@ mod launchers;
 #[cfg(unix)]
 mod launching;
 mod leases;
+// Not on Windows: the manifests are the same everywhere.
+#[cfg(unix)]
+mod manifests;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod memory_pressure;
 #[cfg(feature = "metrics")]

@@ -89,7 +89,7 @@ fn sample_files() -> Vec<std::path::PathBuf> {
     let files: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|it| it == "json5"))
         .collect();
-    assert_eq!(files.len(), 11);
+    assert_eq!(files.len(), 12);
     // One for each is refused without its feature.
     let is_built = |path: &std::path::PathBuf| {
         (cfg!(feature = "docker") || !path.ends_with("docker.json5"))
