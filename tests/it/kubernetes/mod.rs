@@ -36,3 +36,7 @@ mod newer;
 mod objects;
 mod pods;
 mod thread;
+mod troubles;
+mod workload;
+
+pub(crate) use self::workload::named;

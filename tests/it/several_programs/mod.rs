@@ -5,7 +5,7 @@ mod crashes;
 mod fifty;
 #[cfg(unix)]
 mod folder;
-mod program;
+pub(crate) mod program;
 #[cfg(unix)]
 mod room;
 

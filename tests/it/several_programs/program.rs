@@ -28,6 +28,9 @@ const FOLDER: &str = if cfg!(windows) {
 } else {
     "XDG_RUNTIME_DIR"
 };
+/// The workload that the program uses, in the place of the fixture.
+#[cfg(feature = "kubernetes")]
+const WORKLOAD: &str = "LOCAL_SERVICE_TEST_WORKLOAD";
 /// Begins the lines that are answers; all others are those of the test's runner.
 const ANSWER: &str = "> ";
 
@@ -42,8 +45,7 @@ fn plays_a_program() {
     let needs: u64 = lines.next().unwrap().parse().unwrap();
     let registry = Registry::new();
     registry.capacity("gpu0", CAPACITY);
-    let config = LocalServiceConfig::new(PROGRAM)
-        .args(lines)
+    let config = started_by(lines)
         .idle_stop(idle_stop)
         .swap_timeout(swap_timeout)
         .turn(Duration::ZERO)
@@ -68,6 +70,15 @@ fn plays_a_program() {
         // Not by a macro, whose output the runner keeps to itself.
         writeln!(std::io::stdout(), "{ANSWER}{}", answer.replace('\n', " ")).unwrap();
     }
+}
+
+/// The fixture with these arguments, or the workload that the test names.
+fn started_by<'a>(args: impl Iterator<Item = &'a str>) -> LocalServiceConfig {
+    #[cfg(feature = "kubernetes")]
+    if let Ok(workload) = std::env::var(WORKLOAD) {
+        return crate::kubernetes::named(&workload);
+    }
+    LocalServiceConfig::new(PROGRAM).args(args)
 }
 
 /// The lock of a program that decides who has resources, which programs have for microseconds.
@@ -125,19 +136,22 @@ async fn obey(
 }
 
 /// How a program is run.
-pub(super) struct Setup<'a> {
-    pub(super) server: &'a Fixture,
+pub(crate) struct Setup<'a> {
+    pub(crate) server: &'a Fixture,
     /// Where it shares files with others.
-    pub(super) folder: PathBuf,
-    pub(super) idle_stop: Duration,
-    pub(super) swap_timeout: Duration,
-    pub(super) needs: u64,
+    pub(crate) folder: PathBuf,
+    pub(crate) idle_stop: Duration,
+    pub(crate) swap_timeout: Duration,
+    pub(crate) needs: u64,
     /// Each program chooses the port of the server.
-    pub(super) chooses_port: bool,
+    pub(crate) chooses_port: bool,
+    /// What the programs use in the place of the fixture.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) workload: Option<String>,
 }
 
 impl<'a> Setup<'a> {
-    pub(super) fn of(server: &'a Fixture) -> Self {
+    pub(crate) fn of(server: &'a Fixture) -> Self {
         Self {
             server,
             folder: server.folder().to_owned(),
@@ -145,6 +159,8 @@ impl<'a> Setup<'a> {
             swap_timeout: Duration::from_secs(60),
             needs: 0,
             chooses_port: false,
+            #[cfg(feature = "kubernetes")]
+            workload: None,
         }
     }
 
@@ -157,11 +173,11 @@ impl<'a> Setup<'a> {
     }
 
     /// What the programs have logged so far, for a test that fails.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.server.path("program-log")).unwrap_or_default()
     }
 
-    pub(super) fn run(&self) -> Program {
+    pub(crate) fn run(&self) -> Program {
         self.run_as(Command::new(std::env::current_exe().expect("this program")))
     }
 
@@ -209,6 +225,8 @@ impl<'a> Setup<'a> {
                 *order = order.replace(&port, "${port}");
             }
         }
+        #[cfg(feature = "kubernetes")]
+        command.envs(self.workload.iter().map(|it| (WORKLOAD, it)));
         let log = self.server.path("program-log");
         let log = File::options().append(true).create(true).open(log);
         let mut child = command
@@ -235,7 +253,7 @@ impl<'a> Setup<'a> {
 }
 
 /// A program process; it ends, and its servers with it, when dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -243,13 +261,13 @@ pub(super) struct Program {
 
 impl Program {
     /// Tells it to do something, and does not wait.
-    pub(super) fn begin(&mut self, order: &str) {
+    pub(crate) fn begin(&mut self, order: &str) {
         let orders = self.orders.as_mut().expect("it runs");
         writeln!(orders, "{order}").expect("it reads");
     }
 
     /// Its next answer.
-    pub(super) fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         let mut line = String::new();
         while self.answers.read_line(&mut line).expect("it answers") > 0 {
             if let Some((_, answer)) = line.split_once(ANSWER) {
@@ -260,12 +278,12 @@ impl Program {
         panic!("it ended without an answer");
     }
 
-    pub(super) fn does(&mut self, order: &str) -> String {
+    pub(crate) fn does(&mut self, order: &str) -> String {
         self.begin(order);
         self.answer()
     }
 
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         self.child.id()
     }
 
@@ -300,7 +318,7 @@ impl Program {
         assert!(suspended, "it has a lock whenever it is suspended");
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it is ours");
     }
