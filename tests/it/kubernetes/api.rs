@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures_util::TryStreamExt as _;
 use http::{Method, Request};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
 use kube::{
     Client, Config, Error,
     api::LogParams,
@@ -285,14 +285,17 @@ impl Api {
         self.create("services", &service).await.expect("a service");
     }
 
-    /// The pods as the crate kube has them, for port-forwards.
-    pub(crate) fn pods(&self) -> kube::Api<Pod> {
+    /// The objects of a kind as the crate kube has them.
+    pub(crate) fn typed<K>(&self) -> kube::Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
         kube::Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// What the server of a pod has written. Only a cluster with a kubelet knows, and the fake.
     pub(crate) async fn log(&self, pod: &str) -> String {
-        let log = self.pods().logs(pod, &LogParams::default()).await;
+        let log = self.typed::<Pod>().logs(pod, &LogParams::default()).await;
         log.expect("its log")
     }
 
@@ -333,6 +336,15 @@ pub(crate) fn becomes(
         }
     };
     within(what, holds)
+}
+
+/// Who has set `spec.replicas` last, by `managedFields`.
+pub(crate) fn owners_of_replicas(object: &Value) -> Vec<String> {
+    let entries = object["metadata"]["managedFields"].as_array();
+    let owns = |it: &&Value| !it["fieldsV1"]["f:spec"]["f:replicas"].is_null();
+    let owners = entries.into_iter().flatten().filter(owns);
+    let owners = owners.filter_map(|it| Some(it["manager"].as_str()?.to_owned()));
+    owners.collect()
 }
 
 /// The code and the reason that the API gave, such as 409 and `Conflict`.

@@ -4,7 +4,7 @@ use kube::Error;
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, DEPLOYMENTS, becomes, refusal},
+    api::{Api, DEPLOYMENTS, becomes, owners_of_replicas, refusal},
     cluster::Cluster,
     fake::Fault,
 };
@@ -177,6 +177,30 @@ async fn a_bookmark_tells_the_version_though_nothing_that_is_watched_changes() {
         (seen[0].0, told),
         ("BOOKMARK", &changed["metadata"]["resourceVersion"])
     );
+}
+
+#[tokio::test]
+async fn an_autoscaler_becomes_the_owner_of_the_replicas_as_since_kubernetes_1_22() {
+    let Some((cluster, program)) = cluster().await else {
+        return;
+    };
+    let patch = json!({ "spec": { "replicas": 1 } });
+    let scaled = program
+        .patch_as("tower-local-service", DEPLOYMENTS, "d", &patch)
+        .await;
+    assert_eq!(
+        owners_of_replicas(&scaled.unwrap()),
+        ["tower-local-service"]
+    );
+    let patch = json!({ "spec": { "replicas": 3 } });
+    let autoscaler = "horizontal-pod-autoscaler";
+    let scale = cluster
+        .patch_as(autoscaler, DEPLOYMENTS, "d/scale", &patch)
+        .await;
+    assert_eq!(scale.unwrap()["spec"]["replicas"], 3);
+    let object = cluster.get(DEPLOYMENTS, "d").await;
+    assert_eq!(owners_of_replicas(&object), [autoscaler]);
+    assert_eq!(object["spec"]["replicas"], 3);
 }
 
 #[tokio::test]

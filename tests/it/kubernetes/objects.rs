@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    api::{DEPLOYMENTS, STATEFUL_SETS, becomes, refusal},
+    api::{DEPLOYMENTS, STATEFUL_SETS, becomes, owners_of_replicas, refusal},
     cluster::Cluster,
 };
 use crate::support::within;
@@ -117,19 +117,7 @@ async fn the_generation_of_a_stateful_set_counts_changes_of_its_spec() {
 async fn who_has_set_the_replicas_last_is_kept() {
     let cluster = Cluster::new().await;
     cluster.workload(DEPLOYMENTS, "d").await;
-    let owners = async || {
-        let object = cluster.get(DEPLOYMENTS, "d").await;
-        let entries = object["metadata"]["managedFields"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let owns = |it: &&Value| !it["fieldsV1"]["f:spec"]["f:replicas"].is_null();
-        let owners = entries
-            .iter()
-            .filter(owns)
-            .map(|it| it["manager"].as_str().unwrap().to_owned());
-        owners.collect::<Vec<_>>()
-    };
+    let owners = async || owners_of_replicas(&cluster.get(DEPLOYMENTS, "d").await);
     let patch = json!({ "spec": { "replicas": 1 } });
     cluster
         .patch_as("tower-local-service", DEPLOYMENTS, "d", &patch)

@@ -1,5 +1,12 @@
 //! The player of the kubelet, and port-forwards to its pods.
 
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    coordination::v1::Lease,
+    core::v1::Pod,
+    discovery::v1::EndpointSlice,
+};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -101,6 +108,52 @@ async fn a_watch_of_the_slices_of_a_service_tells_when_an_endpoint_is_ready() {
     );
     assert_eq!(seen[1].1["apiVersion"], "discovery.k8s.io/v1");
     assert_eq!(program.list("endpointslices", of_service).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_types_of_the_crate_kube_read_what_is_in_the_cluster() {
+    let fixture = Fixture::new();
+    let cluster = Cluster::new().await;
+    for resource in [DEPLOYMENTS, STATEFUL_SETS] {
+        cluster.workload(resource, resource).await;
+    }
+    let kubelet = Kubelet::of(&cluster, DEPLOYMENTS, DEPLOYMENTS, &fixture).start();
+    cluster.scale(DEPLOYMENTS, DEPLOYMENTS, 1).await;
+    becomes("it is ready", async || {
+        ready(&cluster, DEPLOYMENTS).await.len() == 1
+    })
+    .await;
+    kubelet.fails(Trouble::OomKilled);
+    cluster.scale(DEPLOYMENTS, DEPLOYMENTS, 2).await;
+    becomes("both are there", async || {
+        cluster.list("pods", "").await.len() == 2
+    })
+    .await;
+    let lease = json!({
+        "metadata": { "name": "l" },
+        "spec": { "leaseDurationSeconds": 60, "renewTime": "2026-01-01T00:00:00.000000Z" },
+    });
+    cluster.create("leases", &lease).await.unwrap();
+    let program = cluster.as_program().await;
+    let list = ListParams::default();
+    let deployment = program
+        .typed::<Deployment>()
+        .get(DEPLOYMENTS)
+        .await
+        .unwrap();
+    assert_eq!(deployment.spec.replicas, Some(2));
+    let set = program
+        .typed::<StatefulSet>()
+        .get(STATEFUL_SETS)
+        .await
+        .unwrap();
+    assert_eq!(set.spec.replicas, Some(0));
+    let leases = program.typed::<Lease>().list(&list).await.unwrap();
+    assert!(leases.items[0].spec.as_ref().unwrap().renew_time.is_some());
+    let slices = program.typed::<EndpointSlice>().list(&list).await.unwrap();
+    assert_eq!(slices.items[0].endpoints.as_ref().map(Vec::len), Some(1));
+    let pods = program.typed::<Pod>().list(&list).await.unwrap();
+    assert!(pods.items.iter().all(|pod| pod.status.is_some()));
 }
 
 #[tokio::test]
@@ -216,7 +269,7 @@ async fn a_port_forward_reaches_the_server_of_a_pod_and_ends_with_it() {
     })
     .await;
     let pod = ready(&cluster, "w").await.remove(0);
-    let api = cluster.as_program().await.pods();
+    let api = cluster.as_program().await.typed::<Pod>();
     let mut forward = within("the forward", api.portforward(&pod, &[8080]))
         .await
         .unwrap();
