@@ -173,7 +173,8 @@ impl<'a> Setup<'a> {
     }
 
     /// What the programs have logged so far, for a test that fails.
-    pub(crate) fn log(&self) -> String {
+    #[cfg(unix)]
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.server.path("program-log")).unwrap_or_default()
     }
 
