@@ -114,12 +114,15 @@ fn the_role_has_what_the_crate_calls_and_nothing_more() {
     };
     let called = [
         "get deployments.apps",
+        "list deployments.apps",
         "patch deployments.apps",
+        "watch deployments.apps",
         "get statefulsets.apps",
+        "list statefulsets.apps",
         "patch statefulsets.apps",
+        "watch statefulsets.apps",
         "create leases.coordination.k8s.io",
         "delete leases.coordination.k8s.io",
-        "get leases.coordination.k8s.io",
         "list leases.coordination.k8s.io",
         "patch leases.coordination.k8s.io",
         "list endpointslices.discovery.k8s.io",
