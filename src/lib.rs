@@ -65,6 +65,7 @@
 //! | [layer order](docs::layer_order) | timeouts, retries and limits: outside or inside |
 //! | [errors](docs::errors) | what an error says, and what to do about it |
 //! | [gateway](docs::gateway) | one address for all models of a file |
+//! | [beyond one machine](docs::beyond_one_machine) | workloads of a Kubernetes cluster, scaled from zero and back |
 //! | [sharing](docs::sharing), [several models](docs::several_models) | servers that already run, several programs, models that exclude each other |
 //! | [leases](docs::leases) | by hand, for WebSockets and for jobs |
 //! | [observability](docs::observability) | status, events, metrics, output, journal |
@@ -82,7 +83,8 @@
 //!   without it.
 //! - `metrics`: [counters, times and gauges](docs::observability#metrics) by the facade of the crate `metrics`.
 //! - `docker`: `docker::Container`, containers of a Docker Engine, or of Podman, in the place of processes.
-//! - `kubernetes`: `kubernetes::Workload`, a Deployment or `StatefulSet` of a cluster, scaled from zero and back.
+//! - `kubernetes`: `kubernetes::Workload`, [a Deployment or `StatefulSet` of a cluster](docs::beyond_one_machine), scaled from
+//!   zero and back.
 //! - `retry`: `retry::ServerGone`, a policy for Tower's `Retry`.
 //! - `full`: all of them.
 #![forbid(unsafe_code)]

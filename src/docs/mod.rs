@@ -16,6 +16,7 @@
 //! | [layer_order] | timeouts, retries and limits: outside or inside |
 //! | [errors] | what an error says, and what to do about it, by symptom |
 //! | [gateway] | one address for all models: run it, reach it, build your own |
+//! | [beyond_one_machine] | workloads of a Kubernetes cluster, scaled from zero; Knative and KEDA |
 //! | [sharing] | servers that already run, and several programs with one server |
 //! | [several_models] | two models that do not fit into memory together |
 //! | [leases] | by hand, for WebSockets and for jobs |
@@ -64,6 +65,9 @@ pub mod errors {}
 
 #[doc = include_str!("gateway.md")]
 pub mod gateway {}
+
+#[doc = include_str!("beyond_one_machine.md")]
+pub mod beyond_one_machine {}
 
 #[doc = include_str!("sharing.md")]
 pub mod sharing {}
