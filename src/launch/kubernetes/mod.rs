@@ -142,11 +142,14 @@ impl Workload {
         self
     }
 
-    /// For how long a program counts as a user that has died; 60 seconds by default, 5 at least. A program that lives says three
-    /// times in this time that it uses the workload, which is one call to the API server.
+    /// For how long a program counts as a user that has died, in whole seconds; 60 by default, 5 at least. A program that lives
+    /// says three times in this time that it uses the workload, which is one call to the API server.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline.max(SHORTEST);
+        // A Lease has whole seconds, and others are not to take a program for dead before it knows.
+        let up = u64::from(deadline.subsec_nanos() > 0);
+        let seconds = deadline.as_secs().saturating_add(up);
+        self.deadline = Duration::from_secs(seconds).max(SHORTEST);
         self
     }
 

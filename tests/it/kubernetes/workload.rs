@@ -105,6 +105,7 @@ async fn a_stateful_set_is_scaled_as_well_to_as_many_replicas_as_are_wanted() {
     assert_eq!(cluster.replicas(STATEFUL_SETS, W).await, 0);
 }
 
+/// `KUBERNETES_PROGRAMS` says how many.
 #[tokio::test]
 async fn many_programs_scale_it_up_once_and_down_once() {
     let fixture = Fixture::new();

@@ -29,7 +29,7 @@ const FOLDER: &str = if cfg!(windows) {
     "XDG_RUNTIME_DIR"
 };
 /// The workload that the program uses, in the place of the fixture.
-#[cfg(feature = "kubernetes")]
+#[cfg(all(feature = "kubernetes", unix))]
 const WORKLOAD: &str = "LOCAL_SERVICE_TEST_WORKLOAD";
 /// Begins the lines that are answers; all others are those of the test's runner.
 const ANSWER: &str = "> ";
@@ -74,7 +74,7 @@ fn plays_a_program() {
 
 /// The fixture with these arguments, or the workload that the test names.
 fn started_by<'a>(args: impl Iterator<Item = &'a str>) -> LocalServiceConfig {
-    #[cfg(feature = "kubernetes")]
+    #[cfg(all(feature = "kubernetes", unix))]
     if let Ok(workload) = std::env::var(WORKLOAD) {
         return crate::kubernetes::named(&workload);
     }
@@ -146,7 +146,7 @@ pub(crate) struct Setup<'a> {
     /// Each program chooses the port of the server.
     pub(crate) chooses_port: bool,
     /// What the programs use in the place of the fixture.
-    #[cfg(feature = "kubernetes")]
+    #[cfg(all(feature = "kubernetes", unix))]
     pub(crate) workload: Option<String>,
 }
 
@@ -159,7 +159,7 @@ impl<'a> Setup<'a> {
             swap_timeout: Duration::from_secs(60),
             needs: 0,
             chooses_port: false,
-            #[cfg(feature = "kubernetes")]
+            #[cfg(all(feature = "kubernetes", unix))]
             workload: None,
         }
     }
@@ -226,7 +226,7 @@ impl<'a> Setup<'a> {
                 *order = order.replace(&port, "${port}");
             }
         }
-        #[cfg(feature = "kubernetes")]
+        #[cfg(all(feature = "kubernetes", unix))]
         command.envs(self.workload.iter().map(|it| (WORKLOAD, it)));
         let log = self.server.path("program-log");
         let log = File::options().append(true).create(true).open(log);
