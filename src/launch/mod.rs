@@ -130,15 +130,17 @@ pub trait Launcher: Send + Sync + 'static {
         false
     }
 
-    /// Whether an instance of this identity runs that another program has left behind when it ended. No by default.
+    /// Whether what the look before a start has found is no external server: an instance of this identity that another
+    /// program has left behind when it ended, or what only stands before one that does not run, such as a proxy. No by
+    /// default.
     ///
-    /// Asked when the look before a start has found a server at the address, and no other program of this user has it.
-    /// If so, that server is no external one: [`launch`](Self::launch) follows, and has to return this instance.
+    /// Asked when the address has not refused the connection, and no other program of this user has it. If so,
+    /// [`launch`](Self::launch) follows, and returns the instance that was left, if there is one.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
-    fn has_left(&self, context: &LaunchContext) -> BoxFuture<'static, bool> {
+    fn takes_over(&self, context: &LaunchContext) -> BoxFuture<'static, bool> {
         let _ = context;
         Box::pin(std::future::ready(false))
     }

@@ -250,7 +250,7 @@ impl<B: Backend> Driver<B> {
         let Attached { name, settings } = &self.last;
         let output = OutputSink::new(name, settings.secrets.clone());
         let context = LaunchContext::new(name.clone(), settings.base.clone(), output);
-        self.backend.launcher(settings).has_left(&context)
+        self.backend.launcher(settings).takes_over(&context)
     }
 
     /// That of the handle, or of another one where it has none.

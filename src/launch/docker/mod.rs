@@ -334,7 +334,7 @@ impl Launcher for Container {
         problems
     }
 
-    fn has_left(&self, context: &LaunchContext) -> BoxFuture<'static, bool> {
+    fn takes_over(&self, context: &LaunchContext) -> BoxFuture<'static, bool> {
         let name = self.name(context.port());
         let engine = Engine::find(self.engine.as_deref());
         Box::pin(async move {

@@ -136,12 +136,12 @@ impl Cluster {
         })
     }
 
-    /// Whether it runs because a program of this crate has scaled it up. No, if that cannot be said.
-    pub(super) async fn is_of_programs(&self) -> bool {
+    /// Whether it is at zero, or runs because a program of this crate has scaled it up. No, if that cannot be said.
+    pub(super) async fn is_for_programs(&self) -> bool {
         let Ok(Ok(Reply::Workload(workload))) = timeout(CALL, self.read()).await else {
             return false;
         };
-        workload.is_of_programs()
+        workload.replicas == 0 || workload.is_ours
     }
 
     async fn make(&self, call: &Call) -> kube::Result<Reply> {

@@ -257,14 +257,14 @@ impl Launcher for Workload {
         true
     }
 
-    /// Programs have scaled it up, on this machine or another.
-    fn has_left(&self, _: &LaunchContext) -> BoxFuture<'static, bool> {
+    /// Programs have scaled it up, on this machine or another; or it is at zero, whatever its network says then.
+    fn takes_over(&self, _: &LaunchContext) -> BoxFuture<'static, bool> {
         let workload = self.clone();
         Box::pin(async move {
             let Ok((cluster, _)) = workload.connection().await else {
                 return false;
             };
-            cluster.is_of_programs().await
+            cluster.is_for_programs().await
         })
     }
 

@@ -2,6 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tower_local_service::{
     LocalService, LocalServiceConfig, Ownership, Registry, kubernetes::Workload,
 };
@@ -196,6 +201,39 @@ async fn what_a_person_has_scaled_up_is_used_and_never_scaled_down() {
     assert_eq!(leases(&cluster).await, 0);
     tokio::time::sleep(ms(700)).await;
     assert_eq!(cluster.replicas(DEPLOYMENTS, W).await, 2);
+}
+
+/// Answers 503 while the server behind it does not listen, as the proxies of a mesh do.
+async fn proxy(listener: TcpListener, port: u16) {
+    let mut connections = JoinSet::new();
+    while let Ok((mut client, _)) = listener.accept().await {
+        connections.spawn(async move {
+            let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else {
+                let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+                drop(client.read(&mut [0; 4096]).await);
+                drop(client.write_all(answer).await);
+                return;
+            };
+            drop(copy_bidirectional(&mut client, &mut server).await);
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_before_a_workload_at_zero_is_no_server() {
+    let fixture = Fixture::new().with("--loading", 100);
+    let cluster = Cluster::new().await;
+    cluster.workload(DEPLOYMENTS, W).await;
+    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut proxies = JoinSet::new();
+    proxies.spawn(proxy(listener, fixture.port()));
+    let service = service(workload(&cluster), &format!("{url}/v1"));
+    let answered = ask(&service, &format!("{url}/hello")).await.unwrap();
+    assert_eq!(answered.1, "hello");
+    assert_eq!(service.status().ownership, Some(Ownership::Owned));
+    is_at(&cluster, 0).await;
 }
 
 #[tokio::test]

@@ -420,7 +420,7 @@ impl Program {
 
 impl Workload {
     /// It runs because programs of this crate have scaled it up.
-    pub(crate) fn is_of_programs(&self) -> bool {
+    fn is_of_programs(&self) -> bool {
         self.replicas > 0 && self.is_ours
     }
 }
