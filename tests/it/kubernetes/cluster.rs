@@ -4,17 +4,20 @@ use std::{
     env, fs,
     ops::Deref,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use serde_json::json;
 
 use super::{
-    api::Api,
-    fake::{ADMIN_TOKEN, Fake, Fault, PROGRAM_TOKEN},
+    api::{Api, becomes},
+    fake::{ADMIN_TOKEN, Fake, PROGRAM_TOKEN},
     newer::Newer,
+    rights::Rights,
 };
-use crate::support::{PATIENCE, ms, now, since};
 
 /// A namespace of its own, in a fake cluster of its own, or in the real one whose kubeconfig `KUBERNETES_API` names. It
 /// dereferences to its API with all rights.
@@ -22,6 +25,7 @@ pub(crate) struct Cluster {
     api: Api,
     folder: PathBuf,
     fake: Option<Fake>,
+    rights: Mutex<Rights>,
     _newer: Option<Newer>,
 }
 
@@ -33,35 +37,12 @@ impl Deref for Cluster {
     }
 }
 
-/// What the program under test may do. It is the role of `docs/kubernetes/rbac.yaml`.
-const RIGHTS: &[(&str, &str, &[&str])] = &[
-    ("apps", "deployments", &["get", "patch"]),
-    ("apps", "statefulsets", &["get", "patch"]),
-    (
-        "coordination.k8s.io",
-        "leases",
-        &["get", "list", "create", "update", "patch", "delete"],
-    ),
-    (
-        "discovery.k8s.io",
-        "endpointslices",
-        &["get", "list", "watch"],
-    ),
-    ("", "endpoints", &["get", "list", "watch"]),
-    ("", "pods", &["get", "list", "watch"]),
-    ("", "pods/log", &["get"]),
-    ("", "pods/portforward", &["get", "create"]),
-    ("", "events", &["list"]),
-];
-
 impl Cluster {
     pub(crate) async fn new() -> Self {
         match env::var("KUBERNETES_API") {
             Ok(kubeconfig) => {
                 let text = fs::read_to_string(kubeconfig).expect("a kubeconfig");
-                let cluster = Self::with(None, &text).await;
-                cluster.allow_without(("", "")).await;
-                cluster
+                Self::with(None, &text).await
             }
             Err(_) => Self::of_fake().await,
         }
@@ -107,12 +88,16 @@ impl Cluster {
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
         let made = api.create("namespaces", &object).await;
         made.expect("a namespace");
-        Self {
+        let rights = Rights::documented();
+        let cluster = Self {
             api,
             folder,
             fake,
+            rights: Mutex::new(rights.clone()),
             _newer: newer,
-        }
+        };
+        cluster.give(rights, ("get", "deployments"), true).await;
+        cluster
     }
 
     /// The kubeconfig of the program under test, for `KUBECONFIG`.
@@ -144,25 +129,22 @@ impl Cluster {
 
     /// From when this returns, the program may not do this any more: `patch`, `deployments`.
     pub(crate) async fn forbid(&self, verb: &str, resource: &str) {
-        match &self.fake {
-            Some(fake) => fake.always(&format!("{verb} {resource}"), Fault::Status(403)),
-            None => self.allow_without((verb, resource)).await,
-        }
+        let rights = self.rights.lock().unwrap().without(verb, resource);
+        self.give(rights, (verb, resource), false).await;
     }
 
-    /// Gives the program its rights in a real cluster, but for one, and waits until the cluster knows.
-    async fn allow_without(&self, not: (&str, &str)) {
-        let verbs = |resource: &str, verbs: &[&'static str]| {
-            let is_left = |verb: &&&str| (**verb, resource) != not;
-            verbs.iter().filter(is_left).copied().collect::<Vec<_>>()
-        };
-        let rules = RIGHTS.iter().map(|(group, resource, all)| {
-            json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs(resource, all) })
-        });
-        let rules: Vec<_> = rules.filter(|it| it["verbs"] != json!([])).collect();
+    /// Gives the program these rights, and no other, and waits until the cluster knows whether it has the one of a verb on a
+    /// resource.
+    async fn give(&self, rights: Rights, (verb, resource): (&str, &str), has_it: bool) {
+        *self.rights.lock().unwrap() = rights.clone();
+        if let Some(fake) = &self.fake {
+            fake.give(Some(rights));
+            return;
+        }
         let api = "rbac.authorization.k8s.io";
         let role = json!({
-            "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": { "name": "program" }, "rules": rules,
+            "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": { "name": "program" },
+            "rules": rights.rules(),
         });
         let binding = json!({
             "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": { "name": "program" },
@@ -170,22 +152,11 @@ impl Cluster {
             "subjects": [{ "apiGroup": api, "kind": "User", "name": "program" }],
         });
         self.replace("roles", &role).await.expect("a role");
-        self.replace("rolebindings", &binding)
-            .await
-            .expect("a binding");
+        let bound = self.replace("rolebindings", &binding).await;
+        bound.expect("a binding");
         let program = self.as_program().await;
-        let begun = now();
-        let ((verb, resource), wanted) = match not {
-            ("", _) => (("get", "deployments"), true),
-            not => (not, false),
-        };
-        while program.may(verb, resource).await != wanted {
-            assert!(
-                since(begun) < PATIENCE,
-                "the cluster never knows: {verb} {resource}"
-            );
-            tokio::time::sleep(ms(5)).await;
-        }
+        let knows = async || program.may(verb, resource).await == has_it;
+        becomes("the cluster knows the rights", knows).await;
     }
 }
 

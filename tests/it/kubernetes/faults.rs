@@ -10,10 +10,11 @@ use super::{
 };
 use crate::support::{ms, now, since, within};
 
-/// A cluster with a Deployment `d`, and the API with the rights of the program.
+/// A cluster with a Deployment `d`, and the API as the program uses it, with all rights.
 async fn cluster() -> Option<(Cluster, Api)> {
     let cluster = Cluster::with_faults().await?;
     cluster.workload(DEPLOYMENTS, "d").await;
+    cluster.faults().give(None);
     let program = cluster.as_program().await;
     Some((cluster, program))
 }
@@ -43,9 +44,16 @@ async fn the_next_calls_of_a_kind_are_refused_and_all_calls_are_counted() {
     }
     scale(&program, 1).await.unwrap();
     assert_eq!(cluster.replicas(DEPLOYMENTS, "d").await, 1);
+    faults.always("list *", Fault::Status(500));
+    for _ in 0..2 {
+        let refused = program.try_list("pods", "").await;
+        assert_eq!(refusal(refused).0, 500);
+    }
+    faults.heal();
+    assert!(program.list("pods", "").await.is_empty());
     assert_eq!(faults.count("patch deployments"), 6);
     assert_eq!(faults.count("get *"), 5);
-    assert_eq!(faults.count("*"), 11);
+    assert_eq!(faults.count("*"), 14);
     assert_eq!(faults.calls()[0], "patch deployments d");
     faults.forget_calls();
     assert_eq!(faults.count("*"), 0);

@@ -21,11 +21,12 @@
 //! }
 //! ```
 //!
-//! The program under test takes `cluster.kubeconfig()`, and has the rights of a role: `cluster.forbid("patch", "deployments")`
-//! takes one away. A test that makes calls fail or counts them begins with `Cluster::with_faults`, which a real API server does
-//! not have, and says to `cluster.faults()` what is to happen: `next(3, "patch deployments", Fault::Status(409))`,
-//! `always("*", Fault::Hang)`, `restart`, `compact`, `silence_watches`. What the test and the kubelet ask is neither counted nor
-//! made to fail. `kubelet.fails(Trouble::ImagePullBackOff)` makes pods that do not become ready.
+//! The program under test takes `cluster.kubeconfig()`, and has the rights that `examples/kubernetes/rbac.yaml` gives it, and no
+//! other: `cluster.forbid("patch", "deployments")` takes one away. A test that makes calls fail or counts them begins with
+//! `Cluster::with_faults`, which a real API server does not have, and says to `cluster.faults()` what is to happen: `next(3,
+//! "patch deployments", Fault::Status(409))`, `always("*", Fault::Hang)`, `restart`, `compact`, `silence_watches`. What the test
+//! and the kubelet ask is neither counted nor made to fail. `kubelet.fails(Trouble::ImagePullBackOff)` makes pods that do not
+//! become ready.
 
 mod api;
 mod cluster;
@@ -35,6 +36,7 @@ mod kubelet;
 mod newer;
 mod objects;
 mod pods;
+mod rights;
 mod thread;
 mod troubles;
 mod workload;

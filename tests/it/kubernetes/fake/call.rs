@@ -134,10 +134,15 @@ impl Call {
         Some(found.1.as_str())
     }
 
+    /// As a role names it: `pods/log`.
+    pub(super) fn of(&self) -> String {
+        let slash = if self.part.is_empty() { "" } else { "/" };
+        format!("{}{slash}{}", self.resource.name, self.part)
+    }
+
     /// `patch deployments`.
     pub(super) fn kind(&self) -> String {
-        let slash = if self.part.is_empty() { "" } else { "/" };
-        format!("{} {}{slash}{}", self.verb, self.resource.name, self.part)
+        format!("{} {}", self.verb, self.of())
     }
 
     /// `patch deployments gemma`.

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use self::fault::Fault;
 use self::{fault::Faults, server::Command, store::Store};
 pub(in crate::kubernetes) use self::{forward::PORT, objects::LOG};
-use super::thread::OwnThread;
+use super::{rights::Rights, thread::OwnThread};
 use crate::support::free_port;
 
 /// The token of the program under test.
@@ -39,6 +39,8 @@ struct Shared {
     changed: watch::Sender<()>,
     faults: Mutex<Faults>,
     calls: Mutex<Vec<String>>,
+    /// Of the program; all if there are none.
+    rights: Mutex<Option<Rights>>,
 }
 
 impl Shared {
@@ -66,6 +68,7 @@ impl Fake {
             changed: watch::Sender::new(()),
             faults: Mutex::default(),
             calls: Mutex::default(),
+            rights: Mutex::default(),
         });
         let (commands, received) = mpsc::unbounded_channel();
         let (listens, wait) = oneshot::channel();
@@ -101,6 +104,11 @@ impl Fake {
         let calls = self.calls();
         let kinds = calls.iter().map(|call| call::kind_of(call));
         kinds.filter(|it| fault::is_of(it, kind)).count()
+    }
+
+    /// What the program may do from now on: all, if there are no rights.
+    pub(super) fn give(&self, rights: Option<Rights>) {
+        *self.shared.rights.lock().unwrap() = rights;
     }
 
     /// What happens to the next calls of a kind: verb and resource as a role names them, such as `patch deployments`, `get

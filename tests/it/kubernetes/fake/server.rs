@@ -111,6 +111,9 @@ async fn respond(
         Err(answer) => return Ok(*answer),
     };
     let (fault, healed) = fault_of(shared, &call);
+    if !has_right(shared, &call) {
+        return Ok(status::refused(&call, 403));
+    }
     let all = Arc::clone(shared);
     let wait = async move {
         match fault {
@@ -190,6 +193,12 @@ fn fault_of(shared: &Shared, call: &Call) -> (Option<Fault>, usize) {
     shared.calls.lock().unwrap().push(call.line());
     let mut faults = shared.faults();
     (faults.take(&call.kind()), faults.healed)
+}
+
+fn has_right(shared: &Shared, call: &Call) -> bool {
+    let rights = shared.rights.lock().unwrap();
+    let rights = rights.as_ref().filter(|_| call.of_program);
+    rights.is_none_or(|it| it.allow(call.verb, call.resource.group, &call.of()))
 }
 
 async fn until_healed(shared: &Shared, healed: usize) {

@@ -148,10 +148,12 @@ fn forbidden(call: &Call) -> Answer {
     } else {
         quoted(call)
     };
-    let slash = if call.part.is_empty() { "" } else { "/" };
     let message = format!(
-        "{what} is forbidden: User \"program\" cannot {} resource \"{}{slash}{}\" in API group \"{}\" in the namespace \"{}\"",
-        call.verb, call.resource.name, call.part, call.resource.group, call.namespace
+        "{what} is forbidden: User \"program\" cannot {} resource \"{}\" in API group \"{}\" in the namespace \"{}\"",
+        call.verb,
+        call.of(),
+        call.resource.group,
+        call.namespace
     );
     error(call, 403, "Forbidden", &message)
 }
