@@ -9,6 +9,7 @@
     reason = "a benchmark"
 )]
 
+mod cluster;
 mod cold_start;
 #[cfg(feature = "docker")]
 mod containers;
@@ -61,6 +62,7 @@ const PARTS: &[Part] = &[
     ("output", "Output of a server", output::measure),
     ("turns", "Several models", turns::measure),
     ("planning", "Who makes way", planning::measure),
+    ("cluster", "A cluster", cluster::measure),
 ];
 
 fn main() {
