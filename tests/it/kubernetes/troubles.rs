@@ -70,9 +70,21 @@ async fn a_pod_without_a_node_is_waited_for_where_the_cluster_adds_nodes() {
     let waits = workload(&cluster).waits_for_nodes(true);
     let service = service(waits, &fixture.base_url());
     let url = fixture.url("/hello");
-    let request = tokio::time::timeout(ms(2000), ask(&service, &url));
-    assert!(request.await.is_err(), "it waits");
-    assert_eq!(cluster.replicas(DEPLOYMENTS, W).await, 1);
+    let seen = async {
+        becomes("no node has room", async || {
+            let pods = cluster.list("pods", "app=w").await;
+            pods.iter()
+                .any(|it| it["status"].to_string().contains("Unschedulable"))
+        })
+        .await;
+        // In which other troubles fail a start.
+        tokio::time::sleep(ms(1000)).await;
+        assert_eq!(cluster.replicas(DEPLOYMENTS, W).await, 1);
+    };
+    tokio::select! {
+        answered = ask(&service, &url) => panic!("it does not wait: {answered:?}"),
+        () = seen => {}
+    }
 }
 
 #[tokio::test]
