@@ -50,16 +50,18 @@ where
                 let objects = listed.items.into_iter();
                 let mut objects = objects.filter_map(|it| Some((name(&it)?, it))).collect();
                 changed(&objects);
-                pause = PAUSE.0;
-                watch(&api, &selector, version, &mut lasts, |event| {
+                let seen = |event| {
                     apply(&mut objects, event);
                     changed(&objects);
-                })
-                .await;
+                };
+                match watch(&api, &selector, version, &mut lasts, seen).await {
+                    Ok(true) => pause = PAUSE.0,
+                    // To list is no way to watch: the API server has too much to do already.
+                    Ok(false) => pause = (pause * 2).min(PAUSE.1),
+                    Err(status) => return status,
+                }
             }
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 401 | 403 | 404) => {
-                return status;
-            }
+            Ok(Err(kube::Error::Api(status))) if is_final(&status) => return status,
             // It hangs, is away, or has too much to do.
             Ok(Err(_)) | Err(_) => pause = (pause * 2).min(PAUSE.1),
         }
@@ -67,16 +69,27 @@ where
     }
 }
 
-/// Watches until something is missed, or may be.
+/// Whether it stays so until a person changes something.
+fn is_final(status: &Status) -> bool {
+    matches!(status.code, 401 | 403 | 404)
+}
+
+/// Watches until something is missed, or may be. Says whether it has watched.
+///
+/// # Errors
+///
+/// They may not be watched.
 async fn watch<K>(
     api: &Api<K>,
     selector: &Selector,
     mut version: String,
     lasts: &mut Duration,
     mut seen: impl FnMut(WatchEvent<K>),
-) where
+) -> Result<bool, Box<Status>>
+where
     K: Clone + Debug + DeserializeOwned + Resource,
 {
+    let mut has_watched = false;
     loop {
         let time = jittered(*lasts);
         let params = WatchParams {
@@ -86,21 +99,24 @@ async fn watch<K>(
             bookmarks: true,
             send_initial_events: false,
         };
-        let Ok(Ok(events)) = timeout(CALL, api.watch(&params, &version)).await else {
-            return;
+        let events = match timeout(CALL, api.watch(&params, &version)).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(kube::Error::Api(status))) if is_final(&status) => return Err(status),
+            Ok(Err(_)) | Err(_) => return Ok(has_watched),
         };
+        has_watched = true;
         let mut events = std::pin::pin!(events);
         let until = tokio::time::Instant::now() + time + LATE;
         loop {
             let event = tokio::time::timeout_at(until, events.try_next()).await;
             let Ok(Ok(event)) = event else {
                 // It has said nothing, not even that it ends.
-                return;
+                return Ok(true);
             };
             match event {
                 None => break,
                 // Most often the version is too old.
-                Some(WatchEvent::Error(_)) => return,
+                Some(WatchEvent::Error(_)) => return Ok(true),
                 Some(WatchEvent::Bookmark(bookmark)) => {
                     version = bookmark.metadata.resource_version;
                 }

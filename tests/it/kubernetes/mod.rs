@@ -39,6 +39,7 @@ mod pods;
 mod rights;
 mod thread;
 mod troubles;
+mod watches;
 mod workload;
 
 pub(crate) use self::workload::named;
