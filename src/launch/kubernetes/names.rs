@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use siphasher::sip::SipHasher24;
+
 use super::protocol::Call;
 
 /// So many characters of a name are in that of a Lease, and in a label, which may have 63.
@@ -65,7 +67,7 @@ impl Names {
             lease: format!(
                 "tls-{}-{}-{:032x}",
                 kind.key().to_ascii_lowercase(),
-                cut(&workload),
+                short(&workload),
                 crate::random::bits()
             ),
             holder: format!("{pod}/{}", std::process::id()),
@@ -78,7 +80,7 @@ impl Names {
         format!(
             "{}.{}",
             self.kind.key().to_ascii_lowercase(),
-            cut(&self.workload)
+            short(&self.workload)
         )
     }
 
@@ -109,12 +111,6 @@ impl Names {
     }
 }
 
-fn cut(name: &str) -> &str {
-    // Kubernetes has ASCII names. What ends with a dot or a dash is no label.
-    let cut = name.get(..LONGEST).unwrap_or(name);
-    cut.trim_end_matches(['.', '-'])
-}
-
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -127,5 +123,34 @@ impl fmt::Display for Names {
             "{} `{workload}` of namespace `{namespace}`",
             self.kind.name()
         )
+    }
+}
+
+/// Of a long name, a digest takes the place of its end: the Leases of two workloads are not to be taken for each other's.
+fn short(name: &str) -> String {
+    // Kubernetes has ASCII names.
+    match name.get(..LONGEST) {
+        Some(begins) if name.len() > LONGEST => {
+            let digest = SipHasher24::new().hash(name.as_bytes()) >> 32;
+            format!("{begins}-{digest:08x}")
+        }
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_labels_of_long_names_are_short_and_differ() {
+        let label = |name: &str| {
+            let names = Names::new(Kind::StatefulSet, "models".to_owned(), name.to_owned());
+            assert!(names.lease.len() <= 253 && names.label().len() <= 63);
+            names.label()
+        };
+        let long = "a".repeat(250);
+        assert_eq!(label("gemma.27b"), "statefulset.gemma.27b");
+        assert_ne!(label(&format!("{long}b")), label(&format!("{long}c")));
     }
 }
