@@ -36,7 +36,7 @@ pub(crate) type Version = String;
 /// The longest pause between two looks of a program that does not use the workload.
 pub(crate) const REST: Duration = Duration::from_secs(600);
 /// The pauses before a call that failed is made again: from, to.
-const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
 
 /// What is asked of the API server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -195,7 +195,7 @@ impl Program {
         self.is_wanted = true;
         self.standing = Standing::Joining;
         self.seen.clear();
-        self.retry_at = Time::ZERO;
+        (self.retry_at, self.failures) = (Time::ZERO, 0);
         if matches!(self.stage, Stage::Resting { .. }) {
             self.stage = Stage::Reading;
         }
@@ -205,7 +205,7 @@ impl Program {
     pub(crate) fn leave(&mut self) {
         self.is_wanted = false;
         self.standing = Standing::Out;
-        self.retry_at = Time::ZERO;
+        (self.retry_at, self.failures) = (Time::ZERO, 0);
         self.rest = self.deadline;
         if matches!(self.stage, Stage::In | Stage::External) {
             self.stage = self.left();
@@ -410,9 +410,11 @@ impl Program {
     }
 
     fn retry_pause(&self) -> Duration {
-        let (first, longest) = RETRY;
-        // A renewal is not to be late because the one before it failed.
-        let longest = longest.min(self.deadline / 12);
+        let (first, mut longest) = RETRY;
+        if self.stage == Stage::Renewing {
+            // It is not to be late because the one before it failed.
+            longest = longest.min(self.deadline / 12);
+        }
         let doubled = first * 2_u32.pow((self.failures - 1).min(16));
         self.paused(doubled.min(longest))
     }
