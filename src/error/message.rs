@@ -169,7 +169,7 @@ fn write_exit(f: &mut fmt::Formatter<'_>, code: Option<i32>, signal: Option<i32>
             Some(name) => write!(f, "was ended by signal {signal} ({name})"),
             None => write!(f, "was ended by signal {signal}"),
         },
-        (None, None) => f.write_str("ended with a status that could not be read"),
+        (None, None) => f.write_str("ended, and it is not known with which code"),
     }
 }
 
@@ -252,6 +252,7 @@ fn exit_hint(code: Option<i32>, signal: Option<i32>) -> &'static str {
             "write absolute paths into the script that starts the server: it did not find or could \
              not run a program"
         }
+        None if signal.is_none() => "look at what it wrote last, or run it by hand, to see why",
         _ => "run the command by hand, with the same `args`, `cwd` and `env`, to see why",
     }
 }

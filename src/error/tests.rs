@@ -284,7 +284,7 @@ fn how_a_process_ended_decides_the_hint_of_an_exit() {
         (exited(Some(132), None), "code 132", "another CPU"),
         (exited(Some(137), None), "code 137", "memory"),
         (exited(None, Some(64)), "signal 64;", "by hand"),
-        (exited(None, None), "could not be read", "by hand"),
+        (exited(None, None), "not known", "by hand"),
     ] {
         let text = error.to_string();
         assert!(text.contains(fact) && text.contains(hint), "{text}");

@@ -3,11 +3,13 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{blocking_until, example, free_port, get, processes_with};
+use crate::support::{PATIENCE, blocking_until, example, free_port, get, processes_with};
 
 const ANSWER: &str = "Nobody did, until you asked.";
 
@@ -137,7 +139,7 @@ fn the_command_answers_and_says_what_it_waits_for() {
 struct Running {
     child: Child,
     name: &'static str,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    lines: Receiver<String>,
 }
 
 impl Running {
@@ -148,25 +150,37 @@ impl Running {
             .spawn()
             .expect("the example");
         let stdout = child.stdout.take().expect("its output");
-        Self {
-            child,
-            name,
-            lines: BufReader::new(stdout).lines(),
-        }
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines();
+            lines
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        Self { child, name, lines }
     }
 
     /// Reads lines up to one that begins like this.
     #[track_caller]
     fn line(&mut self, beginning: &str) -> String {
-        let mut seen = Vec::new();
-        for line in self.lines.by_ref() {
-            let line = line.expect("text");
-            if line.starts_with(beginning) {
-                return line;
+        self.all_lines(&[beginning]).remove(0)
+    }
+
+    /// Reads lines until one has begun like each of these, in any order.
+    #[track_caller]
+    fn all_lines(&mut self, beginnings: &[&str]) -> Vec<String> {
+        let mut seen: Vec<String> = Vec::new();
+        loop {
+            let found = |beginning: &&str| seen.iter().find(|line| line.starts_with(*beginning));
+            let found: Option<Vec<_>> = beginnings.iter().map(|it| found(it).cloned()).collect();
+            if let Some(found) = found {
+                return found;
             }
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("{}: not all of {beginnings:?} in {seen:?}", self.name);
+            };
             seen.push(line);
         }
-        panic!("{}: no {beginning:?} in {seen:?}", self.name);
     }
 
     /// Fails unless it succeeds, and no process of it is left.
@@ -211,8 +225,8 @@ fn the_window_says_what_its_server_does_and_stops_it_when_it_is_closed() {
     let mut stdin = window.child.stdin.take().expect("its input");
     writeln!(stdin, "Who started you?").expect("it reads");
     window.line("[loading the model … 0 s]");
-    window.line("[ready]");
-    window.line(ANSWER);
+    // What shows the answer and what shows the status are two tasks.
+    window.all_lines(&["[ready]", ANSWER]);
     drop(stdin);
     window.assert_ends();
 }
