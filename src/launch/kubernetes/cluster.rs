@@ -55,6 +55,8 @@ pub(super) struct Cluster {
 pub(super) struct Refused {
     pub(super) what: String,
     pub(super) hint: Option<Cow<'static, str>>,
+    /// There is no such workload.
+    pub(super) is_missing: bool,
 }
 
 impl Cluster {
@@ -69,6 +71,7 @@ impl Cluster {
                 "set KUBECONFIG, or write ~/.kube/config, as for kubectl; in a cluster, give the pod a service account"
                     .into(),
             ),
+            is_missing: false,
         })?;
         config.connect_timeout = Some(CONNECT);
         // Each call has a deadline, and is repeated by who makes it.
@@ -79,6 +82,7 @@ impl Cluster {
                 chain(&error)
             ),
             hint: None,
+            is_missing: false,
         })?;
         let namespace = &names.namespace;
         Ok(Self {
@@ -125,6 +129,7 @@ impl Cluster {
                 return Err(Refused {
                     what: status.message.clone(),
                     hint: None,
+                    is_missing: false,
                 });
             }
             // Too many requests, and what goes wrong in the server.
@@ -133,6 +138,7 @@ impl Cluster {
         Err(Refused {
             what: status.message.clone(),
             hint: Some(hint),
+            is_missing: status.code == 404,
         })
     }
 

@@ -182,6 +182,7 @@ impl Views {
         );
         let mut endpoints = std::pin::pin!(of_need(endpoints, is_forwarded));
         let mut follows = std::pin::pin!(follow_workload(&cluster, say_workload));
+        let mut existed = false;
         let mut follows_pods = std::pin::pin!(follow_pods(&cluster, workload.clone(), say_pods));
         loop {
             tokio::select! {
@@ -197,25 +198,33 @@ impl Views {
                 Ok(()) = pods.changed() => {}
             }
             let workload = workload.borrow_and_update().clone();
-            if workload.as_ref().is_some_and(|it| seen(it).replicas == 0) {
-                return "the workload was scaled to zero".to_owned();
-            }
-            let is_ready = ready.borrow().as_ref().is_some_and(|it| !it.is_empty());
-            let found = {
-                let pods = pods.borrow();
-                let of_pods = || pods::trouble_of(pods.values(), waits_for_nodes);
-                let of_workload = || pods::without_pods(workload.as_ref()?);
-                (!is_ready)
-                    .then(of_pods)
-                    .flatten()
-                    .or_else(|| (!is_ready).then(of_workload)?)
-            };
+            // Nothing is judged before it is known.
+            let is_ready = ready.borrow().as_ref().is_none_or(|it| !it.is_empty());
             obstacles.send_replace((!is_ready).then(|| format!("no pod of {names} is ready")));
+            let found = over(workload.as_ref(), existed).or_else(|| {
+                let of_pods = || pods::trouble_of(pods.borrow().values(), waits_for_nodes);
+                let of_workload = || pods::without_pods(workload.as_ref()?);
+                (!is_ready).then(|| of_pods().or_else(of_workload))?
+            });
             if let Some(trouble) = found {
                 return in_full(&cluster, trouble).await;
             }
+            existed |= workload.is_some();
         }
     }
+}
+
+/// Whether the workload is no more what it was scaled to.
+fn over(workload: Option<&DynamicObject>, existed: bool) -> Option<Trouble> {
+    let what = match workload {
+        Some(it) if seen(it).replicas == 0 => "the workload was scaled to zero",
+        None if existed => "the workload was deleted",
+        _ => return None,
+    };
+    Some(Trouble {
+        what: what.to_owned(),
+        log: None,
+    })
 }
 
 /// Without a port-forward, requests do not need what is watched here.

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     cluster::{Cluster, Refused},
-    protocol::{Program, Reply, Standing, Step, Time},
+    protocol::{Program, Reply, Standing, Step, Time, Workload},
 };
 
 /// It lives as long as one of its handles, and ends with a last look at the workload.
@@ -146,10 +146,7 @@ impl Task {
                 Step::Call(call) => {
                     let (reply, trouble) = match self.cluster.execute(call).await {
                         Ok(replied) => replied,
-                        Err(refused) => {
-                            self.refuse(refused);
-                            (Reply::Failed, None)
-                        }
+                        Err(refused) => (self.refused(refused), None),
                     };
                     self.program.replied(reply, self.now());
                     self.tell(trouble);
@@ -204,15 +201,18 @@ impl Task {
         });
     }
 
-    /// What a person has to change ends a use, and is told. A program that only looks after the workload tries again.
-    fn refuse(&mut self, refused: Refused) {
-        if self.program.standing() == Standing::Out {
-            return;
+    /// What a person has to change ends a use, and is told. A program that only looks after the workload tries again, or has
+    /// nothing to look after if there is none.
+    fn refused(&mut self, refused: Refused) -> Reply {
+        if self.program.standing() != Standing::Out {
+            self.program.leave();
+            self.news.send_modify(|news| {
+                (news.standing, news.refused) = (Standing::Lost, Some(refused));
+            });
+        } else if refused.is_missing {
+            return Reply::Workload(Workload::default());
         }
-        self.program.leave();
-        self.news.send_modify(|news| {
-            (news.standing, news.refused) = (Standing::Lost, Some(refused));
-        });
+        Reply::Failed
     }
 
     fn tell(&mut self, trouble: Option<String>) {

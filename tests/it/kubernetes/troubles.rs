@@ -1,5 +1,6 @@
 //! What goes wrong in the cluster, and what a user reads of it.
 
+use serde_json::Value;
 use tower_local_service::kubernetes::Workload;
 
 use super::{
@@ -113,6 +114,34 @@ async fn a_workload_that_does_not_exist_is_named() {
     let error = error(&cluster, &fixture).await;
     assert!(error.contains("Deployment `w` of namespace"), "{error}");
     assert!(error.contains("create it, or correct"), "{error}");
+}
+
+#[tokio::test]
+async fn a_workload_that_is_deleted_while_it_is_used_ends_that_and_is_used_again_when_it_is_back() {
+    let fixture = Fixture::new();
+    let cluster = Cluster::new().await;
+    cluster.workload(DEPLOYMENTS, W).await;
+    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let service = service(workload(&cluster), &fixture.base_url());
+    let _lease = service.acquire().await.unwrap();
+    for resource in [DEPLOYMENTS, "services"] {
+        cluster.delete(resource, W, &Value::Null).await.unwrap();
+    }
+    becomes("the use has ended", async || leases(&cluster).await == 0).await;
+    becomes("its pod has ended", async || {
+        fixture.get("/hello").await.is_err()
+    })
+    .await;
+    becomes("a request fails since it is missing", async || {
+        let error = ask(&service, &fixture.url("/hello")).await.unwrap_err();
+        error.to_string().contains("not found")
+    })
+    .await;
+    cluster.workload(DEPLOYMENTS, W).await;
+    becomes("it works again", async || {
+        ask(&service, &fixture.url("/hello")).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ pub(crate) enum Reply {
 }
 
 /// The workload as it was read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Workload {
     pub(crate) version: Version,
     pub(crate) replicas: u32,
