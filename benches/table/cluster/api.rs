@@ -94,7 +94,7 @@ impl Api {
     }
 
     fn forget(&mut self, name: &str, version: &str) -> Reply {
-        let dead = name.parse().expect("a name of ours");
+        let dead = name.parse().expect("a name of this API server");
         let found = self.leases.get(&dead);
         if found.is_some_and(|it| it.to_string() != version) {
             return Reply::Conflict;

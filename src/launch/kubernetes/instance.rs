@@ -59,7 +59,7 @@ impl Instance {
 }
 
 impl Running for Instance {
-    /// It is no process of this machine.
+    /// Its processes are on other machines.
     fn id(&self) -> Option<u32> {
         None
     }

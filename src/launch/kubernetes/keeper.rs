@@ -201,7 +201,7 @@ impl Task {
         });
     }
 
-    /// What a person has to change ends a use, and is told. A program that only looks after the workload tries again, or has
+    /// What a person has to change ends a use, with that as its error. A program that only looks after the workload tries again, or has
     /// nothing to look after if there is none.
     fn refused(&mut self, refused: Refused) -> Reply {
         if self.program.standing() != Standing::Out {

@@ -199,7 +199,7 @@ async fn a_watch_tells_what_has_happened_since_the_version_of_a_list() {
     assert_eq!(kinds, ["ADDED", "MODIFIED", "DELETED"]);
     assert!(seen.iter().all(|it| it.1["metadata"]["name"] == "l"));
     assert_eq!(seen[1].1["spec"]["holderIdentity"], "b");
-    // From any version, it begins with what is there.
+    // From any version, it begins with all objects that exist.
     let seen = within("the events", cluster.watch("leases", "0", 1)).await;
     assert_eq!(
         (seen[0].0, &seen[0].1["metadata"]["name"]),

@@ -8,7 +8,7 @@ use super::{
     cluster::Cluster,
     fake::Fault,
     kubelet::{Kubelet, Trouble},
-    workload::{W, is_at, leases, of_program, service, workload},
+    workload::{W, cluster_of, is_at, leases, of_program, service, workload},
 };
 use crate::support::{Fixture, PATIENCE, ask, ms, now, since};
 
@@ -119,9 +119,7 @@ async fn a_workload_that_does_not_exist_is_named() {
 #[tokio::test]
 async fn a_workload_that_is_deleted_while_it_is_used_ends_that_and_is_used_again_when_it_is_back() {
     let fixture = Fixture::new();
-    let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let (cluster, _kubelet) = cluster_of(&fixture).await;
     let service = service(workload(&cluster), &fixture.base_url());
     let _lease = service.acquire().await.unwrap();
     for resource in [DEPLOYMENTS, "services"] {

@@ -7,16 +7,14 @@ use super::{
     cluster::Cluster,
     fake::Fault,
     kubelet::Kubelet,
-    workload::{W, of_program, service, workload},
+    workload::{W, cluster_of, of_program, service, workload},
 };
 use crate::support::{Fixture, ask, ms};
 
 #[tokio::test]
 async fn a_missing_right_to_watch_what_requests_need_is_named() {
     let (fixture, here) = (Fixture::new(), Fixture::new());
-    let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let (cluster, _kubelet) = cluster_of(&fixture).await;
     cluster.forbid("watch", "endpointslices").await;
     let forwarded = of_program(&cluster, Workload::deployment(cluster.namespace(), W)).port(8080);
     let service = service(forwarded, &here.base_url());

@@ -40,6 +40,14 @@ pub(super) fn service(workload: Workload, base_url: &str) -> LocalService {
     Registry::new().service(W, base_url, config).unwrap()
 }
 
+/// A cluster with the Deployment `w`, whose pods run the fixture.
+pub(super) async fn cluster_of(fixture: &Fixture) -> (Cluster, Kubelet) {
+    let cluster = Cluster::new().await;
+    cluster.workload(DEPLOYMENTS, W).await;
+    let kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, fixture).start();
+    (cluster, kubelet)
+}
+
 /// A program on a machine of its own, which uses the Deployment `w`.
 pub(super) fn program(cluster: &Cluster, fixture: &Fixture, number: usize) -> Program {
     let kubeconfig = cluster.kubeconfig();
@@ -149,9 +157,7 @@ async fn many_programs_scale_it_up_once_and_down_once() {
 #[tokio::test]
 async fn a_program_that_is_killed_counts_until_its_deadline_and_no_longer() {
     let fixture = Fixture::new();
-    let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let (cluster, _kubelet) = cluster_of(&fixture).await;
     let [mut killed, mut lives] = [0, 1].map(|it| program(&cluster, &fixture, it));
     assert_eq!(killed.does("hold"), "done");
     assert_eq!(lives.does("hold"), "done");
@@ -169,9 +175,7 @@ async fn a_program_that_is_killed_counts_until_its_deadline_and_no_longer() {
 #[tokio::test]
 async fn the_next_program_takes_over_what_a_killed_one_has_scaled_up() {
     let fixture = Fixture::new();
-    let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let (cluster, _kubelet) = cluster_of(&fixture).await;
     let mut killed = program(&cluster, &fixture, 0);
     assert_eq!(killed.does("hold"), "done");
     killed.kill();
@@ -184,9 +188,7 @@ async fn the_next_program_takes_over_what_a_killed_one_has_scaled_up() {
 #[tokio::test]
 async fn what_a_person_has_scaled_up_is_used_and_never_scaled_down() {
     let fixture = Fixture::new();
-    let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let (cluster, _kubelet) = cluster_of(&fixture).await;
     cluster.scale(DEPLOYMENTS, W, 2).await;
     becomes("it runs", async || fixture.get("/hello").await.is_ok()).await;
     let service = service(workload(&cluster), &fixture.base_url());
@@ -222,9 +224,7 @@ async fn proxy(listener: TcpListener, port: u16) {
 #[tokio::test]
 async fn a_proxy_before_a_workload_at_zero_is_no_server() {
     let fixture = Fixture::new().with("--loading", 100);
-    let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let (cluster, _kubelet) = cluster_of(&fixture).await;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let mut proxies = JoinSet::new();
@@ -239,9 +239,7 @@ async fn a_proxy_before_a_workload_at_zero_is_no_server() {
 #[tokio::test]
 async fn what_a_person_scales_while_it_is_used_is_left_to_them() {
     let fixture = Fixture::new();
-    let cluster = Cluster::new().await;
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
+    let (cluster, _kubelet) = cluster_of(&fixture).await;
     let service = service(workload(&cluster), &fixture.base_url());
     let lease = service.acquire().await.unwrap();
     cluster.scale(DEPLOYMENTS, W, 2).await;
