@@ -114,6 +114,7 @@ mod random;
 mod resources;
 mod secrets;
 mod service;
+mod short_name;
 mod supervisor;
 
 #[cfg(feature = "reqwest-middleware")]

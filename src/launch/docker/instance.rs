@@ -150,11 +150,9 @@ async fn ended(
 ) -> Exit {
     if let Err(error) = engine.wait(&name).await {
         // It may have been removed by hand. Without the engine, its port is dead in any case.
-        tell(
-            &output,
-            &format!("the end of the container is not known: {error}"),
-        )
-        .await;
+        output
+            .tell(&format!("the end of the container is not known: {error}"))
+            .await;
     }
     let found = engine.inspect(&name).await;
     drop(timeout(REST, reading.join_next()).await);
@@ -162,20 +160,13 @@ async fn ended(
         return Exit::default();
     };
     if container.ran_out_of_memory() {
-        tell(
-            &output,
-            "the container was killed: it ran out of memory that it may use",
-        )
-        .await;
+        output
+            .tell("the container was killed: it ran out of memory that it may use")
+            .await;
     }
     container
         .exit_code()
         .map_or_else(Exit::default, Exit::with_code)
-}
-
-async fn tell(output: &OutputSink, line: &str) {
-    let line = format!("{line}\n");
-    output.write(OutputStream::Stderr, line.as_bytes()).await;
 }
 
 /// Resolves when the engine has no such container.

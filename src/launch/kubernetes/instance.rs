@@ -113,17 +113,16 @@ async fn ended(
         forward,
         waits_for_nodes,
     } = parts;
-    let views = Views::new(cluster, forward, waits_for_nodes);
     let why = tokio::select! {
-        why = views.until_over(&obstacles) => Some(why),
+        why = until_over(&cluster, forward, waits_for_nodes, &obstacles) => Some(why),
         () = seat.lost() => Some("another program has scaled it to zero".to_owned()),
         _ = orders.wait_for(|asked| *asked != Asked::Nothing) => None,
     };
     if let Some(trouble) = seat.trouble() {
-        tell(&output, &trouble).await;
+        output.tell(&trouble).await;
     }
     if let Some(why) = why {
-        tell(&output, &why).await;
+        output.tell(&why).await;
     }
     // Streams of the log end with the instance.
     output.end(OutputStream::Stdout).await;
@@ -134,83 +133,59 @@ async fn ended(
     }
 }
 
-async fn tell(output: &OutputSink, text: &str) {
-    for line in text.lines() {
-        let line = format!("{line}\n");
-        output.write(OutputStream::Stderr, line.as_bytes()).await;
-    }
-}
-
-/// What is watched.
-struct Views {
-    cluster: Arc<Cluster>,
+/// Resolves with the reason for which the workload serves no more, or will not.
+async fn until_over(
+    cluster: &Cluster,
     forward: Option<(Forward, u16)>,
     waits_for_nodes: bool,
-}
-
-impl Views {
-    fn new(cluster: Arc<Cluster>, forward: Option<(Forward, u16)>, waits_for_nodes: bool) -> Self {
-        Self {
-            cluster,
-            forward,
-            waits_for_nodes,
-        }
+    obstacles: &watch::Sender<Option<String>>,
+) -> String {
+    let names = &cluster.names;
+    let (say_ready, mut ready) = watch::channel(None::<Ready>);
+    let (say_workload, mut workload) = watch::channel(None::<DynamicObject>);
+    let (say_pods, mut pods) = watch::channel(Pods::new());
+    let is_forwarded = forward.is_some();
+    let mut tasks = JoinSet::new();
+    if let Some((forward, port)) = forward {
+        let api = Api::namespaced(cluster.client.clone(), &names.namespace);
+        tasks.spawn(forward.serve(api, ready.clone(), port));
     }
-
-    /// Resolves with the reason for which the workload serves no more, or will not.
-    async fn until_over(self, obstacles: &watch::Sender<Option<String>>) -> String {
-        let Self {
-            cluster,
-            forward,
-            waits_for_nodes,
-        } = self;
-        let names = &cluster.names;
-        let (say_ready, mut ready) = watch::channel(None::<Ready>);
-        let (say_workload, mut workload) = watch::channel(None::<DynamicObject>);
-        let (say_pods, mut pods) = watch::channel(Pods::new());
-        let is_forwarded = forward.is_some();
-        let mut tasks = JoinSet::new();
-        if let Some((forward, port)) = forward {
-            let api = Api::namespaced(cluster.client.clone(), &names.namespace);
-            tasks.spawn(forward.serve(api, ready.clone(), port));
-        }
-        let endpoints = follow_ready(
-            cluster.client.clone(),
-            &names.namespace,
-            &names.service,
-            say_ready,
-        );
-        let mut endpoints = std::pin::pin!(of_need(endpoints, is_forwarded));
-        let mut follows = std::pin::pin!(follow_workload(&cluster, say_workload));
-        let mut existed = false;
-        let mut follows_pods = std::pin::pin!(follow_pods(&cluster, workload.clone(), say_pods));
-        loop {
-            tokio::select! {
-                status = &mut endpoints => {
-                    let right = names.right("list and watch", "endpointslices", "discovery.k8s.io");
-                    return format!("{}: {right}", status.message);
-                }
-                () = &mut follows => {}
-                () = &mut follows_pods => {}
-                Some(Ok(Err(error))) = tasks.join_next() => return not_forwarded(&error),
-                Ok(()) = ready.changed() => {}
-                Ok(()) = workload.changed() => {}
-                Ok(()) = pods.changed() => {}
+    let endpoints = follow_ready(
+        cluster.client.clone(),
+        &names.namespace,
+        &names.service,
+        say_ready,
+    );
+    let mut endpoints = std::pin::pin!(of_need(endpoints, is_forwarded));
+    let mut follows = std::pin::pin!(follow_workload(cluster, say_workload));
+    let mut existed = false;
+    let mut follows_pods = std::pin::pin!(follow_pods(cluster, workload.clone(), say_pods));
+    loop {
+        tokio::select! {
+            status = &mut endpoints => {
+                let right = names.right("list and watch", "endpointslices", "discovery.k8s.io");
+                return format!("{}: {right}", status.message);
             }
-            let workload = workload.borrow_and_update().clone();
-            // Nothing is judged before it is known.
-            let is_ready = ready.borrow().as_ref().is_none_or(|it| !it.is_empty());
-            obstacles.send_replace((!is_ready).then(|| format!("no pod of {names} is ready")));
-            let found = over(workload.as_ref(), existed).or_else(|| {
-                let of_pods = || pods::trouble_of(pods.borrow().values(), waits_for_nodes);
-                let of_workload = || pods::without_pods(workload.as_ref()?);
-                (!is_ready).then(|| of_pods().or_else(of_workload))?
-            });
-            if let Some(trouble) = found {
-                return in_full(&cluster, trouble).await;
-            }
-            existed |= workload.is_some();
+            () = &mut follows => {}
+            () = &mut follows_pods => {}
+            Some(Ok(Err(error))) = tasks.join_next() => return not_forwarded(&error),
+            Ok(()) = ready.changed() => {}
+            Ok(()) = workload.changed() => {}
+            Ok(()) = pods.changed() => {}
         }
+        let workload = workload.borrow_and_update().clone();
+        // Nothing is judged before it is known.
+        let is_ready = ready.borrow().as_ref().is_none_or(|it| !it.is_empty());
+        obstacles.send_replace((!is_ready).then(|| format!("no pod of {names} is ready")));
+        let found = over(workload.as_ref(), existed).or_else(|| {
+            let of_pods = || pods::trouble_of(pods.borrow().values(), waits_for_nodes);
+            let of_workload = || pods::without_pods(workload.as_ref()?);
+            (!is_ready).then(|| of_pods().or_else(of_workload))?
+        });
+        if let Some(trouble) = found {
+            return in_full(cluster, trouble).await;
+        }
+        existed |= workload.is_some();
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
-use siphasher::sip::SipHasher24;
-
 use super::protocol::Call;
+use crate::short_name::short_name;
 
 /// So many characters of a name are in that of a Lease, and in a label, which may have 63.
 const LONGEST: usize = 40;
@@ -67,7 +66,7 @@ impl Names {
             lease: format!(
                 "tls-{}-{}-{:032x}",
                 kind.key().to_ascii_lowercase(),
-                short(&workload),
+                short_name(&workload, LONGEST),
                 crate::random::bits()
             ),
             holder: format!("{pod}/{}", std::process::id()),
@@ -80,7 +79,7 @@ impl Names {
         format!(
             "{}.{}",
             self.kind.key().to_ascii_lowercase(),
-            short(&self.workload)
+            short_name(&self.workload, LONGEST)
         )
     }
 
@@ -123,18 +122,6 @@ impl fmt::Display for Names {
             "{} `{workload}` of namespace `{namespace}`",
             self.kind.name()
         )
-    }
-}
-
-/// Of a long name, a digest takes the place of its end: the Leases of two workloads are not to be taken for each other's.
-fn short(name: &str) -> String {
-    // Kubernetes has ASCII names.
-    match name.get(..LONGEST) {
-        Some(begins) if name.len() > LONGEST => {
-            let digest = SipHasher24::new().hash(name.as_bytes()) >> 32;
-            format!("{begins}-{digest:08x}")
-        }
-        _ => name.to_owned(),
     }
 }
 

@@ -58,6 +58,15 @@ impl OutputSink {
         self.log.write(stream.name(), lines).await;
     }
 
+    /// Adds what the launcher has to say, as lines of stderr.
+    #[cfg(any(feature = "docker", feature = "kubernetes"))]
+    pub(crate) async fn tell(&self, text: &str) {
+        for line in text.lines() {
+            let line = format!("{line}\n");
+            self.write(OutputStream::Stderr, line.as_bytes()).await;
+        }
+    }
+
     /// Ends a stream: its last line may have no line end.
     ///
     /// # Cancel safety

@@ -9,10 +9,8 @@ use std::{
     time::Duration,
 };
 
-use siphasher::sip::SipHasher24;
-
 use super::{clock, record::Record, text};
-use crate::config::Address;
+use crate::{config::Address, short_name::short_name};
 
 /// So many characters of a host are in the names of its files, which may be 255 long.
 const LONGEST_HOST: usize = 200;
@@ -36,7 +34,7 @@ impl Files {
             next: open(&path("next"))?,
             owner: Told::open(&path("owner"))?,
             users: Told::open(&path("users"))?,
-            bell: folder.join(format!("{}.bell", short(&stem))),
+            bell: folder.join(format!("{}.bell", short_name(&stem, LONGEST_SOCKET))),
         })
     }
 
@@ -196,16 +194,6 @@ pub(super) fn stem(address: &Address) -> String {
     }
 }
 
-/// A name of a socket must be short. Of a long one, a digest takes the place of its end.
-fn short(stem: &str) -> String {
-    if stem.len() <= LONGEST_SOCKET {
-        return stem.to_owned();
-    }
-    let digest = SipHasher24::new().hash(stem.as_bytes());
-    // A stem has ASCII characters only.
-    format!("{}-{digest:016x}", &stem[..LONGEST_SOCKET - 17])
-}
-
 /// Containers may share a folder and not the network: their ports are not the same.
 static NETWORK: LazyLock<Option<u64>> = LazyLock::new(network);
 
@@ -243,18 +231,5 @@ pub(super) fn try_all(all: &[Files], which: impl Fn(&Files) -> &File) -> io::Res
 pub(super) fn unlock_all(all: &[Files], which: impl Fn(&Files) -> &File) {
     for files in all {
         drop(which(files).unlock());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_names_of_sockets_are_short_and_differ() {
-        let (one, other) = ("a".repeat(250), format!("{}b", "a".repeat(249)));
-        assert_eq!(short("localhost-8080"), "localhost-8080");
-        assert_eq!(short(&one).len(), LONGEST_SOCKET);
-        assert_ne!(short(&one), short(&other));
     }
 }

@@ -8,7 +8,7 @@ use super::{
     cluster::Cluster,
     fake::Fault,
     kubelet::{Kubelet, Trouble},
-    workload::{W, cluster_of, is_at, leases, of_program, service, workload},
+    workload::{W, cluster_of, faulty_cluster_of, is_at, leases, of_program, service, workload},
 };
 use crate::support::{Fixture, PATIENCE, ask, ms, now, since};
 
@@ -183,12 +183,10 @@ async fn a_start_survives_what_an_api_server_does_wrong() {
 
 #[tokio::test]
 async fn an_api_server_that_hangs_fails_a_request_in_time_and_the_next_one_works() {
-    let Some(cluster) = Cluster::with_faults().await else {
+    let fixture = Fixture::new();
+    let Some((cluster, _kubelet)) = faulty_cluster_of(&fixture).await else {
         return;
     };
-    let fixture = Fixture::new();
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
     let service = service(workload(&cluster), &fixture.base_url());
     cluster.faults().always("*", Fault::Hang);
     let begun = now();
@@ -204,12 +202,10 @@ async fn an_api_server_that_hangs_fails_a_request_in_time_and_the_next_one_works
 
 #[tokio::test]
 async fn an_api_server_that_restarts_or_forgets_ends_no_use() {
-    let Some(cluster) = Cluster::with_faults().await else {
+    let fixture = Fixture::new();
+    let Some((cluster, _kubelet)) = faulty_cluster_of(&fixture).await else {
         return;
     };
-    let fixture = Fixture::new();
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
     let service = service(workload(&cluster), &fixture.base_url());
     let lease = service.acquire().await.unwrap();
     cluster.faults().compact();

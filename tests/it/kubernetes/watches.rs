@@ -3,11 +3,8 @@
 use tower_local_service::kubernetes::Workload;
 
 use super::{
-    api::DEPLOYMENTS,
-    cluster::Cluster,
     fake::Fault,
-    kubelet::Kubelet,
-    workload::{W, cluster_of, of_program, service, workload},
+    workload::{W, cluster_of, faulty_cluster_of, of_program, service, workload},
 };
 use crate::support::{Fixture, ask, ms};
 
@@ -27,12 +24,10 @@ async fn a_missing_right_to_watch_what_requests_need_is_named() {
 
 #[tokio::test]
 async fn lists_do_not_take_the_place_of_watches_that_fail() {
-    let Some(cluster) = Cluster::with_faults().await else {
+    let fixture = Fixture::new();
+    let Some((cluster, _kubelet)) = faulty_cluster_of(&fixture).await else {
         return;
     };
-    let fixture = Fixture::new();
-    cluster.workload(DEPLOYMENTS, W).await;
-    let _kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, &fixture).start();
     let service = service(workload(&cluster), &fixture.base_url());
     let lease = service.acquire().await.unwrap();
     for fault in [Fault::Status(403), Fault::Status(500)] {

@@ -42,7 +42,15 @@ pub(super) fn service(workload: Workload, base_url: &str) -> LocalService {
 
 /// A cluster with the Deployment `w`, whose pods run the fixture.
 pub(super) async fn cluster_of(fixture: &Fixture) -> (Cluster, Kubelet) {
-    let cluster = Cluster::new().await;
+    with_pods(Cluster::new().await, fixture).await
+}
+
+/// The same of a cluster that can fail when a test wants it; `None` for a real one.
+pub(super) async fn faulty_cluster_of(fixture: &Fixture) -> Option<(Cluster, Kubelet)> {
+    Some(with_pods(Cluster::with_faults().await?, fixture).await)
+}
+
+async fn with_pods(cluster: Cluster, fixture: &Fixture) -> (Cluster, Kubelet) {
     cluster.workload(DEPLOYMENTS, W).await;
     let kubelet = Kubelet::of(&cluster, DEPLOYMENTS, W, fixture).start();
     (cluster, kubelet)
