@@ -158,7 +158,7 @@ async fn until_over(
     );
     let mut endpoints = std::pin::pin!(of_need(endpoints, is_forwarded));
     let mut follows = std::pin::pin!(follow_workload(cluster, say_workload));
-    let mut existed = false;
+    let mut is_listed = false;
     let mut follows_pods = std::pin::pin!(follow_pods(cluster, workload.clone(), say_pods));
     loop {
         tokio::select! {
@@ -170,14 +170,14 @@ async fn until_over(
             () = &mut follows_pods => {}
             Some(Ok(Err(error))) = tasks.join_next() => return not_forwarded(&error),
             Ok(()) = ready.changed() => {}
-            Ok(()) = workload.changed() => {}
+            Ok(()) = workload.changed() => is_listed = true,
             Ok(()) = pods.changed() => {}
         }
-        let workload = workload.borrow_and_update().clone();
+        let workload = workload.borrow().clone();
         // Nothing is judged before it is known.
         let is_ready = ready.borrow().as_ref().is_none_or(|it| !it.is_empty());
         obstacles.send_replace((!is_ready).then(|| format!("no pod of {names} is ready")));
-        let found = over(workload.as_ref(), existed).or_else(|| {
+        let found = over(workload.as_ref(), is_listed).or_else(|| {
             let of_pods = || pods::trouble_of(pods.borrow().values(), waits_for_nodes);
             let of_workload = || pods::without_pods(workload.as_ref()?);
             (!is_ready).then(|| of_pods().or_else(of_workload))?
@@ -185,15 +185,14 @@ async fn until_over(
         if let Some(trouble) = found {
             return in_full(cluster, trouble).await;
         }
-        existed |= workload.is_some();
     }
 }
 
-/// Whether the workload is no more what it was scaled to.
-fn over(workload: Option<&DynamicObject>, existed: bool) -> Option<Trouble> {
+/// Whether the workload is no more what it was scaled to. It was there when the program joined.
+fn over(workload: Option<&DynamicObject>, is_listed: bool) -> Option<Trouble> {
     let what = match workload {
         Some(it) if seen(it).replicas == 0 => "the workload was scaled to zero",
-        None if existed => "the workload was deleted",
+        None if is_listed => "the workload was deleted",
         _ => return None,
     };
     Some(Trouble {
