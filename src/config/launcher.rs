@@ -87,6 +87,7 @@ impl LocalServiceConfig {
             stop_detached: self.stop_detached,
             oom_score_adj: self.oom_score_adj,
             stop_signal: self.first_signal().unwrap_or_default(),
+            lock: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a launcher has to know of the service that it starts.
 
+use std::{fs::File, sync::Arc};
+
 use http::Uri;
 
 use super::OutputSink;
@@ -10,6 +12,7 @@ pub struct LaunchContext {
     service: String,
     base_url: Uri,
     output: OutputSink,
+    lock: Option<Arc<File>>,
 }
 
 impl LaunchContext {
@@ -18,7 +21,19 @@ impl LaunchContext {
             service,
             base_url,
             output,
+            lock: None,
         }
+    }
+
+    /// With a file that peers see locked until nothing is left of the instance, as far as what ends it after this program
+    /// can keep the lock.
+    pub(crate) fn locking(self, lock: Option<Arc<File>>) -> Self {
+        Self { lock, ..self }
+    }
+
+    /// The file that [`locking`](Self::locking) has set.
+    pub(crate) fn lock(&self) -> Option<Arc<File>> {
+        self.lock.clone()
     }
 
     /// The name of the service, of the handle that asked for the start.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     path::Path,
     sync::{Arc, LazyLock},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Processes {
     pub(crate) stop_detached: bool,
     pub(crate) oom_score_adj: OomScoreAdj,
     pub(crate) stop_signal: StopSignal,
+    /// What the watchdog keeps locked, besides your program, until nothing of the instance is left.
+    pub(crate) lock: Option<Arc<File>>,
 }
 
 impl Launcher for Processes {
@@ -48,7 +51,11 @@ impl Launcher for Processes {
         &self,
         context: LaunchContext,
     ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
-        let (processes, output) = (self.clone(), context.output().clone());
+        let processes = Self {
+            lock: context.lock(),
+            ..self.clone()
+        };
+        let output = context.output().clone();
         Box::pin(async move {
             let process = process::spawn(processes, output).await?;
             Ok(Box::new(process) as Box<dyn Running>)

@@ -314,6 +314,7 @@ impl<B: Backend> Driver<B> {
         let output = OutputSink::new(&name, settings.secrets.clone());
         self.work.output = Some(output.clone());
         let context = LaunchContext::new(name, settings.base.clone(), output);
+        let context = context.locking(self.address.instance_lock());
         self.work.spawn = Some(launcher.launch(context));
         None
     }

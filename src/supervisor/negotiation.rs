@@ -4,7 +4,7 @@
 
 #[cfg(feature = "metrics")]
 use std::collections::BTreeMap;
-use std::{sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -113,6 +113,11 @@ impl Negotiation {
     /// Whether it has to make way before anything else happens.
     pub(super) fn must_leave(&mut self) -> bool {
         self.ticket.as_mut().is_some_and(Ticket::must_leave)
+    }
+
+    /// What the watchdog of an instance keeps locked.
+    pub(super) fn instance_lock(&self) -> Option<Arc<File>> {
+        self.peers.instance_lock()
     }
 
     pub(super) fn spawning(&mut self) {
@@ -245,6 +250,10 @@ impl Server for Instance {
     fn reopen(&self) {
         self.instances.leases.update(Word::open_again);
         self.peers.admit();
+    }
+
+    fn instance(&self) -> Option<String> {
+        self.peers.instance_name()
     }
 }
 

@@ -84,7 +84,9 @@ impl Start {
         let stop_detached = self.processes.stop_detached;
         let cgroup = stop_detached.then(Cgroup::new).flatten();
         let folder = cgroup.as_ref().map(Cgroup::folder);
-        let watchdog = Watchdog::start(shell, stop_detached, folder).map_err(failed("watchdog"))?;
+        let lock = self.processes.lock.as_deref();
+        let watchdog = Watchdog::start(shell, stop_detached, folder, lock);
+        let watchdog = watchdog.map_err(failed("watchdog"))?;
         let cookie = Cookie::new();
         let group = watchdog
             .as_ref()

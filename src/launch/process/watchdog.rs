@@ -5,7 +5,8 @@
 //! descendants that have left the group, as far as `/proc` shows them or a control group has them.
 
 use std::{
-    io, os::fd::OwnedFd, path::Path, process::Stdio, sync::LazyLock, thread, time::Duration,
+    fs::File, io, os::fd::OwnedFd, path::Path, process::Stdio, sync::LazyLock, thread,
+    time::Duration,
 };
 
 use rustix::{io::Errno, process::Pid};
@@ -51,7 +52,8 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts the watchdog; `None` where this system has no shell. `ends_detached` says whether it ends
-    /// descendants that have left the group, too, and `cgroup` where all of them are.
+    /// descendants that have left the group, too, and `cgroup` where all of them are. It keeps `lock` locked as long as it
+    /// lives.
     ///
     /// # Errors
     ///
@@ -60,7 +62,14 @@ impl Watchdog {
         shell: &str,
         ends_detached: bool,
         cgroup: Option<&Path>,
+        lock: Option<&File>,
     ) -> io::Result<Option<Self>> {
+        // The lock belongs to the file as your program has opened it, so it lasts until both have closed it. Of the
+        // descriptors that a child can be given, the shell needs this one least.
+        let stderr = match lock {
+            Some(file) => Stdio::from(file.try_clone()?),
+            None => Stdio::null(),
+        };
         let spawned = Command::new(shell)
             .args(["-c", &SCRIPT, NAME, if ends_detached { "tree" } else { "" }])
             .args(cgroup)
@@ -68,7 +77,7 @@ impl Watchdog {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .process_group(0)
             .spawn();
         match spawned {
@@ -170,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn once_armed_it_survives_a_stop_of_its_group() {
         for _ in 0..20 {
-            let mut watchdog = Watchdog::start("/bin/sh", true, None)
+            let mut watchdog = Watchdog::start("/bin/sh", true, None, None)
                 .unwrap()
                 .expect("a shell");
             watchdog.wait_until_armed();
@@ -193,7 +202,7 @@ mod tests {
         };
         let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
         assert!(cgroup.add(stranger.id().unwrap()));
-        let mut watchdog = Watchdog::start("/bin/sh", true, Some(cgroup.folder()))
+        let mut watchdog = Watchdog::start("/bin/sh", true, Some(cgroup.folder()), None)
             .unwrap()
             .expect("a shell");
         watchdog.wait_until_armed();

@@ -3,6 +3,8 @@
 # do not. Only `sleep` is no built-in command: without it the group is killed at once. Nothing here may wait for
 # another process without a limit. Each whole line of comment is left out when it runs.
 trap '' HUP INT QUIT TERM PIPE USR1 USR2 TSTP TTIN TTOU
+# A locked file: while it is open, no program starts the next server. Nothing is written into it.
+exec 3>&2 2>/dev/null
 echo
 PATH=/bin:/usr/bin
 # The number and the start of the service's process.
@@ -86,12 +88,24 @@ if look $$; then
   scan
   kill -TERM 0; kill -CONT 0
   signal_strays -TERM; signal_strays -CONT
-  turn=0
-  while [ $turn -lt 20 ] && [ $((time - begun)) -lt 200 ] && anyone; do
+  turn=0; living=1
+  while [ $turn -lt 20 ] && [ $((time - begun)) -lt 200 ]; do
+    anyone || { living=; break; }
     sleep .1 || sleep 1 || break
     turn=$((turn + 1)); now
   done
-  if [ "$strays" ]; then scan; signal_strays -KILL; fi
+  if [ "$living" ]; then
+    scan
+    for one in $seen; do
+      if lives "$one"; then kill -KILL "${one%%:*}"; fi
+    done
+    # A process that is killed may take its time to give back its memory, and the next server starts after this shell.
+    turn=0
+    while [ $turn -lt 30 ] && anyone; do
+      sleep .1 || break
+      turn=$((turn + 1))
+    done
+  fi
 else
   # No /proc: nothing tells when the group is empty.
   kill -TERM 0; kill -CONT 0

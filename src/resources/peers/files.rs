@@ -150,7 +150,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The same; `None` if there is none.
-fn open_existing(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn open_existing(path: &Path) -> io::Result<Option<File>> {
     match opened(path, false) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

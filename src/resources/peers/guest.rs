@@ -4,7 +4,9 @@ use std::{io, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{EAGERLY, Locks, Peers, files::Files, pace, record::Record, warn_once};
+use super::{
+    EAGERLY, Locks, Peers, files::Files, instance::is_left_at, pace, record::Record, warn_once,
+};
 use crate::machine::Claim;
 
 /// Whose server is on the address, and whether this program may use it.
@@ -60,15 +62,23 @@ impl Peers {
         }
     }
 
-    /// Whether a peer has the address for a server of the same identity.
+    /// Whether a peer has the address for a server of the same identity, or had it and something of that is left.
     pub(crate) fn is_of_a_peer(&self) -> bool {
-        if self.folder.is_none() {
+        let Some(folder) = &self.folder else {
             return false;
-        }
+        };
         let mut locks = Locks::default();
         let opened = self.open(&mut locks);
         let server = opened.and_then(|()| self.server(&locks.files[0]));
-        matches!(server, Ok(Server::Open | Server::Closed))
+        match server {
+            Ok(Server::Open | Server::Closed) => true,
+            Ok(Server::Free) => {
+                let record = locks.files[0].record();
+                record.is_some_and(|it| it.is_of(&self.identity))
+                    && is_left_at(folder, &self.addresses()[0]).unwrap_or(false)
+            }
+            Ok(Server::Other) | Err(_) => false,
+        }
     }
 
     /// `None` for the moment in which the owner has closed its server to look whether it is used.

@@ -1,13 +1,14 @@
 //! What the programs of one user share: which one has an address, and which ones use its server.
 //!
-//! Each address has four files in a folder of the user's own ([`folder`]). Everything is said by locks on them, which
+//! Each address has five files in a folder of the user's own ([`folder`]). Everything is said by locks on them, which
 //! the system takes back from a program that dies, so that nothing has to be cleaned up. A lock belongs to the file as
-//! its program has opened it; no child inherits one.
+//! its program has opened it; no child inherits one, but for the watchdog.
 //!
 //! | file | exclusive lock | shared lock |
 //! |---|---|---|
 //! | `next` | the program that waits for the address, and is the first to get it | |
 //! | `owner` | the program that has the address: looks at it, and starts, runs or stops a server on it | |
+//! | `instance` | the same program, and the watchdog of what it has started: until nothing of that is left | |
 //! | `users` | for a moment, the owner: no peer uses the server | a program that uses the server without being its owner |
 //! | `bell` | a socket that the owner listens on: a program that needs the address for another server stays connected | |
 //!
@@ -28,8 +29,9 @@
 //!   one for which it did.
 //! - *No deadlock.* No program waits with a lock of `owner` or `users` for another. Of several addresses all are locked,
 //!   or none. Nothing blocks: a program that has to wait tries again, at a [`pace`] that slows down.
-//! - *No hold-up.* What a program had is free when it dies. The servers of a dead owner die with it; what answers for a
-//!   moment longer is judged by what it answers, as without all this.
+//! - *No hold-up.* What a program had is free when it dies, and when nothing is left of its server: the watchdog, which ends
+//!   that within seconds, has `instance` as long as it lives. So the next server does not start beside the last one, and
+//!   no program takes a server that is being ended for one that it can use.
 //! - *Cheap.* An owner makes system calls when its instance opens and ends, and where it reads its leases; none for a
 //!   lease, none while it is idle. A guest locks once for a second of uses.
 //!
@@ -49,6 +51,7 @@ mod folder;
 #[path = "windows_folder.rs"]
 mod folder;
 mod guest;
+mod instance;
 mod line;
 mod owner;
 mod record;
@@ -60,6 +63,7 @@ mod tests;
 mod text;
 
 use std::{
+    fs::File,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -67,9 +71,12 @@ use std::{
 };
 
 pub(crate) use self::bell::{Bell, Ring, rung};
-use self::files::{Files, try_all, unlock_all};
 #[cfg(any(unix, windows))]
 pub(crate) use self::folder::ours as folder;
+use self::{
+    files::{Files, try_all, unlock_all},
+    instance::InstanceLock,
+};
 pub(super) use self::{
     seat::{Seat, Stage as SeatStage},
     seats::{Meeting, Seats},
@@ -108,6 +115,7 @@ pub(crate) struct Peers {
 struct Locks {
     /// Of each address; open while anything is locked or waited for.
     files: Vec<Files>,
+    instance: Option<InstanceLock>,
     is_next: bool,
     owns: bool,
     uses: bool,
@@ -164,12 +172,21 @@ impl Peers {
         if !locks.is_next && try_all(&locks.files, |files| &files.next)? {
             locks.is_next = true;
         }
-        if locks.is_next && try_all(&locks.files, |files| &files.owner)? {
-            locks.owns = true;
-            locks.leave_queue();
-            locks.stop_using();
-            self.write(locks, false)?;
-            return Ok(Standing::Owner);
+        if locks.is_next {
+            let is_over = self.try_instance(locks)?;
+            if is_over && try_all(&locks.files, |files| &files.owner)? {
+                locks.owns = true;
+                locks.leave_queue();
+                locks.stop_using();
+                self.write(locks, false)?;
+                return Ok(Standing::Owner);
+            }
+            locks.instance = None;
+            // The record is of a program that has ended, and its watchdog has not.
+            if !is_over && locks.files[0].is_free()? {
+                locks.stop_using();
+                return Ok(Standing::ChangingHands);
+            }
         }
         let mut guest_of = None;
         for files in &locks.files {
@@ -192,6 +209,27 @@ impl Peers {
         Ok(Standing::Guest { bell, is_open })
     }
 
+    /// Before `owner`, since a program that has that is an owner to its peers. `false` while something is left of the
+    /// last instance.
+    fn try_instance(&self, locks: &mut Locks) -> io::Result<bool> {
+        let (Some(folder), Some(address)) = (&self.folder, self.addresses().first()) else {
+            return Ok(true);
+        };
+        locks.instance = InstanceLock::try_lock(folder, address)?;
+        Ok(locks.instance.is_some())
+    }
+
+    /// What the watchdog of an instance that this program starts has to keep locked.
+    pub(crate) fn instance_lock(&self) -> Option<Arc<File>> {
+        self.lock().instance.as_ref().map(InstanceLock::file)
+    }
+
+    /// What a seat says of it.
+    pub(crate) fn instance_name(&self) -> Option<String> {
+        let locks = self.lock();
+        locks.instance.as_ref().map(|it| it.name().to_owned())
+    }
+
     pub(crate) fn owns(&self) -> bool {
         self.lock().owns
     }
@@ -203,6 +241,7 @@ impl Peers {
         if std::mem::take(&mut locks.owns) {
             unlock_all(&locks.files, |files| &files.owner);
         }
+        locks.instance = None;
         locks.close_unless_needed();
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Seat {
     pub(crate) fresh_until: Duration,
     pub(crate) is_pinned: bool,
     pub(crate) stage: Stage,
+    /// Names what stays locked until nothing is left of what it has started.
+    pub(crate) instance: Option<String>,
     pub(crate) needs: BTreeMap<String, u64>,
     /// How much there is, as far as this program has been configured with it.
     pub(crate) capacities: BTreeMap<String, u64>,
@@ -47,17 +49,18 @@ impl Seat {
         let mut text = format!("{} {} ", self.pid, nanoseconds(self.fresh_until));
         let _ = write!(text, "{} {} ", u8::from(self.is_pinned), self.stage.text());
         let lists = [&self.needs, &self.capacities].map(amounts);
+        let instance = self.instance.as_deref().unwrap_or("-");
         // A name may be any text, and the line must not end early.
         let printable = |it: char| if it.is_control() { ' ' } else { it };
         let name = self.name.chars().map(printable).take(LONGEST_NAME);
         let name: String = name.collect();
-        let _ = write!(text, "{} {} {name}", lists[0], lists[1]);
+        let _ = write!(text, "{} {} {instance} {name}", lists[0], lists[1]);
         sealed::line(&text)
     }
 
     /// `None` if it is not whole.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut fields = sealed::text(bytes)?.splitn(7, ' ');
+        let mut fields = sealed::text(bytes)?.splitn(8, ' ');
         let mut field = || fields.next();
         Some(Self {
             pid: field()?.parse().ok()?,
@@ -66,6 +69,7 @@ impl Seat {
             stage: Stage::parse(field()?)?,
             needs: parse_amounts(field()?)?,
             capacities: parse_amounts(field()?)?,
+            instance: Some(field()?).filter(|it| *it != "-").map(str::to_owned),
             name: field()?.to_owned(),
         })
     }
@@ -218,6 +222,7 @@ mod tests {
             fresh_until: Duration::from_nanos(5),
             is_pinned: true,
             stage,
+            instance: Some("0123.localhost-1".to_owned()),
             needs: [("gpu 0,%:ä\n".to_owned(), 18), ("models".to_owned(), 1)].into(),
             capacities: BTreeMap::new(),
         };
@@ -244,7 +249,7 @@ mod tests {
             let whole = [long, short].map(|line| Seat::parse(line.as_bytes()));
             assert!(read.is_none() || whole.contains(&read), "{torn}");
         }
-        for text in ["", "\n", "x y", "1 2 3 4 5 6 7"] {
+        for text in ["", "\n", "x y", "1 2 3 4 5 6 7 8"] {
             let sealed = sealed::line(text);
             assert_eq!(Seat::parse(text.as_bytes()), None);
             assert_eq!(Seat::parse(sealed.as_bytes()), None);

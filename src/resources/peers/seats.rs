@@ -1,7 +1,7 @@
 //! Where programs say which of their services have room beside an address, and which ones wait for it.
 //!
 //! Each such service has a seat: a file that its program keeps locked for as long, with one line ([`Seat`]). A seat that
-//! is not locked is empty, whatever is in it. A program reads and writes seats only while it has the lock of the file
+//! is not locked is empty, whatever is in it, but for one: its program has died, and something is left of its server. A program reads and writes seats only while it has the lock of the file
 //! `table`, for some microseconds, so all that it reads is true at that moment, but for what no program writes down: the
 //! use of a server. For that, a seat says how long it is kept fresh.
 //!
@@ -12,7 +12,7 @@
 //! | `seat-000.bell` … | a socket that the service listens on: a service that waits for its room stays connected |
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -23,6 +23,8 @@ use std::{
 use super::{
     Folder, Seat,
     files::{Told, granted, open},
+    instance::is_left,
+    seat::Stage,
     text, warn_once,
 };
 
@@ -45,6 +47,8 @@ pub(crate) struct Seats {
     mine: BTreeMap<u64, Mine>,
     /// Open while they are looked at again and again.
     others: BTreeMap<u16, Told>,
+    /// Those of programs that have died, of whose servers something is left.
+    left: BTreeSet<u16>,
     /// No seat was empty when the programs last met. The others are not tried for each service.
     is_full: bool,
 }
@@ -90,6 +94,7 @@ impl Seats {
             table: None,
             mine: BTreeMap::new(),
             others: BTreeMap::new(),
+            left: BTreeSet::new(),
             is_full: false,
         }
     }
@@ -129,6 +134,7 @@ impl Seats {
     /// The seats of other programs.
     fn read(&mut self, folder: &Path) -> io::Result<Vec<(u16, Seat)>> {
         let mut seats = Vec::new();
+        self.left.clear();
         for number in 0..SEATS {
             if self.is_mine(number) {
                 continue;
@@ -143,6 +149,10 @@ impl Seats {
             };
             if granted(file.try_lock_shared())? {
                 drop(file.unlock());
+                if let Some(seat) = left(folder, file.text())? {
+                    self.left.insert(number);
+                    seats.push((number, seat));
+                }
                 continue;
             }
             // One that is not whole was never written: its program could not, and has no peers then.
@@ -194,7 +204,7 @@ impl Seats {
     /// The first seat that is empty.
     fn sit(&mut self, folder: &Path) -> io::Result<Mine> {
         for number in 0..SEATS {
-            if self.is_mine(number) {
+            if self.is_mine(number) || self.left.contains(&number) {
                 continue;
             }
             let file = match self.others.remove(&number) {
@@ -230,6 +240,8 @@ impl Seats {
     /// The service has no room any more, and waits for none.
     pub(crate) fn leave(&mut self, id: u64) {
         if let Some(mine) = self.mine.remove(&id) {
+            // Its program may have the address for longer, so the line would look like that of a program that has died.
+            drop(text::write(mine.file.text(), b"\n"));
             drop(mine.file.unlock());
         }
     }
@@ -261,6 +273,21 @@ impl Drop for Seats {
 
 fn path(folder: &Path, number: u16) -> PathBuf {
     folder.join(format!("seat-{number:03}"))
+}
+
+/// What the server has of which something is left, though the program that had the seat has died.
+fn left(folder: &Path, file: &File) -> io::Result<Option<Seat>> {
+    let Some(seat) = read(file)? else {
+        return Ok(None);
+    };
+    let has_room = !matches!(seat.stage, Stage::Waits { .. });
+    let Some(instance) = seat.instance.as_deref().filter(|_| has_room) else {
+        return Ok(None);
+    };
+    Ok(is_left(folder, instance)?.then_some(Seat {
+        stage: Stage::Leaves,
+        ..seat
+    }))
 }
 
 fn read(file: &File) -> io::Result<Option<Seat>> {

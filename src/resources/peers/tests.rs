@@ -169,6 +169,43 @@ fn what_a_program_had_is_free_when_it_has_ended() {
     assert!(!next.peers_use());
 }
 
+/// As the watchdog has it, which Windows does without.
+#[cfg(unix)]
+fn kept_by_a_watchdog(program: &Peers) -> File {
+    program.instance_lock().unwrap().try_clone().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_address_is_not_free_before_the_watchdog_of_a_dead_owner_has_ended() {
+    let folder = Folder::new("watchdog");
+    let owner = folder.ready("/one");
+    let watchdog = kept_by_a_watchdog(&owner);
+    drop(owner);
+    let (same, other) = (folder.program("/one"), folder.program("/other"));
+    assert_eq!(same.try_own(), Standing::ChangingHands);
+    assert!(!try_use(&same), "it is being ended");
+    assert!(folder.program("/one").is_of_a_peer());
+    assert!(!folder.program("/other").is_of_a_peer());
+    same.release();
+    assert_eq!(other.try_own(), Standing::ChangingHands);
+    drop(watchdog);
+    assert!(!folder.program("/one").is_of_a_peer());
+    assert_eq!(other.try_own(), Standing::Owner);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_gives_its_address_back_waits_for_its_own_watchdog_too() {
+    let folder = Folder::new("own-watchdog");
+    let owner = folder.ready("/one");
+    let watchdog = kept_by_a_watchdog(&owner);
+    owner.release();
+    assert_eq!(owner.try_own(), Standing::ChangingHands);
+    drop(watchdog);
+    assert_eq!(owner.try_own(), Standing::Owner);
+}
+
 #[test]
 fn what_cannot_be_read_is_waited_for() {
     let folder = Folder::new("torn");

@@ -245,6 +245,7 @@ impl State {
             fresh_until: now.shared.saturating_add(FRESH),
             is_pinned: entry.is_pinned,
             stage: entry.seat_stage(now, self.between.worth(id, now)),
+            instance: entry.server.instance(),
             needs: needs.map(|(name, it)| (name.clone(), it.get())).collect(),
             capacities: capacities.collect(),
         };

@@ -57,6 +57,9 @@ pub(crate) trait Server: Send + Sync {
 
     /// Takes that back.
     fn reopen(&self);
+
+    /// Names what stays locked until nothing of it is left, for other programs.
+    fn instance(&self) -> Option<String>;
 }
 
 /// How far a service is.

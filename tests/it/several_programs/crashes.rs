@@ -82,6 +82,21 @@ fn an_owner_that_is_killed_during_the_start_is_followed_by_a_program_that_waits(
 }
 
 #[test]
+fn a_program_that_is_started_again_waits_until_nothing_is_left_of_the_last_server() {
+    // Its watchdog has to kill it, which takes two seconds. It could still answer, and has the port.
+    let server = Fixture::new().flag("--ignore-term");
+    let setup = Setup::of(&server);
+    let mut killed = setup.run();
+    assert_eq!(killed.does("ask 1"), server.starts()[0].to_string());
+    killed.kill();
+    let mut again = setup.run();
+    let answer = again.does("ask 3");
+    assert_eq!(server.starts().len(), 2, "{answer}");
+    assert_eq!(answer, server.starts()[1].to_string());
+    assert_eq!(again.does("ownership"), "owned");
+}
+
+#[test]
 fn an_owner_that_is_suspended_holds_up_no_user() {
     let server = Fixture::new();
     let [mut owner, mut user] = programs(&server);

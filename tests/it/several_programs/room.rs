@@ -115,15 +115,32 @@ fn six_programs_with_three_servers_are_all_served_and_no_two_run_at_once() {
 }
 
 #[test]
-fn when_a_program_is_killed_its_room_is_free() {
-    let (chat, coder) = (Fixture::new(), Fixture::new());
+fn when_a_program_is_killed_its_room_is_free_once_its_server_has_ended() {
+    // Its watchdog has to kill it, which takes two seconds.
+    let (chat, coder) = (Fixture::new().flag("--ignore-term"), Fixture::new());
     let mut holder = setup(&chat, &chat).run();
     let mut waiting = setup(&coder, &chat).run();
     assert_eq!(holder.does("hold"), "done");
     waiting.begin("ask 1");
     thread::sleep(ms(200));
     holder.kill();
+    assert!(blocking_until(|| !coder.starts().is_empty()));
+    assert!(!is_running(&chat), "there is no room for both");
     assert_eq!(waiting.answer(), coder.starts()[0].to_string());
+}
+
+#[test]
+fn a_program_that_comes_after_one_that_was_killed_waits_for_the_room_of_its_server() {
+    let (chat, coder) = (Fixture::new().flag("--ignore-term"), Fixture::new());
+    let mut holder = setup(&chat, &chat).run();
+    assert_eq!(holder.does("ask 1"), chat.starts()[0].to_string());
+    holder.kill();
+    let mut next = setup(&coder, &chat).run();
+    assert_eq!(next.does("ask 1"), coder.starts()[0].to_string());
+    assert!(!is_running(&chat), "there is no room for both");
+    // And its own server leaves nothing behind.
+    let mut last = setup(&chat, &chat).run();
+    assert_eq!(last.does("ask 1"), chat.starts()[1].to_string());
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn processes(launch: Launch) -> Processes {
         stop_detached: true,
         oom_score_adj: OomScoreAdj::Inherited,
         stop_signal: StopSignal::Term,
+        lock: None,
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::*;
-use crate::resources::peers::{Meeting, Seat, SeatStage};
+use crate::{
+    config::{Identity, LocalServiceConfig},
+    resources::peers::{Meeting, Peers, Seat, SeatStage},
+};
 
 /// A folder that goes with the test.
 struct Folder(Arc<PathBuf>);
@@ -39,8 +42,21 @@ impl Folder {
         Seats::new(Arc::new(move || Some(folder.clone())))
     }
 
+    /// A program that has an address.
+    fn owner(&self) -> Peers {
+        let config = LocalServiceConfig::new(env::current_exe().unwrap());
+        let settings = config.validate("owner", "http://127.0.0.1:9/v1").unwrap();
+        let owner = Peers::new(Some(self.0.clone()), Identity::of(&settings), "owner");
+        owner.try_own();
+        owner
+    }
+
     /// What a program says of a service and does not keep up to date.
     fn says(&self, stage: SeatStage, needs: u64) -> Seats {
+        self.says_of(None, stage, needs)
+    }
+
+    fn says_of(&self, instance: Option<String>, stage: SeatStage, needs: u64) -> Seats {
         let mut seats = self.seats();
         let Meeting::Held(held, _) = seats.meet() else {
             panic!("no program decides")
@@ -52,6 +68,7 @@ impl Folder {
             fresh_until: Duration::ZERO,
             is_pinned: false,
             stage,
+            instance,
             needs: needs.into(),
             capacities: BTreeMap::new(),
         };
@@ -80,6 +97,44 @@ impl Service {
     fn is_used(&self, is_used: bool) {
         self.server.is_in_use.store(is_used, Relaxed);
     }
+}
+
+/// On Windows all processes of a server end with its program.
+#[cfg(unix)]
+#[test]
+fn what_a_dead_program_had_is_taken_until_nothing_is_left_of_its_server() {
+    let folder = Folder::new();
+    let dead = folder.owner();
+    let watchdog = dead.instance_lock().unwrap().try_clone().unwrap();
+    let stages = [
+        SeatStage::Waits {
+            since: 0,
+            is_polite: false,
+            impatient_at: None,
+        },
+        SeatStage::Starts { is_wanted: true },
+    ];
+    let seats = stages.map(|stage| folder.says_of(dead.instance_name(), stage, 18));
+    drop((dead, seats));
+
+    let coder = Service::serves(&folder.program(24), "coder", 2, 18);
+    assert!(!coder.tries());
+    let shortage = coder.place.shortage().unwrap();
+    let holders = [("suspended (process 1)".to_owned(), false)];
+    assert_eq!(shortage.holders, holders, "what only waited counts no more");
+    drop(watchdog);
+    assert!(coder.tries());
+}
+
+#[test]
+fn what_a_service_had_is_free_once_it_has_left_though_its_program_has_the_address() {
+    let folder = Folder::new();
+    let owner = folder.owner();
+    let mut seats = folder.says_of(owner.instance_name(), SeatStage::Leaves, 18);
+    let coder = Service::serves(&folder.program(24), "coder", 2, 18);
+    assert!(!coder.tries());
+    seats.leave(1);
+    assert!(coder.tries());
 }
 
 #[test]

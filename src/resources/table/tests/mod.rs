@@ -39,6 +39,10 @@ impl Server for Fake {
     fn reopen(&self) {
         self.is_closed.store(false, Relaxed);
     }
+
+    fn instance(&self) -> Option<String> {
+        None
+    }
 }
 
 struct Service {
