@@ -46,7 +46,7 @@
 //! # drop(config);
 //! ```
 
-#[cfg(any(unix, windows))]
+#[cfg(all(any(unix, windows), not(tower_local_service_unsupported)))]
 mod blocking;
 pub(crate) mod command;
 mod context;
@@ -59,19 +59,19 @@ mod identity;
 pub(crate) mod kubernetes;
 mod listener;
 pub(crate) mod output;
-#[cfg(any(unix, windows))]
+#[cfg(all(any(unix, windows), not(tower_local_service_unsupported)))]
 mod pipes;
 // The same names in each: on Unix, on Windows, and where processes cannot be started.
-#[cfg(not(any(unix, windows)))]
+#[cfg(any(not(any(unix, windows)), tower_local_service_unsupported))]
 #[path = "unsupported.rs"]
 pub(crate) mod process;
-#[cfg(unix)]
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 pub(crate) mod process;
 #[cfg(windows)]
 #[path = "windows/mod.rs"]
 pub(crate) mod process;
 mod processes;
-#[cfg(not(unix))]
+#[cfg(any(not(unix), tower_local_service_unsupported))]
 mod unseen;
 
 use std::{future::Future, pin::Pin, time::Duration};

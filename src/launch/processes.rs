@@ -17,7 +17,10 @@ use crate::error::Problem;
 
 /// Starts a service as a child process of your program.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(unix), allow(dead_code, reason = "some of it is of Unix"))]
+#[cfg_attr(
+    any(not(unix), tower_local_service_unsupported),
+    allow(dead_code, reason = "some of it is of Unix")
+)]
 pub(crate) struct Processes {
     /// The identity.
     pub(crate) launch: Arc<Launch>,

@@ -14,8 +14,8 @@ use std::{
 
 use tokio::{sync::watch, task::JoinSet};
 use tower_local_service::{
-    ErrorKind, Guarantees, Launcher, LocalService, LocalServiceConfig, OutputStream, Phase,
-    Problem, Registry, Running,
+    ErrorKind, Guarantees, Launcher, LocalService, LocalServiceConfig, OutputStream, Ownership,
+    Phase, Problem, Registry, Running,
     launch::{BoxFuture, Exit, LaunchContext, LaunchError, LaunchIdentity},
 };
 
@@ -37,6 +37,8 @@ struct Threads {
     name: &'static str,
     problem: Option<&'static str>,
     failure: Option<&'static str>,
+    /// This system has no threads.
+    is_unsupported: bool,
     /// It answers nothing, and ends with this code.
     exits: Option<i32>,
     deaf: bool,
@@ -80,6 +82,10 @@ impl Launcher for Threads {
                 let error = LaunchError::new("the thread", io::Error::other(failure));
                 return Err(error.hint("ask for fewer threads"));
             }
+            if threads.is_unsupported {
+                let error = io::Error::new(io::ErrorKind::Unsupported, "no threads here");
+                return Err(LaunchError::new("the thread", error));
+            }
             let output = context.output();
             output
                 .write(OutputStream::Stdout, b"the key is sk-12345678\n")
@@ -114,14 +120,7 @@ impl Thread {
             let failed = |error| LaunchError::new("the thread", error);
             let listener = TcpListener::bind(("127.0.0.1", port)).map_err(failed)?;
             let end = ends.clone();
-            thread::spawn(move || {
-                while let Ok((stream, _)) = listener.accept() {
-                    if end.borrow().is_some() {
-                        break;
-                    }
-                    drop(answer(&stream));
-                }
-            });
+            thread::spawn(move || serve(&listener, || end.borrow().is_some()));
         }
         *threads.seen.last.lock().unwrap() = Some(ends.clone());
         Ok(Self {
@@ -136,6 +135,15 @@ impl Thread {
         self.ends.send_replace(Some(code));
         // The thread waits for a connection.
         drop(TcpStream::connect(("127.0.0.1", self.port)));
+    }
+}
+
+fn serve(listener: &TcpListener, is_over: impl Fn() -> bool) {
+    while let Ok((stream, _)) = listener.accept() {
+        if is_over() {
+            break;
+        }
+        drop(answer(&stream));
     }
 }
 
@@ -260,6 +268,40 @@ async fn a_launch_that_fails_says_why_and_what_to_do() {
     assert!(matches!(error.kind(), ErrorKind::Spawn { .. }), "{error}");
     assert!(error.to_string().contains("the thread: no thread left"));
     assert_eq!(error.hint(), "ask for fewer threads");
+}
+
+#[tokio::test]
+async fn what_this_system_cannot_launch_says_so_each_time_and_a_server_that_runs_is_used() {
+    let threads = Threads {
+        is_unsupported: true,
+        ..Threads::default()
+    };
+    let port = free_port();
+    let service = threads.service(port);
+    // No pause follows: another try would find out nothing else, and a server may have been started by then.
+    for _ in 0..5 {
+        let error = within("the error", service.acquire()).await.unwrap_err();
+        let ErrorKind::Unsupported { reason, .. } = error.kind() else {
+            panic!("{error}");
+        };
+        assert_eq!(reason, "the thread: no threads here");
+        assert_eq!(error.status_code(), 501);
+        assert_eq!(error.retry_after(), None);
+        assert!(error.hint().contains("start the server yourself"));
+    }
+    assert_eq!(threads.seen.starts.load(Relaxed), 5);
+    assert_eq!(service.status().starts, 0);
+
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    thread::spawn(move || serve(&listener, || false));
+    let url = format!("http://127.0.0.1:{port}/hello");
+    assert_eq!(ask(&service, &url).await.unwrap().1, "ok");
+    let ownership = service.status().ownership;
+    assert!(
+        matches!(ownership, Some(Ownership::External { .. })),
+        "{ownership:?}"
+    );
+    assert_eq!(threads.seen.starts.load(Relaxed), 5);
 }
 
 #[tokio::test]

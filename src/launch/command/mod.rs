@@ -4,7 +4,7 @@ mod files;
 mod oom;
 mod stop_signal;
 
-#[cfg(any(unix, windows))]
+#[cfg(all(any(unix, windows), not(tower_local_service_unsupported)))]
 use std::process::Stdio;
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
 };
 
-#[cfg(any(unix, windows))]
+#[cfg(all(any(unix, windows), not(tower_local_service_unsupported)))]
 use tokio::process::Command;
 
 pub(crate) use self::{
@@ -97,7 +97,7 @@ impl Launch {
     }
 
     /// Without standard input, and with pipes for what it writes.
-    #[cfg(any(unix, windows))]
+    #[cfg(all(any(unix, windows), not(tower_local_service_unsupported)))]
     pub(super) fn to_command(&self) -> Command {
         let mut command = Command::new(&self.command);
         command

@@ -16,7 +16,11 @@ pub(crate) enum OomScoreAdj {
 impl OomScoreAdj {
     /// The score for a process that has inherited this one; `None` if that stays.
     #[cfg_attr(
-        not(all(target_os = "linux", not(tower_local_service_portable))),
+        any(
+            not(target_os = "linux"),
+            tower_local_service_portable,
+            tower_local_service_unsupported
+        ),
         allow(dead_code, reason = "only Linux has such scores")
     )]
     pub(crate) fn instead_of(self, inherited: i32) -> Option<i32> {

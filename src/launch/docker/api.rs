@@ -166,7 +166,7 @@ impl Engine {
                 ))
             };
         }
-        let usual = socket::usual()?;
+        let usual = socket::usual();
         let found = usual.iter().map(PathBuf::from).find(|it| it.exists());
         found.map(|socket| Self { socket }).ok_or_else(|| {
             format!(

@@ -20,10 +20,10 @@
 
 mod api;
 mod instance;
-#[cfg(unix)]
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 mod lifeline;
 // The same names, where there is none.
-#[cfg(not(unix))]
+#[cfg(any(not(unix), tower_local_service_unsupported))]
 #[path = "no_lifeline.rs"]
 mod lifeline;
 mod socket;
@@ -269,6 +269,16 @@ impl Container {
     }
 }
 
+fn unsupported() -> LaunchError {
+    let reason =
+        "this crate talks to an engine over a Unix socket only, which this system does not have";
+    let error = std::io::Error::new(std::io::ErrorKind::Unsupported, reason);
+    LaunchError::new("the container", error).hint(
+        "start the container yourself: it is used as soon as it answers; or write a `command` with `launcher` \
+         that does (such as `docker run --detach`), and a `stopCommand`",
+    )
+}
+
 /// The container of that name, if there is one that no watchdog is about to end.
 async fn settled(engine: &Engine, name: &str) -> Result<Option<Inspected>, ApiError> {
     let begun = Instant::now();
@@ -318,7 +328,10 @@ impl Launcher for Container {
                 "is empty: write the name of an image",
             ));
         }
-        if let Err(message) = Engine::find(self.engine.as_deref()) {
+        // Where no engine can be reached, the launch says so, whatever is configured.
+        if socket::IS_SUPPORTED
+            && let Err(message) = Engine::find(self.engine.as_deref())
+        {
             problems.push(Problem::new(service, "engine", message));
         }
         for mount in &self.mounts {
@@ -350,6 +363,9 @@ impl Launcher for Container {
     ) -> BoxFuture<'static, Result<Box<dyn Running>, LaunchError>> {
         let container = self.clone();
         Box::pin(async move {
+            if !socket::IS_SUPPORTED {
+                return Err(unsupported());
+            }
             let engine = Engine::find(container.engine.as_deref());
             let engine = engine.map_err(|message| {
                 LaunchError::new("the container", std::io::Error::other(message))

@@ -1,11 +1,14 @@
 //! The socket of the engine.
 
-#[cfg(unix)]
+/// Whether this crate can talk to an engine here.
+pub(super) const IS_SUPPORTED: bool = cfg!(all(unix, not(tower_local_service_unsupported)));
+
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 pub(super) use self::unix::{connect, connect_and_block, usual};
-#[cfg(not(unix))]
+#[cfg(any(not(unix), tower_local_service_unsupported))]
 pub(super) use self::unsupported::{connect, connect_and_block, usual};
 
-#[cfg(unix)]
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 mod unix {
     use std::{io, os::unix::net::UnixStream as BlockingStream, path::Path};
 
@@ -13,15 +16,14 @@ mod unix {
     use tokio::net::UnixStream;
 
     /// Where it is, unless somebody has configured another place.
-    #[expect(clippy::unnecessary_wraps, reason = "as where there is none")]
-    pub(in crate::launch::docker) fn usual() -> Result<[String; 4], String> {
+    pub(in crate::launch::docker) fn usual() -> [String; 4] {
         let user = geteuid().as_raw();
-        Ok([
+        [
             "/var/run/docker.sock".to_owned(),
             format!("/run/user/{user}/docker.sock"),
             format!("/run/user/{user}/podman/podman.sock"),
             "/run/podman/podman.sock".to_owned(),
-        ])
+        ]
     }
 
     pub(in crate::launch::docker) async fn connect(socket: &Path) -> io::Result<UnixStream> {
@@ -35,14 +37,14 @@ mod unix {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(any(not(unix), tower_local_service_unsupported))]
 mod unsupported {
     use std::{io, net::TcpStream as BlockingStream, path::Path};
 
     use tokio::net::TcpStream;
 
-    pub(in crate::launch::docker) fn usual() -> Result<[String; 0], String> {
-        Err("cannot be reached: this crate talks to an engine over a Unix socket only".to_owned())
+    pub(in crate::launch::docker) fn usual() -> [String; 0] {
+        []
     }
 
     #[expect(clippy::unused_async, reason = "others wait for the connection")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// It stands still while the machine is suspended.
-#[cfg(unix)]
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 pub(crate) fn now() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
 
@@ -27,7 +27,7 @@ pub(crate) fn now() -> Duration {
 }
 
 /// Programs share nothing there, so it counts from the first call.
-#[cfg(not(any(unix, windows)))]
+#[cfg(any(not(any(unix, windows)), tower_local_service_unsupported))]
 pub(crate) fn now() -> Duration {
     use std::sync::LazyLock;
 

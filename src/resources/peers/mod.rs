@@ -45,7 +45,7 @@
 mod bell;
 pub(super) mod clock;
 mod files;
-#[cfg(unix)]
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 mod folder;
 #[cfg(windows)]
 #[path = "windows_folder.rs"]
@@ -71,7 +71,7 @@ use std::{
 };
 
 pub(crate) use self::bell::{Bell, Ring, rung};
-#[cfg(any(unix, windows))]
+#[cfg(all(any(unix, windows), not(tower_local_service_unsupported)))]
 pub(crate) use self::folder::ours as folder;
 use self::{
     files::{Files, try_all, unlock_all},
@@ -95,7 +95,7 @@ pub(crate) const PATIENTLY: Duration = Duration::from_secs(1);
 pub(crate) type Folder = Arc<dyn Fn() -> Option<Arc<PathBuf>> + Send + Sync>;
 
 /// Where programs share nothing yet, there is no folder.
-#[cfg(not(any(unix, windows)))]
+#[cfg(any(not(any(unix, windows)), tower_local_service_unsupported))]
 pub(crate) fn folder() -> Option<Arc<PathBuf>> {
     None
 }

@@ -2,14 +2,14 @@
 
 #[cfg(windows)]
 mod loopback;
-#[cfg(not(any(unix, windows)))]
+#[cfg(any(not(any(unix, windows)), tower_local_service_unsupported))]
 mod none;
-#[cfg(unix)]
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 mod unix;
 
 #[cfg(windows)]
 pub(super) use self::loopback::{Line, Listener, connect, listen};
-#[cfg(not(any(unix, windows)))]
+#[cfg(any(not(any(unix, windows)), tower_local_service_unsupported))]
 pub(super) use self::none::{Line, Listener, connect, listen};
-#[cfg(unix)]
+#[cfg(all(unix, not(tower_local_service_unsupported)))]
 pub(super) use self::unix::{Line, Listener, connect, listen};
