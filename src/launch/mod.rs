@@ -227,6 +227,14 @@ pub trait Running: Send + 'static {
         Box::pin(std::future::ready(Look::default()))
     }
 
+    /// What is guaranteed of this instance, where that may be less than its [`Launcher::guarantees`] says: of one that was
+    /// left by another program, for example. `None`, the default: what the launcher says.
+    ///
+    /// Asked once, when it was started.
+    fn guarantees(&self) -> Option<Guarantees> {
+        None
+    }
+
     /// What the instance has used of the CPU so far. A server that answers nothing, and is not known to use the CPU,
     /// counts as [unresponsive](crate::LocalServiceConfig::unresponsive_after). Not known by default.
     fn cpu_time(&self) -> Option<Duration> {

@@ -254,13 +254,15 @@ impl<B: Backend> Supervisor<B> {
         match spawned {
             Ok(process) => {
                 report.spawned(process.id());
+                let guarantees = process.guarantees();
                 let instance = instances.leases.word().instance();
                 let output = work.output.clone();
                 board
                     .written
                     .send_replace(output.map(|output| (instance, output)));
                 work.process = Some(process);
-                work.guarantees = Some(backend.launcher(&last.settings).guarantees());
+                work.guarantees =
+                    guarantees.or_else(|| Some(backend.launcher(&last.settings).guarantees()));
                 self.take(Event::Spawned);
             }
             Err(error) => {

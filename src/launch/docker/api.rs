@@ -114,6 +114,10 @@ impl std::error::Error for ApiError {}
 pub(super) struct Inspected(Value);
 
 impl Inspected {
+    pub(super) fn id(&self) -> Option<&str> {
+        self.0["Id"].as_str()
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.0["State"]["Running"] == true
     }
@@ -192,43 +196,43 @@ impl Engine {
         }
     }
 
-    /// Returns its id.
+    /// Returns its id; its name does as well, should the engine not say the id.
     pub(super) async fn create(&self, name: &str, body: &Value) -> Result<String, ApiError> {
         let path = format!("/containers/create?name={name}");
         let created = self.json(Method::POST, &path, Some(body)).await?;
-        Ok(created["Id"].as_str().unwrap_or_default().to_owned())
+        Ok(created["Id"].as_str().unwrap_or(name).to_owned())
     }
 
-    pub(super) async fn start(&self, name: &str) -> Result<(), ApiError> {
-        self.json(Method::POST, &format!("/containers/{name}/start"), None)
+    pub(super) async fn start(&self, id: &str) -> Result<(), ApiError> {
+        self.json(Method::POST, &format!("/containers/{id}/start"), None)
             .await
             .map(drop)
     }
 
-    pub(super) async fn signal(&self, name: &str, signal: &str) -> Result<(), ApiError> {
-        let path = format!("/containers/{name}/kill?signal={signal}");
+    pub(super) async fn signal(&self, id: &str, signal: &str) -> Result<(), ApiError> {
+        let path = format!("/containers/{id}/kill?signal={signal}");
         self.json(Method::POST, &path, None).await.map(drop)
     }
 
     /// Resolves when the container has ended.
-    pub(super) async fn wait(&self, name: &str) -> Result<(), ApiError> {
-        let path = format!("/containers/{name}/wait");
+    pub(super) async fn wait(&self, id: &str) -> Result<(), ApiError> {
+        let path = format!("/containers/{id}/wait");
         let response = self.send(Method::POST, &path, None).await?;
         let mut response = self.checked(response).await?;
         response.whole().await.map(drop)
     }
 
     /// Ends and removes it, if there is one.
-    pub(super) async fn remove(&self, name: &str) -> Result<(), ApiError> {
-        match self.json(Method::DELETE, &removal(name), None).await {
+    pub(super) async fn remove(&self, id: &str) -> Result<(), ApiError> {
+        match self.json(Method::DELETE, &removal(id), None).await {
             Err(error) if !error.is_missing() => Err(error),
             _ => Ok(()),
         }
     }
 
     /// The same on a thread of its own, for a caller that cannot wait.
-    pub(super) fn remove_in_background(&self, name: &str) {
-        let (socket, path) = (self.socket.clone(), removal(name));
+    pub(super) fn remove_in_background(&self, id: &str) {
+        let (socket, path) = (self.socket.clone(), removal(id));
         let work = move || {
             let mut stream = socket::connect_and_block(&socket)?;
             stream.set_read_timeout(Some(LIMIT))?;
@@ -241,9 +245,9 @@ impl Engine {
 
     /// All that it has written and writes from now on, in frames; `from_end`: of what it has written the last lines only.
     /// (Podman loses what is written just then, if the last lines are asked for.)
-    pub(super) async fn logs(&self, name: &str, from_end: bool) -> Result<Response, ApiError> {
+    pub(super) async fn logs(&self, id: &str, from_end: bool) -> Result<Response, ApiError> {
         let tail = if from_end { "1000" } else { "all" };
-        let path = format!("/containers/{name}/logs?follow=1&stdout=1&stderr=1&tail={tail}");
+        let path = format!("/containers/{id}/logs?follow=1&stdout=1&stderr=1&tail={tail}");
         let response = self.send(Method::GET, &path, None).await?;
         self.checked(response).await
     }
@@ -338,8 +342,8 @@ fn is_too_old(version: &str) -> bool {
     parsed.is_some_and(|it: (u32, u32)| it < OLDEST)
 }
 
-fn removal(name: &str) -> String {
-    format!("/containers/{name}?force=1&v=1")
+fn removal(id: &str) -> String {
+    format!("/containers/{id}?force=1&v=1")
 }
 
 type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -9,9 +9,10 @@ use tokio::{
 
 use super::{
     api::{ApiError, Engine},
+    guarantees,
     lifeline::Lifeline,
 };
-use crate::launch::{BoxFuture, Exit, Look, OutputSink, OutputStream, Running};
+use crate::launch::{BoxFuture, Exit, Guarantees, Look, OutputSink, OutputStream, Running};
 
 /// How long the rest of its output is waited for when it has ended.
 const REST: Duration = Duration::from_millis(500);
@@ -22,6 +23,8 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How the container came to run.
 pub(super) struct Started {
+    /// What the engine calls it: another container that gets its name later has another one.
+    pub(super) id: String,
     /// A program that has ended had left it.
     pub(super) taken_over: bool,
     /// `None` if it was taken over, and where there can be none.
@@ -30,7 +33,7 @@ pub(super) struct Started {
 
 pub(super) struct Instance {
     engine: Arc<Engine>,
-    name: String,
+    id: String,
     /// Reads what it writes, and sends signals.
     tasks: JoinSet<()>,
     /// `None` once it has ended.
@@ -43,19 +46,15 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn new(
-        engine: Arc<Engine>,
-        name: String,
-        started: Started,
-        output: OutputSink,
-    ) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, started: Started, output: OutputSink) -> Self {
+        let id = started.id;
         let mut reading = JoinSet::new();
-        let logs = (engine.clone(), name.clone(), started.taken_over);
+        let logs = (engine.clone(), id.clone(), started.taken_over);
         reading.spawn(read(logs, output.clone()));
-        let ending = ended(engine.clone(), name.clone(), output, reading);
+        let ending = ended(engine.clone(), id.clone(), output, reading);
         Self {
             engine,
-            name,
+            id,
             tasks: JoinSet::new(),
             ending: Some(Box::pin(ending)),
             exit: None,
@@ -66,10 +65,10 @@ impl Instance {
     }
 
     fn signal(&mut self, signal: &'static str) {
-        let (engine, name) = (self.engine.clone(), self.name.clone());
+        let (engine, id) = (self.engine.clone(), self.id.clone());
         // A container that has ended gets none.
         self.tasks
-            .spawn(async move { drop(engine.signal(&name, signal).await) });
+            .spawn(async move { drop(engine.signal(&id, signal).await) });
     }
 }
 
@@ -94,10 +93,10 @@ impl Running for Instance {
             if self.is_removed {
                 return;
             }
-            let (engine, name) = (self.engine.clone(), self.name.clone());
+            let (engine, id) = (self.engine.clone(), self.id.clone());
             let removing = self
                 .removing
-                .get_or_insert_with(|| Box::pin(removed(engine, name)));
+                .get_or_insert_with(|| Box::pin(removed(engine, id)));
             removing.await;
             self.is_removed = true;
             self.removing = None;
@@ -112,9 +111,9 @@ impl Running for Instance {
     }
 
     fn look(&self) -> BoxFuture<'static, Look> {
-        let (engine, name) = (self.engine.clone(), self.name.clone());
+        let (engine, id) = (self.engine.clone(), self.id.clone());
         Box::pin(async move {
-            let error = engine.inspect(&name).await.err();
+            let error = engine.inspect(&id).await.err();
             Look {
                 obstacle: error.map(|it| {
                     format!("{it}: start the engine again; the service works once it answers")
@@ -131,12 +130,17 @@ impl Running for Instance {
     fn kill(&mut self) {
         self.signal("SIGKILL");
     }
+
+    /// One without a watchdog runs on when your program is killed.
+    fn guarantees(&self) -> Option<Guarantees> {
+        Some(guarantees(self.lifeline.is_some()))
+    }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         if !self.is_removed {
-            self.engine.remove_in_background(&self.name);
+            self.engine.remove_in_background(&self.id);
         }
     }
 }
@@ -144,24 +148,24 @@ impl Drop for Instance {
 /// Resolves when it has ended, and its output is complete.
 async fn ended(
     engine: Arc<Engine>,
-    name: String,
+    id: String,
     output: OutputSink,
     mut reading: JoinSet<()>,
 ) -> Exit {
-    if let Err(error) = engine.wait(&name).await {
+    if let Err(error) = engine.wait(&id).await {
         // It may have been removed by hand. Without the engine, its port is dead in any case.
         output
             .tell(&format!("the end of the container is not known: {error}"))
             .await;
     }
-    let found = engine.inspect(&name).await;
+    let found = engine.inspect(&id).await;
     drop(timeout(REST, reading.join_next()).await);
     let Ok(Some(container)) = found else {
         return Exit::default();
     };
     if container.ran_out_of_memory() {
         output
-            .tell("the container was killed: it ran out of memory that it may use")
+            .tell("the container was killed: it needed more memory than it may have")
             .await;
     }
     container
@@ -170,10 +174,10 @@ async fn ended(
 }
 
 /// Resolves when the engine has no such container.
-async fn removed(engine: Arc<Engine>, name: String) {
+async fn removed(engine: Arc<Engine>, id: String) {
     loop {
-        let removed: Result<(), ApiError> = engine.remove(&name).await;
-        if removed.is_ok() && matches!(engine.inspect(&name).await, Ok(None)) {
+        let removed: Result<(), ApiError> = engine.remove(&id).await;
+        if removed.is_ok() && matches!(engine.inspect(&id).await, Ok(None)) {
             return;
         }
         sleep(PAUSE).await;
@@ -181,8 +185,8 @@ async fn removed(engine: Arc<Engine>, name: String) {
 }
 
 /// Reads what it writes, to the end: frames of a stream, a length and so many bytes.
-async fn read((engine, name, from_end): (Arc<Engine>, String, bool), output: OutputSink) {
-    let Ok(mut logs) = engine.logs(&name, from_end).await else {
+async fn read((engine, id, from_end): (Arc<Engine>, String, bool), output: OutputSink) {
+    let Ok(mut logs) = engine.logs(&id, from_end).await else {
         return;
     };
     let mut rest = Vec::new();

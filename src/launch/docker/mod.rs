@@ -232,6 +232,7 @@ impl Container {
         match settled(engine, name).await? {
             Some(container) if container.is_running() => {
                 return Ok(Started {
+                    id: container.id().unwrap_or(name).to_owned(),
                     taken_over: true,
                     lifeline: None,
                 });
@@ -248,12 +249,13 @@ impl Container {
         if let Some(lifeline) = &mut lifeline {
             lifeline.tell(&id);
         }
-        if let Err(error) = engine.start(name).await {
+        if let Err(error) = engine.start(&id).await {
             // One that could not be started would keep its name.
-            drop(engine.remove(name).await);
+            drop(engine.remove(&id).await);
             return Err(error);
         }
         Ok(Started {
+            id,
             taken_over: false,
             lifeline,
         })
@@ -277,6 +279,16 @@ fn unsupported() -> LaunchError {
         "start the container yourself: it is used as soon as it answers; or write a `command` with `launcher` \
          that does (such as `docker run --detach`), and a `stopCommand`",
     )
+}
+
+/// What is guaranteed of a container with a watchdog, or without one.
+fn guarantees(has_watchdog: bool) -> Guarantees {
+    Guarantees {
+        dies_with_program: has_watchdog,
+        has_grace: has_watchdog,
+        finds_descendants: true,
+        ..Guarantees::default()
+    }
 }
 
 /// The container of that name, if there is one that no watchdog is about to end.
@@ -375,18 +387,12 @@ impl Launcher for Container {
             let started = container.start(&engine, &name, context.port()).await;
             let started = started.map_err(|error| container.failed(error))?;
             let output: OutputSink = context.output().clone();
-            Ok(Box::new(Instance::new(engine, name, started, output)) as Box<dyn Running>)
+            Ok(Box::new(Instance::new(engine, started, output)) as Box<dyn Running>)
         })
     }
 
     fn guarantees(&self) -> Guarantees {
-        let dies_with_program = Lifeline::is_possible();
-        Guarantees {
-            dies_with_program,
-            has_grace: dies_with_program,
-            finds_descendants: true,
-            ..Guarantees::default()
-        }
+        guarantees(Lifeline::is_possible())
     }
 
     fn secrets(&self) -> Vec<String> {

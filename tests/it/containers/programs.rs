@@ -2,8 +2,8 @@
 
 use std::{
     env,
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, Command, Stdio},
+    io::{self, BufRead as _, BufReader, Lines, Write as _},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use tower_local_service::{LocalService, LocalServiceConfig, Ownership, Phase};
@@ -12,33 +12,53 @@ use super::{answer, configured, container, containers, inspect, service, url};
 use crate::support::{Pid, ask, eventually, free_port, is_alive, kill, ms, within};
 
 /// Another program, whose service has a lease on a container at this port.
-struct Program(Child);
+struct Program {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
 
 impl Program {
+    /// It has a container.
     fn with(port: u16, args: &[&str]) -> Self {
+        let mut program = Self::begin(port, args);
+        program.container();
+        program
+    }
+
+    /// It may not have one yet.
+    fn begin(port: u16, args: &[&str]) -> Self {
         let name = "containers::programs::plays_a_program_with_a_container";
-        let mut program = Command::new(env::current_exe().unwrap())
+        let mut process = Command::new(env::current_exe().unwrap())
             .args(["--ignored", "--exact", "--nocapture", name])
             .env("CONTAINER_PORT", port.to_string())
             .env("CONTAINER_ARGS", args.join(" "))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("has a container")));
-        Self(program)
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines }
+    }
+
+    /// Waits until it has one: the id of that.
+    fn container(&mut self) -> String {
+        let said = |line: io::Result<String>| {
+            let line = line.unwrap();
+            line.split_once("has container ")
+                .map(|(_, id)| id.to_owned())
+        };
+        self.lines.find_map(said).expect("a container")
     }
 
     fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 
@@ -50,10 +70,11 @@ async fn plays_a_program_with_a_container() {
     };
     let args = env::var("CONTAINER_ARGS").unwrap();
     let args: Vec<_> = args.split_whitespace().collect();
-    let service = service(port.parse().unwrap(), container(&args));
+    let port = port.parse().unwrap();
+    let service = service(port, container(&args));
     let _lease = service.acquire().await.unwrap();
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "has a container").unwrap();
+    let mut stdout = io::stdout();
+    writeln!(stdout, "has container {}", only(port).1).unwrap();
     stdout.flush().unwrap();
     std::future::pending::<()>().await;
 }
@@ -142,7 +163,11 @@ async fn a_container_that_was_left_behind_is_taken_over_and_stopped_when_idle() 
     let service = configured(port, container(&[]), idle);
     let (_, hello) = ask(&service, &url(port, "/hello")).await.unwrap();
     assert_eq!(hello, "hello");
-    assert_eq!(service.status().ownership, Some(Ownership::Owned));
+    let status = service.status();
+    assert_eq!(status.ownership, Some(Ownership::Owned));
+    let guarantees = status.guarantees.unwrap();
+    assert!(!guarantees.dies_with_program, "it has no watchdog any more");
+    assert!(!guarantees.has_grace, "nor what the watchdog gives it");
     assert_eq!(only(port).1, id, "it is the same container");
     eventually("stopped", || service.status().phase == Phase::Stopped).await;
     assert!(containers(port).is_empty());
@@ -173,4 +198,20 @@ async fn two_programs_use_one_container_and_the_second_starts_another_when_the_f
     assert_eq!(service.status().ownership, Some(Ownership::Owned));
     assert_ne!(only(port).1, id);
     stop(&service, port).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn two_programs_that_need_a_container_at_the_same_time_start_one() {
+    let port = free_port();
+    // Each begins long before the container of the other one is ready.
+    let args = ["--delay-bind", "1000", "--loading", "1000"];
+    let mut programs = [(); 2].map(|()| Program::begin(port, &args));
+    let found = programs.each_mut().map(Program::container);
+    let (_, id) = only(port);
+    assert_eq!(found, [id.clone(), id]);
+    for program in &mut programs {
+        program.kill();
+    }
+    eventually("its end", || containers(port).is_empty()).await;
 }
