@@ -40,6 +40,8 @@ pub(super) struct Engine {
 pub(super) enum ApiError {
     /// There is no connection to the engine, or it broke.
     Connection { socket: PathBuf, error: String },
+    /// The engine has left the GPUs out of the container that it made. Podman does, and says nothing.
+    GpusLeftOut,
     /// The watchdog of a program that has ended still has the container.
     Held { watchdog: String },
     /// The engine knows less than this crate asks for.
@@ -67,6 +69,12 @@ impl ApiError {
             {
                 Some("another program or container has the port: end that, or give the service a port of its own".to_owned())
             }
+            Self::Refused { message, .. } if message.contains("could not select device driver") => {
+                Some("install what gives GPUs to containers (for NVIDIA: its Container Toolkit) and start the engine again, or leave out `gpus`".to_owned())
+            }
+            Self::GpusLeftOut => {
+                Some(format!("set `engine` to a Docker Engine, or start the container by a launcher command: `podman run --detach --device nvidia.com/gpu=all {image}`"))
+            }
             Self::Held { watchdog } => {
                 let pid = watchdog.split(':').next().unwrap_or_default();
                 Some(format!("look what keeps process {pid}, and end it"))
@@ -93,6 +101,9 @@ impl fmt::Display for ApiError {
                     socket.display()
                 )
             }
+            Self::GpusLeftOut => f.write_str(
+                "the engine has left out the GPUs that `gpus` asks for: Podman gives none through its API",
+            ),
             Self::Held { .. } => {
                 f.write_str("another program's container is about to be ended, and does not end")
             }
@@ -134,6 +145,11 @@ impl Inspected {
 
     pub(super) fn exit_code(&self) -> Option<i32> {
         self.0["State"]["ExitCode"].as_i64()?.try_into().ok()
+    }
+
+    pub(super) fn has_gpus(&self) -> bool {
+        let requests = self.0["HostConfig"]["DeviceRequests"].as_array();
+        requests.is_some_and(|it| !it.is_empty())
     }
 
     /// The kernel has ended it, since it needed more memory than it may have.

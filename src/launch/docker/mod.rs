@@ -145,7 +145,8 @@ impl Container {
         self
     }
 
-    /// Gives it all GPUs, as `docker run --gpus all` does. None by default.
+    /// Gives it all GPUs, as `docker run --gpus all` does. None by default. The start fails where the engine gives none:
+    /// Podman gives none through its API.
     #[must_use]
     pub fn gpus(mut self) -> Self {
         self.gpus = true;
@@ -249,7 +250,7 @@ impl Container {
         if let Some(lifeline) = &mut lifeline {
             lifeline.tell(&id);
         }
-        if let Err(error) = engine.start(&id).await {
+        if let Err(error) = self.begin(engine, &id).await {
             // One that could not be started would keep its name.
             drop(engine.remove(&id).await);
             return Err(error);
@@ -259,6 +260,17 @@ impl Container {
             taken_over: false,
             lifeline,
         })
+    }
+
+    /// Starts the container that was made, if it has what it was to have.
+    async fn begin(&self, engine: &Engine, id: &str) -> Result<(), ApiError> {
+        if self.gpus {
+            let made = engine.inspect(id).await?;
+            if !made.is_some_and(|it| it.has_gpus()) {
+                return Err(ApiError::GpusLeftOut);
+            }
+        }
+        engine.start(id).await
     }
 
     fn failed(&self, error: ApiError) -> LaunchError {

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     io::{self, Read as _, Write as _},
     os::unix::{fs::PermissionsExt as _, net::UnixListener, process::CommandExt as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     thread,
 };
@@ -12,7 +12,7 @@ use std::{
 use socket2::{Domain, SockAddr, Socket, Type};
 use tower_local_service::{Error, ErrorKind, docker::Container};
 
-use super::{IMAGE, containers, fails, service};
+use super::{IMAGE, answer, containers, fails, service};
 use crate::support::free_port;
 
 /// A socket where an engine could listen.
@@ -129,6 +129,28 @@ fn without_the_rights_for_the_socket_the_error_says_how_to_get_them() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("1 passed"), "{text}");
+}
+
+/// Docker has nothing here that could give them, and Podman gives none through its API.
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn gpus_that_an_engine_does_not_give_are_an_error_and_nothing_is_left() {
+    let is_podman = answer("GET", "/version").contains("Podman");
+    if !is_podman && Path::new("/dev/nvidiactl").exists() {
+        return;
+    }
+    let port = free_port();
+    let error = fails(&service(port, super::container(&[]).gpus())).await;
+    is_spawn(&error);
+    let (shown, hint) = (error.to_string(), error.hint());
+    if is_podman {
+        assert!(shown.contains("has left out the GPUs"), "{shown}");
+        assert!(hint.contains("set `engine` to a Docker Engine"), "{hint}");
+    } else {
+        assert!(shown.contains("could not select device driver"), "{shown}");
+        assert!(hint.contains("Container Toolkit"), "{hint}");
+    }
+    assert!(containers(port).is_empty());
 }
 
 /// It is bound, and does not listen: a look at it sees nothing.
