@@ -159,42 +159,22 @@ impl Inspected {
 }
 
 impl Engine {
-    /// The engine at this socket, or else the first that is there.
+    /// The engine at this socket, or else that of `DOCKER_HOST`, or else the first usual one that takes a connection.
     ///
     /// # Errors
     ///
     /// There is none: why, and what to do.
-    pub(super) fn find(socket: Option<&str>) -> Result<Self, String> {
-        let host = env::var("DOCKER_HOST")
-            .ok()
-            .filter(|it| !it.trim().is_empty());
-        let named = socket.map(|it| ("engine", it.to_owned()));
-        if let Some((source, socket)) = named.or_else(|| Some(("DOCKER_HOST", host?))) {
-            let path = socket.strip_prefix("unix://").unwrap_or(&socket);
-            if !path.starts_with('/') {
-                return Err(format!(
-                    "is not a socket of this machine ({source}): write unix:// and its path, as this crate talks to an \
-                     engine over that only"
-                ));
-            }
-            let socket = PathBuf::from(path);
-            return if socket.exists() {
-                Ok(Self { socket })
-            } else {
-                Err(format!(
-                    "has no socket at {path} ({source}): start the engine, or correct the path"
-                ))
-            };
+    pub(super) async fn find(socket: Option<&str>) -> Result<Self, String> {
+        Ok(Self::first_that_answers(candidates(socket)?).await)
+    }
+
+    /// A socket stays behind when its engine ends. The last one is not tried.
+    async fn first_that_answers(mut sockets: Vec<PathBuf>) -> Self {
+        while sockets.len() > 1 && socket::connect(&sockets[0]).await.is_err() {
+            sockets.remove(0);
         }
-        let usual = socket::usual();
-        let found = usual.iter().map(PathBuf::from).find(|it| it.exists());
-        found.map(|socket| Self { socket }).ok_or_else(|| {
-            format!(
-                "is not to be found: none of the sockets {} exists; install and start Docker or Podman, or set \
-                 `engine` or DOCKER_HOST",
-                usual.join(", ")
-            )
-        })
+        let socket = sockets.swap_remove(0);
+        Self { socket }
     }
 
     pub(super) fn socket(&self) -> &Path {
@@ -351,6 +331,66 @@ impl Engine {
     }
 }
 
+/// The sockets of engines that may be used, the best first: at least one.
+///
+/// # Errors
+///
+/// There is none: why, and what to do.
+pub(super) fn candidates(configured: Option<&str>) -> Result<Vec<PathBuf>, String> {
+    let host = env::var("DOCKER_HOST").ok();
+    choose(configured, host.as_deref(), socket::usual(), socket::sight)
+}
+
+/// What is seen of a path where a socket may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// There is one, and this user may connect to it.
+    Usable,
+    /// This user may not connect to it, or may not see whether there is one.
+    Forbidden,
+    Missing,
+}
+
+fn choose(
+    configured: Option<&str>,
+    docker_host: Option<&str>,
+    usual: Vec<PathBuf>,
+    sight: impl Fn(&Path) -> Sight,
+) -> Result<Vec<PathBuf>, String> {
+    let host = docker_host.filter(|it| !it.trim().is_empty());
+    let host = host.map(|it| ("DOCKER_HOST", it));
+    if let Some((source, socket)) = configured.map(|it| ("engine", it)).or(host) {
+        let path = socket.strip_prefix("unix://").unwrap_or(socket);
+        if !path.starts_with('/') {
+            return Err(format!(
+                "is not a socket of this machine ({source}): write unix:// and its path, as this crate talks to an \
+                 engine over that only"
+            ));
+        }
+        return match sight(Path::new(path)) {
+            Sight::Missing => Err(format!(
+                "has no socket at {path} ({source}): start the engine, or correct the path"
+            )),
+            // The error of the connection says what this user may not.
+            Sight::Usable | Sight::Forbidden => Ok(vec![path.into()]),
+        };
+    }
+    let all_that_are = |seen| {
+        let mut found = usual.clone();
+        found.retain(|it| sight(it) == seen);
+        Some(found).filter(|it| !it.is_empty())
+    };
+    let found = all_that_are(Sight::Usable).or_else(|| all_that_are(Sight::Forbidden));
+    found.ok_or_else(|| {
+        let tried: Vec<_> = usual.iter().map(|it| it.to_string_lossy()).collect();
+        format!(
+            "is not to be found: none of the sockets {} exists; install and start Docker or Podman, or set \
+             `engine` or DOCKER_HOST",
+            tried.join(", ")
+        )
+    })
+}
+
 /// An engine that does not say its version, or not as a number, may be any.
 fn is_too_old(version: &str) -> bool {
     let parsed = version.split_once('.');
@@ -418,5 +458,109 @@ impl Response {
             }
         }
         Ok(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Sight::{Forbidden, Missing, Usable},
+        *,
+    };
+
+    const USUAL: [&str; 3] = ["/docker", "/rootless", "/podman"];
+
+    /// What is chosen if the usual sockets, and one at `/other`, are seen like this.
+    fn chosen(
+        configured: Option<&str>,
+        docker_host: Option<&str>,
+        usual: [Sight; 3],
+        other: Sight,
+    ) -> Result<Vec<String>, String> {
+        let places = USUAL.map(PathBuf::from).to_vec();
+        let sight = |path: &Path| {
+            let found = USUAL.iter().position(|it| Path::new(it) == path);
+            found.map_or(other, |place| usual[place])
+        };
+        let chosen = choose(configured, docker_host, places, sight)?;
+        let texts = chosen.iter().map(|it| it.to_str().unwrap().to_owned());
+        Ok(texts.collect())
+    }
+
+    #[test]
+    fn the_socket_that_is_configured_is_used_before_docker_host_and_that_before_the_usual_ones() {
+        let all = [Usable; 3];
+        for other in ["/other", "unix:///other"] {
+            let only = Ok(vec!["/other".to_owned()]);
+            assert_eq!(chosen(Some(other), Some("tcp://x:1"), all, Usable), only);
+            assert_eq!(chosen(None, Some(other), all, Usable), only);
+            // Its rights are those of the connection's error.
+            assert_eq!(chosen(None, Some(other), all, Forbidden), only);
+        }
+        for nothing in [None, Some(""), Some(" ")] {
+            assert_eq!(chosen(None, nothing, all, Missing).unwrap(), USUAL);
+        }
+    }
+
+    #[test]
+    fn an_engine_that_is_not_at_a_socket_of_this_machine_is_refused_by_the_name_of_its_source() {
+        for remote in [
+            "tcp://127.0.0.1:2375",
+            "ssh://host",
+            "npipe:////./pipe/x",
+            "docker.sock",
+        ] {
+            let refused = chosen(None, Some(remote), [Usable; 3], Usable).unwrap_err();
+            assert!(
+                refused.contains("not a socket of this machine (DOCKER_HOST)"),
+                "{refused}"
+            );
+            let refused = chosen(Some(remote), None, [Usable; 3], Usable).unwrap_err();
+            assert!(
+                refused.contains("not a socket of this machine (engine)"),
+                "{refused}"
+            );
+        }
+        let missing = chosen(None, Some("unix:///other"), [Usable; 3], Missing).unwrap_err();
+        assert!(
+            missing.contains("has no socket at /other (DOCKER_HOST)"),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn a_usual_socket_that_this_user_may_not_use_hides_none_that_it_may() {
+        let of = |usual| chosen(None, None, usual, Missing);
+        assert_eq!(of([Forbidden, Missing, Usable]).unwrap(), ["/podman"]);
+        assert_eq!(
+            of([Missing, Usable, Usable]).unwrap(),
+            ["/rootless", "/podman"]
+        );
+        // Better an error that names the rights than one that says that there is no engine.
+        assert_eq!(of([Missing, Forbidden, Missing]).unwrap(), ["/rootless"]);
+        let none = of([Missing; 3]).unwrap_err();
+        assert!(none.contains("/docker, /rootless, /podman"), "{none}");
+        assert!(none.contains("start Docker or Podman"), "{none}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_socket_that_an_engine_has_left_behind_is_passed_over() {
+        let folder =
+            env::temp_dir().join(format!("tower-local-service-left-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let paths = ["left", "listening"].map(|it| folder.join(it));
+        let mut listeners = paths
+            .clone()
+            .map(|it| std::os::unix::net::UnixListener::bind(it).ok());
+        listeners[0] = None;
+        assert_eq!(paths.clone().map(|it| socket::sight(&it)), [Usable; 2]);
+        let found = Engine::first_that_answers(paths.to_vec()).await;
+        assert_eq!(found.socket(), paths[1]);
+        // The last one is not tried: its error says what to do.
+        let found = Engine::first_that_answers(vec![paths[0].clone()]).await;
+        assert_eq!(found.socket(), paths[0]);
+        assert_eq!(socket::sight(&folder.join("missing")), Missing);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

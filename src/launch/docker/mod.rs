@@ -28,14 +28,20 @@ mod lifeline;
 mod lifeline;
 mod socket;
 
-use std::{fmt, hash::Hasher as _, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::Hasher as _,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use tokio::time::{Instant, sleep};
 
 use self::{
-    api::{ApiError, Engine, Inspected, WATCHDOG_LABEL},
+    api::{ApiError, Engine, Inspected, WATCHDOG_LABEL, candidates},
     instance::{Instance, Started},
     lifeline::Lifeline,
 };
@@ -58,9 +64,9 @@ const ENDING_PAUSE: Duration = Duration::from_millis(50);
 /// A container that serves, in the place of a process.
 ///
 /// It runs in a Docker Engine, or in Podman: at the socket of [`engine`](Self::engine), or else at `DOCKER_HOST`, or the
-/// first usual socket of Docker or Podman that exists. The image has to be there: nothing is pulled.
+/// first usual socket of Docker or Podman that takes a connection. The image has to be there: nothing is pulled.
 ///
-/// Its port is published on the loopback of this machine, at the port of the base URL, where its server is expected. The
+/// Its port is published on 127.0.0.1, at the port of the base URL, where its server is expected. The
 /// server itself has to listen on `0.0.0.0`, as in every container.
 ///
 /// When your program is killed, a watchdog has the engine end the container, if this machine has `/bin/sh` and one of `curl`,
@@ -293,6 +299,14 @@ fn unsupported() -> LaunchError {
     )
 }
 
+/// Whether requests for this host reach a port that is published on 127.0.0.1. A name such as `localhost` has that address,
+/// too.
+fn is_published_for(host: &str) -> bool {
+    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    let published = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(IpAddr::V4);
+    address.is_err() || address.is_ok_and(|it| published.contains(&it))
+}
+
 /// What is guaranteed of a container with a watchdog, or without one.
 fn guarantees(has_watchdog: bool) -> Guarantees {
     Guarantees {
@@ -348,24 +362,25 @@ impl Launcher for Container {
         if self.image.trim().is_empty() {
             problems.push(Problem::new(
                 service,
-                "image",
+                "container.image",
                 "is empty: write the name of an image",
             ));
         }
         // Where no engine can be reached, the launch says so, whatever is configured.
         if socket::IS_SUPPORTED
-            && let Err(message) = Engine::find(self.engine.as_deref())
+            && let Err(message) = candidates(self.engine.as_deref())
         {
-            problems.push(Problem::new(service, "engine", message));
+            problems.push(Problem::new(service, "container.engine", message));
         }
         for mount in &self.mounts {
             let folder = mount.split(':').next().unwrap_or_default();
-            // A name without a slash is that of a volume.
-            if folder.starts_with('/') && !std::path::Path::new(folder).exists() {
+            // A name without a slash is that of a volume. The engine may see what this user may not.
+            let exists = std::path::Path::new(folder).try_exists();
+            if folder.starts_with('/') && matches!(exists, Ok(false)) {
                 let message = format!(
                     "names {folder:?}, which does not exist: create it or correct the path"
                 );
-                problems.push(Problem::new(service, "mounts", message));
+                problems.push(Problem::new(service, "container.mounts", message));
             }
         }
         problems
@@ -373,9 +388,11 @@ impl Launcher for Container {
 
     fn takes_over(&self, context: &LaunchContext) -> BoxFuture<'static, bool> {
         let name = self.name(context.port());
-        let engine = Engine::find(self.engine.as_deref());
+        let socket = self.engine.clone();
         Box::pin(async move {
-            let Ok(engine) = engine else { return false };
+            let Ok(engine) = Engine::find(socket.as_deref()).await else {
+                return false;
+            };
             let found = engine.inspect(&name).await;
             matches!(found, Ok(Some(container)) if container.is_running() || container.is_held())
         })
@@ -390,7 +407,15 @@ impl Launcher for Container {
             if !socket::IS_SUPPORTED {
                 return Err(unsupported());
             }
-            let engine = Engine::find(container.engine.as_deref());
+            let host = context.base_url().host().unwrap_or_default();
+            if !container.host_network && !is_published_for(host) {
+                let reason = format!("its port is published on 127.0.0.1 alone, and not on {host}");
+                let failed = LaunchError::new("the container", std::io::Error::other(reason));
+                return Err(failed.hint(
+                    "write 127.0.0.1 in `baseUrl`, or give the container the network of this machine",
+                ));
+            }
+            let engine = Engine::find(container.engine.as_deref()).await;
             let engine = engine.map_err(|message| {
                 LaunchError::new("the container", std::io::Error::other(message))
             })?;
@@ -422,5 +447,77 @@ impl fmt::Debug for Container {
             .field("image", &self.image)
             .field("port", &self.port)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_gets_what_is_configured_and_nothing_else() {
+        let bare = Container::new("image:1").body("name", 18080, None);
+        let published = json!([{ "HostIp": "127.0.0.1", "HostPort": "18080" }]);
+        let nothing: [&str; 0] = [];
+        assert_eq!(
+            bare,
+            json!({
+                "Image": "image:1",
+                "Env": nothing,
+                "Labels": { LABEL: "name" },
+                "ExposedPorts": { "18080/tcp": {} },
+                "HostConfig": {
+                    "Binds": nothing,
+                    "Init": false,
+                    "RestartPolicy": { "Name": "no" },
+                    "PortBindings": { "18080/tcp": published },
+                },
+            })
+        );
+        let full = Container::new("image:1")
+            .args(["--port", "8080"])
+            .env("PLACE", "inside")
+            .mount("/models:/models:ro")
+            .port(8080)
+            .gpus()
+            .memory(crate::Amount::gib(1))
+            .init(true)
+            .body("name", 18080, Some("17:1"));
+        assert_eq!(full["Cmd"], json!(["--port", "8080"]));
+        assert_eq!(full["Env"], json!(["PLACE=inside"]));
+        assert_eq!(full["Labels"][WATCHDOG_LABEL], "17:1");
+        assert_eq!(full["ExposedPorts"], json!({ "8080/tcp": {} }));
+        let gib = 1 << 30;
+        assert_eq!(
+            full["HostConfig"],
+            json!({
+                "Binds": ["/models:/models:ro"],
+                "Init": true,
+                "RestartPolicy": { "Name": "no" },
+                "PortBindings": { "8080/tcp": published },
+                // No swap in addition.
+                "Memory": gib,
+                "MemorySwap": gib,
+                "DeviceRequests": [{ "Count": -1, "Capabilities": [["gpu"]] }],
+            })
+        );
+    }
+
+    #[test]
+    fn on_the_network_of_this_machine_no_port_is_published() {
+        let container = Container::new("image:1").host_network(true);
+        let host = &container.body("name", 18080, None)["HostConfig"];
+        assert_eq!(host["NetworkMode"], "host");
+        assert_eq!(host["PortBindings"], Value::Null);
+    }
+
+    #[test]
+    fn a_port_is_published_for_names_and_for_one_address() {
+        for reached in ["127.0.0.1", "localhost", "0.0.0.0", "llama.localhost"] {
+            assert!(is_published_for(reached), "{reached}");
+        }
+        for other in ["[::1]", "[::]", "127.0.0.2"] {
+            assert!(!is_published_for(other), "{other}");
+        }
     }
 }

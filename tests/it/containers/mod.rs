@@ -227,7 +227,7 @@ async fn without_an_engine_the_start_is_refused_with_what_to_do() {
     let ErrorKind::InvalidConfig { problems, .. } = error.kind() else {
         panic!("{error}");
     };
-    assert_eq!(problems[0].field, "engine");
+    assert_eq!(problems[0].field, "container.engine");
     assert!(problems[0].message.contains("start the engine"), "{error}");
     let remote = Container::new(IMAGE).engine("tcp://example.com:2375");
     let error = fails(&service(free_port(), remote)).await;

@@ -83,12 +83,28 @@ async fn a_folder_to_mount_that_is_missing_is_found_before_anything_is_asked() {
     let ErrorKind::InvalidConfig { problems, .. } = error.kind() else {
         panic!("{error}");
     };
-    assert_eq!(problems[0].field, "mounts");
+    assert_eq!(problems[0].field, "container.mounts");
     let message = &problems[0].message;
     assert!(message.contains("/nonexistent/models"), "{message}");
     engine.listener.set_nonblocking(true).unwrap();
     let asked = engine.listener.accept();
     assert_eq!(asked.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+// Elsewhere that address is not one of the loopback unless it is configured.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_base_url_at_which_the_port_is_not_published_is_an_error_that_says_so() {
+    let engine = FakeEngine::new("published");
+    let config = tower_local_service::LocalServiceConfig::launched_by(engine.container());
+    let url = format!("http://127.0.0.2:{}/v1", free_port());
+    let registry = tower_local_service::Registry::new();
+    let service = registry.service("container", url, config).unwrap();
+    let error = fails(&service).await;
+    is_spawn(&error);
+    let shown = error.to_string();
+    assert!(shown.contains("published on 127.0.0.1 alone"), "{shown}");
+    assert!(error.hint().contains("127.0.0.1 in `baseUrl`"), "{error:#}");
 }
 
 /// Run by the next test, as a user that may not use the socket.
