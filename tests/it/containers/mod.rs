@@ -6,7 +6,7 @@ mod refusals;
 mod room;
 
 use std::{
-    env,
+    env, fs,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     time::Duration,
@@ -196,6 +196,38 @@ async fn what_it_writes_to_both_streams_is_shown_without_its_secrets() {
     };
     within("the lines", found).await;
     within("the stop", service.stop()).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs an engine"]
+async fn it_sees_the_folders_that_are_mounted_and_writes_to_none_that_is_read_only() {
+    let folder = env::temp_dir().join(format!("tower-local-service-mounts-{}", std::process::id()));
+    let folders = ["open", "closed"].map(|it| folder.join(it));
+    for folder in &folders {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let [open, closed] = folders.each_ref().map(|it| it.display());
+    let args = ["--pid-file", "/open/pid", "--ready-file", "/closed/ready"];
+    let mounted = container(&args)
+        .mount(format!("{open}:/open"))
+        .mount(format!("{closed}:/closed:ro"));
+    let service = service(free_port(), mounted);
+    drop(within("ready", service.acquire()).await.unwrap());
+    let mut output = service.output();
+    let refused = async {
+        while !output
+            .next()
+            .await
+            .text
+            .contains("cannot write /closed/ready")
+        {}
+    };
+    within("the refusal", refused).await;
+    let pid = fs::read_to_string(folders[0].join("pid"));
+    assert_eq!(pid.unwrap(), "1", "the first process of a container");
+    assert_eq!(fs::read_dir(&folders[1]).unwrap().count(), 0);
+    within("the stop", service.stop()).await.unwrap();
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]

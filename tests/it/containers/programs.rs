@@ -3,12 +3,13 @@
 use std::{
     env,
     io::{self, BufRead as _, BufReader, Lines, Write as _},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
 use tower_local_service::{LocalService, LocalServiceConfig, Ownership, Phase};
 
-use super::{answer, configured, container, containers, inspect, service, url};
+use super::{answer, configured, container, containers, engine, inspect, service, url};
 use crate::support::{Pid, ask, eventually, free_port, is_alive, kill, ms, within};
 
 /// Another program, whose service has a lease on a container at this port.
@@ -94,6 +95,18 @@ fn watchdog(name: &str) -> Pid {
     pid.parse().unwrap()
 }
 
+/// The id of a container whose program was killed, and which nothing has ended: as on a machine without `curl`.
+async fn left_behind(port: u16) -> String {
+    let mut program = Program::with(port, &[]);
+    let (name, id) = only(port);
+    let watchdog = watchdog(&name);
+    kill(watchdog);
+    eventually("its end", || !is_alive(watchdog)).await;
+    program.kill();
+    assert_eq!(only(port).1, id, "it outlives its program");
+    id
+}
+
 async fn stop(service: &LocalService, port: u16) {
     within("the stop", service.stop()).await.unwrap();
     assert!(containers(port).is_empty());
@@ -150,15 +163,7 @@ async fn a_program_takes_over_no_container_that_is_about_to_be_ended() {
 #[ignore = "needs an engine"]
 async fn a_container_that_was_left_behind_is_taken_over_and_stopped_when_idle() {
     let port = free_port();
-    let mut program = Program::with(port, &[]);
-    let (name, id) = only(port);
-    // As on a machine without `curl`.
-    let watchdog = watchdog(&name);
-    kill(watchdog);
-    eventually("its end", || !is_alive(watchdog)).await;
-    program.kill();
-    assert_eq!(only(port).1, id, "it outlives its program");
-
+    let id = left_behind(port).await;
     let idle = |config: LocalServiceConfig| config.idle_stop(ms(500));
     let service = configured(port, container(&[]), idle);
     let (_, hello) = ask(&service, &url(port, "/hello")).await.unwrap();
@@ -214,4 +219,32 @@ async fn two_programs_that_need_a_container_at_the_same_time_start_one() {
         program.kill();
     }
     eventually("its end", || containers(port).is_empty()).await;
+}
+
+/// The best of the clients is `curl`: the others are tried here, each with what the watchdog of a container runs.
+#[tokio::test]
+#[ignore = "needs an engine and its clients"]
+async fn without_curl_the_client_of_the_engine_ends_and_removes_the_container() {
+    let is_podman = answer("GET", "/version").contains("Podman");
+    let clients = ["docker", "podman"].into_iter();
+    // That of Podman talks to Podman alone.
+    for client in clients.take(if is_podman { 2 } else { 1 }) {
+        let folders = ["/usr/bin", "/usr/local/bin"].map(|it| format!("{it}/{client}"));
+        let path = folders.into_iter().find(|it| Path::new(it).exists());
+        let path = path.expect("the client of an engine");
+        let port = free_port();
+        let id = left_behind(port).await;
+        let mut shell = Command::new("/bin/sh")
+            .arg("-c")
+            .arg(include_str!("../../../src/launch/docker/lifeline.sh"))
+            .args(["watchdog", &path, &engine()])
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        writeln!(shell.stdin.take().unwrap(), "{id}").unwrap();
+        eventually("its end", || shell.try_wait().unwrap().is_some()).await;
+        assert!(inspect(&id).is_null(), "{client}");
+    }
 }
