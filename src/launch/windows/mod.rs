@@ -14,7 +14,11 @@
 //! **Handles.** The service inherits its standard streams, and what your program has made inheritable itself.
 //!
 //! **End.** The system does not tell this crate which processes are in the job. What still runs when the service has ended
-//! most likely holds its pipes, as on a Unix that is not Linux; what does not is ended with the job.
+//! most likely holds its pipes, as on a Unix that is not Linux; what does not is ended with the job, and may live for a moment
+//! after the instance counts as gone.
+
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, fs::File, io, time::Duration};
 
@@ -38,6 +42,8 @@ const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 /// How long the processes of a job that was ended are waited for.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
+type Ask = fn(u32) -> io::Result<()>;
+
 /// One instance: the service's process, and all that it starts.
 ///
 /// It can be dropped on any thread and at any time.
@@ -48,7 +54,8 @@ pub(crate) struct Process {
     exit: Option<Exit>,
     /// The process only starts the server: when it has ended well, the instance lives until it is stopped.
     is_launcher: bool,
-    has_console: bool,
+    /// Asks the process group of that number to end; `None` where nothing can ask it.
+    ask: Option<Ask>,
     is_stopped: bool,
     is_killed: bool,
     pipes: Pipes,
@@ -99,7 +106,7 @@ fn start(processes: &Processes, output: &OutputSink, runtime: &Handle) -> io::Re
         pid,
         exit: None,
         is_launcher: processes.launch.is_launcher,
-        has_console,
+        ask: has_console.then_some(press_ctrl_break as Ask),
         is_stopped: false,
         is_killed: false,
         pipes: pipes::read(stdout, stderr, output, runtime),
@@ -111,7 +118,11 @@ fn has_console() -> bool {
     File::options().write(true).open("CONOUT$").is_ok()
 }
 
-/// A process group of this program's console.
+/// In the console of this program, for one of its process groups.
+fn press_ctrl_break(group: u32) -> io::Result<()> {
+    Group(group).terminate()
+}
+
 struct Group(u32);
 
 impl Interruptible for Group {
@@ -145,11 +156,10 @@ impl Running for Process {
     fn stop(&mut self) {
         self.is_stopped = true;
         // As long as it is not waited for, no other process can have its number.
-        let is_asked = self.has_console
-            && self.process().id().is_some()
-            && Group(self.pid).terminate().is_ok();
-        if !is_asked {
-            self.kill();
+        let has_number = self.process().id().is_some();
+        match self.ask {
+            Some(ask) if has_number && ask(self.pid).is_ok() => {}
+            _ => self.kill(),
         }
     }
 
