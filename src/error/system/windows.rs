@@ -31,7 +31,7 @@ pub(in crate::error) fn code_hint(code: i32) -> Option<&'static str> {
             "a DLL is of another version than the program needs: remove the other one from PATH, or \
              install the one that came with the program"
         }
-        0xC000_013A => "Ctrl-C, or a console that was closed, ended it",
+        0xC000_013A => "Ctrl-C, Ctrl-Break, or a console that was closed, ended it",
         0xC000_0142 => "a DLL could not be loaded: log in again, or repair the program",
         0xC000_0374 | 0xC000_0409 => {
             "the program gave up, mostly because a driver, a library or memory failed it: read its \
@@ -69,7 +69,7 @@ mod tests {
                 "code 0xC0000005",
                 "memory that it does not have",
             ),
-            (0xC000_013A, "code 0xC000013A", "Ctrl-C"),
+            (0xC000_013A, "code 0xC000013A", "Ctrl-Break"),
             (0xC000_0409, "code 0xC0000409", "gave up"),
         ] {
             let kind = ErrorKind::Exited {

@@ -2,6 +2,7 @@
 //! a program that can read the file knows.
 
 use std::{
+    collections::VecDeque,
     fmt, fs, io,
     net::Ipv4Addr,
     path::Path,
@@ -17,14 +18,17 @@ use tokio::{
 
 use crate::random;
 
+/// So many wait at most to say the word: of more, the oldest are closed.
+const MOST_STRANGERS: usize = 64;
+
 /// The word; a secret of this user's programs.
 type Word = [u8; 16];
 
 pub(in crate::resources::peers) struct Listener {
     socket: TcpListener,
     word: Word,
-    /// Those that have not said the word yet.
-    strangers: Mutex<Vec<Line>>,
+    /// Those that have not said the word yet, the oldest first.
+    strangers: Mutex<VecDeque<Line>>,
 }
 
 pub(in crate::resources::peers) fn listen(path: &Path) -> io::Result<Listener> {
@@ -63,18 +67,24 @@ impl Listener {
             .unwrap_or_else(PoisonError::into_inner);
         while let Poll::Ready(accepted) = self.socket.poll_accept(cx) {
             match accepted {
-                Ok((stranger, _)) => strangers.push(stranger),
+                Ok((stranger, _)) => strangers.push_back(stranger),
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
         let mut at = 0;
-        while at < strangers.len() {
-            match self.poll_word(&strangers[at], cx) {
-                Poll::Pending => at += 1,
-                Poll::Ready(true) => return Poll::Ready(Ok((strangers.swap_remove(at), ()))),
-                Poll::Ready(false) => drop(strangers.swap_remove(at)),
+        while let Some(stranger) = strangers.get(at) {
+            let said = self.poll_word(stranger, cx);
+            if said.is_pending() {
+                at += 1;
+                continue;
+            }
+            if let (Some(line), Poll::Ready(true)) = (strangers.remove(at), said) {
+                return Poll::Ready(Ok((line, ())));
             }
         }
+        // Those that have said nothing so long say nothing later either.
+        let many = strangers.len().saturating_sub(MOST_STRANGERS);
+        drop(strangers.drain(..many));
         Poll::Pending
     }
 
@@ -100,6 +110,8 @@ impl fmt::Debug for Listener {
 mod tests {
     use std::{env, time::Duration};
 
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
     use crate::resources::peers::{Bell, Ring};
 
@@ -107,6 +119,29 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(20), what)
             .await
             .ok()
+    }
+
+    #[tokio::test]
+    async fn a_bell_keeps_few_that_say_nothing_and_hears_one_that_comes_after_them() {
+        let name = format!("local-service-crowd-{}", std::process::id());
+        let path = env::temp_dir().join(name);
+        let mut bell = Bell::hang(vec![path.clone()]);
+        let (port, _) = parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..MOST_STRANGERS + 10 {
+            let line = Line::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+            silent.push(line);
+            // It takes each as it comes.
+            drop(tokio::time::timeout(Duration::from_millis(1), bell.changed()).await);
+        }
+        let mut ring = Ring::default();
+        ring.at(&path).await;
+        soon(bell.changed()).await.expect("it is heard");
+        assert!(bell.is_rung());
+        // The oldest was closed.
+        let first = silent.first_mut().expect("one");
+        let end = soon(first.read(&mut [0])).await.expect("its end");
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     }
 
     #[tokio::test]
