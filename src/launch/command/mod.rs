@@ -24,9 +24,19 @@ pub(crate) use self::{
 use super::LaunchIdentity;
 use crate::secrets::{is_secret_name, secret_args, shown_args, shown_command, shown_path};
 
+/// The variable by which Windows finds the library of its sockets.
+#[cfg(all(any(unix, windows), not(tower_local_service_unsupported)))]
+const NEEDED: Option<&str> = if cfg!(windows) {
+    Some("SystemRoot")
+} else {
+    None
+};
+
 /// Which variables of your program's environment the process inherits.
 ///
-/// Those of [`env`](crate::LocalServiceConfig::env) win over them.
+/// Those of [`env`](crate::LocalServiceConfig::env) win over them. On Windows `SystemRoot` is always among them: without it
+/// no program can use the network.
+///
 /// # Example
 ///
 /// A server that gets no keys of your program:
@@ -109,8 +119,9 @@ impl Launch {
             command.current_dir(cwd);
         }
         if let InheritEnv::Only(names) = &self.inherit_env {
-            let inherited = |name: &String| Some((name.clone(), std::env::var_os(name)?));
-            command.env_clear().envs(names.iter().filter_map(inherited));
+            let inherited = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
+            let names = names.iter().map(String::as_str).chain(NEEDED);
+            command.env_clear().envs(names.filter_map(inherited));
         }
         command.envs(&self.env);
         command
