@@ -90,6 +90,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod amount;
 mod config;
 // The guide. It is rendered, and its code is tested with all features; it is not part of the crate.
 #[cfg(any(
@@ -132,7 +133,8 @@ pub mod kubernetes {
 #[cfg(feature = "retry")]
 pub use self::middleware::retry;
 pub use self::{
-    config::{Amount, LocalServiceConfig, ParseAmountError, ReadyRequest},
+    amount::{Amount, ParseAmountError},
+    config::{LocalServiceConfig, ReadyRequest},
     error::{BoxError, Error, ErrorKind, Problem},
     launch::{Guarantees, InheritEnv, Launcher, OutputStream, Running},
     machine::{Ownership, Phase, Record},

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{Amount, Refusals};
-use crate::launch::Launcher;
+use super::Refusals;
+use crate::{amount::Amount, launch::Launcher};
 
 /// It is read whether or not this crate is built with the feature that starts it, so that the error says so.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Container {
             network,
             engine,
         } = self;
-        let mut container = crate::docker::Container::new(image.as_str())
+        let mut container = crate::launch::docker::Container::new(image.as_str())
             .args(args.iter().map(String::as_str))
             .init(*init)
             .host_network(network.as_deref() == Some("host"));

@@ -114,8 +114,10 @@ impl Workload {
     pub(super) fn launcher(&self) -> Option<Arc<dyn Launcher>> {
         let namespace = self.namespace.clone().unwrap_or_default();
         let mut workload = match (&self.deployment, &self.stateful_set) {
-            (Some(name), _) => crate::kubernetes::Workload::deployment(namespace, name),
-            (None, Some(name)) => crate::kubernetes::Workload::stateful_set(namespace, name),
+            (Some(name), _) => crate::launch::kubernetes::Workload::deployment(namespace, name),
+            (None, Some(name)) => {
+                crate::launch::kubernetes::Workload::stateful_set(namespace, name)
+            }
             // The configuration is refused.
             (None, None) => return None,
         };

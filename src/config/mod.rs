@@ -1,7 +1,6 @@
 //! The configuration of one server: how it is written, what it means, what is refused.
 
 mod address;
-mod amount;
 mod container;
 mod health;
 mod identity;
@@ -20,6 +19,7 @@ mod wire;
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
+pub use self::ready_request::ReadyRequest;
 pub(crate) use self::{
     address::{Address, Origin, OwnedOrigin, UrlHost, same_origin, shown as shown_url},
     health::Credentials,
@@ -32,12 +32,9 @@ pub(crate) use self::{
     unique::Unique,
     validate::LONGEST,
 };
-pub use self::{
-    amount::{Amount, ParseAmountError},
-    ready_request::ReadyRequest,
-};
 use self::{container::Container, kubernetes::Workload, launcher::Own};
 use crate::{
+    amount::Amount,
     launch::{InheritEnv, Launch, Launcher, OomScoreAdj},
     secrets::shown_args,
 };

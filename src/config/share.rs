@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Amount;
+use crate::amount::Amount;
 
 /// So much of each named resource.
 pub(crate) type Needs = BTreeMap<String, Amount>;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::Amount;
+use crate::amount::Amount;
 
 /// What kept the local service from being used.
 ///

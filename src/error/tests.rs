@@ -3,7 +3,7 @@ use std::error::Error as _;
 use rustix::io::Errno;
 
 use super::{BoxError, *};
-use crate::config::Amount;
+use crate::amount::Amount;
 
 fn error(kind: ErrorKind) -> Error {
     Error::new("llama", kind)

@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::variables::Variables;
 use crate::{
-    config::{Amount, LocalServiceConfig, Unique},
+    amount::Amount,
+    config::{LocalServiceConfig, Unique},
     error::Problem,
 };
 

@@ -20,7 +20,8 @@ use super::{
     variables::{Lookup, Variables, expand, look_up, short},
 };
 use crate::{
-    config::{Amount, Credentials, LONGEST, LocalServiceConfig, Refusals, Settings, Unique},
+    amount::Amount,
+    config::{Credentials, LONGEST, LocalServiceConfig, Refusals, Settings, Unique},
     error::{Error, ErrorKind, Problem},
     service::{Capacities, choose_port},
 };

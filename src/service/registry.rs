@@ -15,7 +15,8 @@ use tokio::runtime::Handle;
 
 use super::{Events, LocalService, ResourceStatus};
 use crate::{
-    config::{Amount, Identity, LocalServiceConfig, Settings},
+    amount::Amount,
+    config::{Identity, LocalServiceConfig, Settings},
     error::{Error, ErrorKind},
     launch::{Guarantees, process},
     resources::{Claims, Ports, peers},

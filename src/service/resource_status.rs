@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{config::Amount, resources::Usage};
+use crate::{amount::Amount, resources::Usage};
 
 /// How much there is of a named resource, and which services have it or wait for it, also in other programs of the user.
 ///

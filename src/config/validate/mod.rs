@@ -8,12 +8,13 @@ use std::{env, ffi::OsStr, path::Path, sync::Arc, time::Duration};
 use http::{HeaderMap, Uri};
 
 use super::{
-    Address, Amount, ChoosePort, LocalServiceConfig, Needs, Refusals, Settings, Share, Target,
-    Turn, UrlHost,
+    Address, ChoosePort, LocalServiceConfig, Needs, Refusals, Settings, Share, Target, Turn,
+    UrlHost,
     address::{self, url},
     health, port, same_origin,
 };
 use crate::{
+    amount::Amount,
     error::{Error, Problem},
     launch::{InheritEnv, Launch, Launcher, OomScoreAdj, StopSignal},
     machine::Policy,

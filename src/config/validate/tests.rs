@@ -969,7 +969,7 @@ fn what_is_wrong_with_a_workload_is_said_at_once() {
 #[cfg(feature = "kubernetes")]
 #[test]
 fn a_workload_is_launched_in_the_cluster_or_by_a_port_forward() {
-    use crate::kubernetes::Workload;
+    use crate::launch::kubernetes::Workload;
 
     let written = of_workload(
         r#"{

@@ -15,8 +15,8 @@ use serde::{
 };
 
 use self::{container::WrittenContainer, kubernetes::WrittenWorkload};
-use super::{Amount, LocalServiceConfig, Unique, ready_request::WrittenReadyRequest};
-use crate::launch::InheritEnv;
+use super::{LocalServiceConfig, Unique, ready_request::WrittenReadyRequest};
+use crate::{amount::Amount, launch::InheritEnv};
 
 /// Keys are in camel case, times in milliseconds. Unknown keys are refused by name, and so is `null`,
 /// except for `abandonGraceMs`, `turnMs` and `oomScoreAdj`.

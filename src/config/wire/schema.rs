@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Amount, Discreet, Given, Inherit, LocalServiceConfig, Millis, Wire};
+use super::{Discreet, Given, Inherit, LocalServiceConfig, Millis, Wire};
+use crate::amount::Amount;
 
 impl JsonSchema for LocalServiceConfig {
     fn schema_name() -> Cow<'static, str> {

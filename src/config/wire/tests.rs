@@ -3,7 +3,10 @@ use std::ffi::OsStr;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{ReadyRequest, config::kubernetes::Workload, launch::OomScoreAdj};
+use crate::{
+    config::{ReadyRequest, kubernetes::Workload},
+    launch::OomScoreAdj,
+};
 
 const SECRET: &str = "s3cr3t-marker";
 

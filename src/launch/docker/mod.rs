@@ -50,6 +50,7 @@ use super::{
     Running,
 };
 use crate::{
+    amount::Amount,
     error::Problem,
     secrets::{is_secret_name, secret_args},
 };
@@ -161,7 +162,7 @@ impl Container {
 
     /// The most memory that it may use. No limit by default.
     #[must_use]
-    pub fn memory(mut self, memory: impl Into<crate::Amount>) -> Self {
+    pub fn memory(mut self, memory: impl Into<Amount>) -> Self {
         self.memory = Some(memory.into().get());
         self
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Moment, Resource, State, Usage, entry::Entry};
 use crate::{
-    config::Amount,
+    amount::Amount,
     resources::{
         peers::{Meeting, Seat, SeatStage, Seats},
         plan::{Amounts, Holder, Id, Plan, Stage, Use, Waiter},

@@ -6,7 +6,8 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{Asked, Gate, Moment, RUNG, Resource, Said, Server, Standing};
 use crate::{
-    config::{Address, Amount, Needs, Turn},
+    amount::Amount,
+    config::{Address, Needs, Turn},
     resources::plan::{Amounts, Holder, Id, Stage, Use, Waiter},
 };
 

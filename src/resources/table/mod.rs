@@ -36,7 +36,7 @@ use super::{
     peers::{Folder, Seats, clock},
     plan::{self, Amounts, Id, Plan},
 };
-use crate::config::{Address, Amount};
+use crate::{amount::Amount, config::Address};
 
 /// Held by the task of a service while it takes an event.
 pub(crate) type Gate = Mutex<()>;

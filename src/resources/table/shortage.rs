@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::config::Amount;
+use crate::amount::Amount;
 
 /// Of what there is too little for a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

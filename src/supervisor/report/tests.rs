@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    config::{Amount, Credentials, LocalServiceConfig},
+    amount::Amount,
+    config::{Credentials, LocalServiceConfig},
     launch::Holder,
     machine::Exited,
 };

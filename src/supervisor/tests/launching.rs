@@ -1,7 +1,7 @@
 //! Stop commands, commands that only start the server, and the request that a server has to answer before it is ready.
 
 use super::*;
-use crate::{ReadyRequest, launch::Listener};
+use crate::{config::ReadyRequest, launch::Listener};
 
 fn with_command() -> LocalServiceConfig {
     config()

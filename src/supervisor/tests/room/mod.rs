@@ -3,7 +3,7 @@
 mod faults;
 
 use super::*;
-use crate::config::Amount;
+use crate::amount::Amount;
 
 /// A machine that has so much of `gpu`.
 struct Machine {
