@@ -4,8 +4,9 @@
 use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 
 use super::{
-    look::name,
-    members, processes,
+    members,
+    name::name,
+    processes,
     sockets::{Socket, listening_on},
 };
 use crate::launch::{Holder, Listener, process::family::Family};

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fs,
     net::SocketAddr,
 };
 
@@ -12,13 +11,9 @@ use rustix::{
 };
 
 use super::{cpu_time, listener::open_sockets, members, sockets::all_listening, stat::Stat};
-use crate::{
-    launch::{
-        Look,
-        output::show_output,
-        process::{family::Family, pid},
-    },
-    secrets::Secrets,
+use crate::launch::{
+    Look,
+    process::{family::Family, pid},
 };
 
 /// Looks at the processes of an instance. Blocks for milliseconds.
@@ -47,13 +42,6 @@ fn is_suspended(pid: u32) -> bool {
 
 fn is_beyond_reach(number: u32) -> bool {
     pid::from_number(number).is_some_and(|pid| test_kill_process(pid) == Err(Errno::PERM))
-}
-
-/// The name of a process, safe to show.
-pub(super) fn name(pid: u32) -> Option<String> {
-    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    let name = show_output(name.trim_ascii(), &Secrets::default());
-    (!name.is_empty()).then_some(name)
 }
 
 /// Whether descendants can be found and signalled safely.

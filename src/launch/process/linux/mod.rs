@@ -7,6 +7,7 @@ mod connections;
 mod environ;
 mod listener;
 mod look;
+mod name;
 mod oom;
 mod sock_diag;
 mod sockets;
