@@ -15,7 +15,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use super::events::EventKind;
+use super::event_kind::EventKind;
 use crate::{log, resources::Usage};
 
 const STARTS: &str = "local_service_starts_total";

@@ -33,6 +33,7 @@ mod board;
 mod callers;
 mod client;
 mod driver;
+mod event_kind;
 mod events;
 mod inbox;
 #[cfg(feature = "metrics")]
@@ -46,7 +47,7 @@ mod tests;
 mod waits;
 mod work;
 
-pub use self::events::EventKind;
+pub use self::event_kind::EventKind;
 pub(crate) use self::{
     backend::{Backend, ThisMachine},
     board::{Attached, Snapshot},

@@ -13,7 +13,8 @@ use self::trace::Trace;
 pub(crate) use self::trace::waited;
 use super::{
     board::{Attached, Snapshot},
-    events::{EventKind, Teller},
+    event_kind::EventKind,
+    events::Teller,
     waits::Probe,
 };
 use crate::{

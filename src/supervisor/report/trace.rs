@@ -24,7 +24,7 @@ use crate::{
     launch::Exit,
     log::{TARGET, emit},
     machine::Ownership,
-    supervisor::events::whole_millis,
+    supervisor::event_kind::whole_millis,
 };
 
 /// An event in the span of an instance. The fields have to be values that can be sent to another thread.
