@@ -5,10 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::Uri;
 use tokio::{sync::watch, time::Instant};
 
-use super::{
-    handle::Handle, lease::Lease, output::Output, registry::complete, status::Status,
-    succession::Succession,
-};
+use super::{handle::Handle, lease::Lease, output::Output, registry::complete, status::Status};
 use crate::{
     config::Settings,
     error::{Error, ErrorKind},
@@ -209,14 +206,14 @@ impl LocalService {
     /// The answer, and the handle that gave it: that of the latest configuration, if this one was replaced.
     async fn ask(&self, want: Want) -> Result<(Arc<Handle>, Option<Grant>), Error> {
         loop {
-            let handle = Succession::latest(&self.handle);
+            let handle = self.handle.latest();
             if let Some(error) = &handle.attached.settings.unavailable {
                 return Err(error.clone());
             }
             if handle.is_shut_down() {
                 return Err(self.error(ErrorKind::ShutDown {}));
             }
-            Succession::take_over(&handle);
+            handle.take_over();
             let Handle {
                 id,
                 attached,
@@ -225,12 +222,14 @@ impl LocalService {
             } = &*handle;
             match client.ask(*id, attached, want).await {
                 Ok(grant) => return Ok((handle, grant)),
-                Err(error) if !handle.succession.is_reason_of(&error) || handle.is_shut_down() => {
+                Err(error)
+                    if !handle.has_dismissed_for_successor(&error) || handle.is_shut_down() =>
+                {
                     return Err(error.named(self.name()));
                 }
                 Err(_) => {}
             }
-            if Arc::ptr_eq(&handle, &Succession::latest(&handle)) {
+            if Arc::ptr_eq(&handle, &handle.latest()) {
                 return Err(self.error(ErrorKind::Stopped {}));
             }
         }
@@ -239,7 +238,7 @@ impl LocalService {
     /// The next configuration of this service is that one. A start that is under way ends as soon as the next one is
     /// asked for, even if requests wait for it.
     pub(crate) fn replaced_by(&self, next: &Self) {
-        Succession::begin(&self.handle, &next.handle);
+        self.handle.replaced_by(&next.handle);
     }
 
     /// Stops the process now, even while there are leases: their bodies end with an [`Error`]. The next

@@ -1,37 +1,26 @@
-//! What takes the place of a service whose configuration was replaced.
-//!
-//! A start of a former configuration is of no use once its successor is asked for, even if requests wait for it. Those
-//! requests are served by the successor where it has the same origin: their URLs are right for it, too.
+//! The line of what takes the place of one another: the handles of a service, from configuration to configuration.
 
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
-use super::handle::Handle;
-use crate::{
-    config::same_origin,
-    error::{Error, ErrorKind},
-};
-
-/// The handles of one service, from configuration to configuration. It keeps none of them in use.
-#[derive(Default)]
-pub(super) struct Succession {
-    line: OnceLock<Arc<Mutex<Line>>>,
+/// A place in a line. It keeps no member of the line in use.
+pub(super) struct Succession<T> {
+    line: OnceLock<Arc<Mutex<Line<T>>>>,
 }
 
-#[derive(Default)]
-struct Line {
-    latest: Weak<Handle>,
-    /// Those before it whose starts may be under way.
-    former: Vec<Weak<Handle>>,
+struct Line<T> {
+    latest: Weak<T>,
+    /// Those before it that have not been taken out.
+    former: Vec<Weak<T>>,
 }
 
-impl Succession {
-    /// The next configuration of `former` is `next`.
-    pub(super) fn begin(former: &Arc<Handle>, next: &Arc<Handle>) {
-        let line = former.succession.line.get_or_init(Arc::default);
-        if next.succession.line.set(line.clone()).is_err() {
+impl<T> Succession<T> {
+    /// After `former`, whose place this is, comes `next`, whose place is `its`. Nothing happens if that has a line already.
+    pub(super) fn continue_with(&self, former: &Arc<T>, next: &Arc<T>, its: &Self) {
+        let line = self.line.get_or_init(Arc::default);
+        if its.line.set(line.clone()).is_err() {
             return;
         }
         let mut of_line = lock(line);
@@ -39,48 +28,48 @@ impl Succession {
         of_line.latest = Arc::downgrade(next);
     }
 
-    /// The handle is asked for: if it is the latest one, the starts of the former configurations end.
-    pub(super) fn take_over(handle: &Arc<Handle>) {
-        let Some(line) = handle.succession.line.get() else {
-            return;
+    /// Takes out the members before this one, if it is the latest, so that each is taken out once.
+    pub(super) fn take_former(&self, member: &Arc<T>) -> Vec<Arc<T>> {
+        let Some(line) = self.line.get() else {
+            return Vec::new();
         };
         let mut line = lock(line);
-        if !line.latest.ptr_eq(&Arc::downgrade(handle)) {
-            return;
+        if !line.latest.ptr_eq(&Arc::downgrade(member)) {
+            return Vec::new();
         }
         let former = mem::take(&mut line.former);
         drop(line);
-        // A handle of the same process has only other times or another probe.
-        let others = former
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|former| !Arc::ptr_eq(&former.client, &handle.client));
-        others.for_each(|former| former.give_up());
+        former.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The handle that serves the requests of this one: the latest one if it can, or else this one.
-    pub(super) fn latest(handle: &Arc<Handle>) -> Arc<Handle> {
-        let latest = handle.succession.successor();
-        let latest = latest.filter(|latest| serves(handle, latest));
-        latest.unwrap_or_else(|| handle.clone())
-    }
-
-    /// Whether the handle has a successor, and requests were dismissed for that.
-    pub(super) fn is_reason_of(&self, error: &Error) -> bool {
-        let dismissed = matches!(error.kind(), ErrorKind::ShutDown {} | ErrorKind::Stopped {});
-        dismissed && self.line.get().is_some()
-    }
-
-    fn successor(&self) -> Option<Arc<Handle>> {
+    /// The latest member, unless this place is in no line or nothing holds that member any more.
+    pub(super) fn latest(&self) -> Option<Arc<T>> {
         lock(self.line.get()?).latest.upgrade()
     }
+
+    /// Whether this place is in a line.
+    pub(super) fn has_line(&self) -> bool {
+        self.line.get().is_some()
+    }
 }
 
-/// Whether requests for one are right for the other, too.
-fn serves(former: &Handle, next: &Handle) -> bool {
-    same_origin(&former.attached.settings.base, &next.attached.settings.base)
+impl<T> Default for Succession<T> {
+    fn default() -> Self {
+        Self {
+            line: OnceLock::new(),
+        }
+    }
 }
 
-fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            latest: Weak::new(),
+            former: Vec::new(),
+        }
+    }
+}
+
+fn lock<T>(line: &Mutex<Line<T>>) -> MutexGuard<'_, Line<T>> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
