@@ -1,6 +1,6 @@
 //! The paths, and the layers that all of them have in common.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -21,23 +21,21 @@ use tower_http::{
     timeout::RequestBodyTimeoutLayer,
     validate_request::ValidateRequestHeaderLayer,
 };
-use tower_local_service::{BoxError, provider::Providers};
+use tower_local_service::BoxError;
 
 use crate::{
-    access,
-    admin::{self, Gpu, History},
+    access, admin,
     args::Args,
     direct,
-    ending::Ending,
     failure::{self, Failure},
     forward,
     guard::Guard,
     keys::{Door, Keys},
-    metrics::{self, Metrics},
     models,
     origins::Origins,
     page,
-    upstream::{FromProvider, Upstream},
+    state::Gateway,
+    upstream::FromProvider,
 };
 
 /// How long a client may pause while it sends its request.
@@ -47,65 +45,6 @@ const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
 const ALLOWED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// What all requests share; cheap to clone, as each request does.
-#[derive(Clone, Debug)]
-pub(crate) struct Gateway(Arc<Shared>);
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) providers: Providers,
-    pub(crate) upstream: Upstream,
-    pub(crate) keep_alive: Option<Duration>,
-    /// Whether people see what a stream waits for.
-    pub(crate) shows_progress: bool,
-    pub(crate) body_limit: usize,
-    pub(crate) history: History,
-    pub(crate) metrics: Metrics,
-    pub(crate) gpu: Gpu,
-    pub(crate) ending: Ending,
-    /// When this gateway was started, in seconds since 1970.
-    pub(crate) started: u64,
-}
-
-impl Gateway {
-    pub(crate) fn new(
-        args: &Args,
-        providers: Providers,
-        history: History,
-        metrics: Metrics,
-    ) -> Self {
-        Self(Arc::new(Shared {
-            providers,
-            upstream: Upstream::new(),
-            keep_alive: args.keep_alive.0,
-            shows_progress: args.progress,
-            body_limit: args.body_limit,
-            history,
-            metrics,
-            gpu: Gpu::default(),
-            ending: Ending::new(),
-            started: now(),
-        }))
-    }
-}
-
-impl Deref for Gateway {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
-}
-
-#[expect(
-    clippy::disallowed_types,
-    reason = "the time is shown, and decides nothing"
-)]
-fn now() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    since.unwrap_or_default().as_secs()
-}
 
 pub(crate) fn app(args: &Args, gateway: Gateway, keys: Option<Keys>) -> Router {
     let limit = args.body_limit;
@@ -141,7 +80,7 @@ pub(crate) fn app(args: &Args, gateway: Gateway, keys: Option<Keys>) -> Router {
         .route("/page.css", get(page::css))
         .route("/page.js", get(page::script))
         .route("/health", get(admin::health))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(admin::metrics))
         .route("/admin/status", get(admin::status))
         .route("/admin/events", get(admin::events))
         .route("/admin/stop", post(admin::stop_all))

@@ -13,17 +13,36 @@ use tower_local_service::provider::{Provider, Providers};
 
 use crate::{
     access::Facts,
-    app::Gateway,
     dialect,
+    exchange::{head_for, to_client},
     failure::Failure,
-    forward::{FOR_POST, head_for, to_client},
     headers,
     redirect::Place,
+    state::Gateway,
     websocket,
 };
 
 const API: &str = "/v1/";
 const SERVER: &str = "/upstream/";
+
+/// What servers have for POST requests. Others may have more, and are asked for it.
+pub(crate) const FOR_POST: [&str; 15] = [
+    "audio/speech",
+    "audio/transcriptions",
+    "audio/translations",
+    "chat/completions",
+    "completions",
+    "embeddings",
+    "images/edits",
+    "images/generations",
+    "messages",
+    "messages/count_tokens",
+    "moderations",
+    "rerank",
+    "reranking",
+    "responses",
+    "responses/input_tokens",
+];
 
 /// A provider, and where at its server.
 pub(crate) struct Target {

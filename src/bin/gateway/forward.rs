@@ -3,42 +3,25 @@
 use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{Method, Response, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, Method, Response, header, request::Parts},
 };
 use http_body_util::{BodyExt as _, Full};
 use tower_local_service::provider::Provider;
 
 use crate::{
     access::Facts,
-    app::Gateway,
     choice::choose,
-    dialect, direct,
+    dialect,
+    direct::{self, FOR_POST},
     events::{self, Events},
+    exchange::{head_for, to_client},
     failure::{self, Failure},
     form::{Form, is_form},
     headers,
     question::Question,
+    state::Gateway,
     waiting::Waiting,
 };
-
-/// What servers have for POST requests. Others may have more, and are asked for it.
-pub(crate) const FOR_POST: [&str; 15] = [
-    "audio/speech",
-    "audio/transcriptions",
-    "audio/translations",
-    "chat/completions",
-    "completions",
-    "embeddings",
-    "images/edits",
-    "images/generations",
-    "messages",
-    "messages/count_tokens",
-    "moderations",
-    "rerank",
-    "reranking",
-    "responses",
-    "responses/input_tokens",
-];
 
 pub(crate) async fn forward(
     State(gateway): State<Gateway>,
@@ -126,7 +109,7 @@ pub(crate) async fn without_question(
 fn to_provider(
     provider: &Provider,
     head: Parts,
-    body_is: impl FnOnce(&mut header::HeaderMap),
+    body_is: impl FnOnce(&mut HeaderMap),
 ) -> Result<Parts, Failure> {
     let mut headers = head.headers;
     body_is(&mut headers);
@@ -134,43 +117,4 @@ fn to_provider(
     let mut head = head_for(provider, uri, headers)?;
     head.method = Method::POST;
     Ok(head)
-}
-
-/// The head of a request for the provider, with its key and headers instead of the client's.
-pub(crate) fn head_for(
-    provider: &Provider,
-    uri: Option<Uri>,
-    mut headers: header::HeaderMap,
-) -> Result<Parts, Failure> {
-    if let Some(error) = &provider.unavailable {
-        return Err(Failure::from(error));
-    }
-    headers::to_provider(&mut headers, provider)
-        .map_err(|_| unsendable(provider, "apiKey", "cannot be a header"))?;
-    let uri = uri.ok_or_else(|| unsendable(provider, "baseUrl", "makes no URL with this path"))?;
-    let (mut head, ()) = Request::new(()).into_parts();
-    head.uri = uri;
-    head.headers = headers;
-    Ok(head)
-}
-
-/// The answer as the client gets it, with what goes wrong in the log.
-pub(crate) fn to_client(
-    answer: Result<Response<Body>, Failure>,
-    facts: Facts,
-) -> Result<Response<Body>, Failure> {
-    let mut response = answer.inspect_err(|failure| facts.failed(failure))?;
-    headers::to_client(response.headers_mut());
-    Ok(response.map(|body| facts.of_body(body)))
-}
-
-fn unsendable(provider: &Provider, field: &str, what: &str) -> Failure {
-    Failure::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "invalid_config",
-        format!(
-            "the {field} of provider `{}` {what}: correct it",
-            provider.id
-        ),
-    )
 }

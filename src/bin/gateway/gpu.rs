@@ -27,7 +27,7 @@ struct Known {
 
 impl Gpu {
     /// The bytes of each process that has some.
-    pub(super) async fn look(&self) -> HashMap<u32, u64> {
+    pub(crate) async fn look(&self) -> HashMap<u32, u64> {
         let mut known = self.0.lock().await;
         let is_old = known.asked.is_none_or(|it| it.elapsed() > ASKED_EVERY);
         if is_old && !known.is_missing {

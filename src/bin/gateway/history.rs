@@ -39,14 +39,14 @@ struct Kept {
 
 /// The number of an event, by which a reader that was cut off finds the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EventId {
+pub(crate) struct EventId {
     gateway: u64,
     number: u64,
 }
 
 /// Reads events one after the other. A slow reader delays nothing, and finds out how many it has missed.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     history: History,
     next: u64,
     /// How many were lost since the last one.
@@ -81,13 +81,13 @@ impl History {
     }
 
     /// What happens from now on.
-    pub(super) fn read_on(&self) -> Reader {
+    pub(crate) fn read_on(&self) -> Reader {
         let next = *self.0.count.borrow();
         self.read(next)
     }
 
     /// First what has happened in the last hour.
-    pub(super) fn read_past(&self) -> Reader {
+    pub(crate) fn read_past(&self) -> Reader {
         let mut kept = self.kept();
         kept.forget();
         let first = kept.first;
@@ -96,7 +96,7 @@ impl History {
     }
 
     /// What has happened after that event; all that is kept if it is one of another gateway.
-    pub(super) fn read_after(&self, last: EventId) -> Reader {
+    pub(crate) fn read_after(&self, last: EventId) -> Reader {
         if last.gateway == self.0.gateway {
             self.read(last.number + 1)
         } else {
@@ -136,7 +136,7 @@ impl Kept {
 
 impl Reader {
     /// The next event, with how many were lost before it.
-    pub(super) async fn next(&mut self) -> (EventId, Event) {
+    pub(crate) async fn next(&mut self) -> (EventId, Event) {
         loop {
             let next = self.next;
             if self.count.wait_for(|count| *count > next).await.is_err() {

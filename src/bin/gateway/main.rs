@@ -38,11 +38,14 @@ mod direct;
 mod early_answer;
 mod ending;
 mod events;
+mod exchange;
 mod failure;
 mod form;
 mod forward;
+mod gpu;
 mod guard;
 mod headers;
+mod history;
 mod keys;
 mod log;
 mod metrics;
@@ -58,6 +61,7 @@ mod serve;
 mod signals;
 #[cfg(target_os = "linux")]
 mod sockets;
+mod state;
 mod terminal;
 mod tls;
 mod upstream;
@@ -73,13 +77,13 @@ use tokio::net::{TcpListener, lookup_host};
 use tower_local_service::Registry;
 use tracing::{info, warn};
 
-use admin::History;
-use app::Gateway;
 use args::{Args, Listen};
+use history::History;
 use keys::Keys;
 use log::Log;
 use metrics::Metrics;
 use signals::Signals;
+use state::Gateway;
 use watch::Watch;
 
 /// How long the last lines of the log may take.

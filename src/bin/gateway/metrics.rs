@@ -1,19 +1,10 @@
-//! `GET /metrics`, for Prometheus: what the crate counts, and the leases at this moment.
+//! What is counted, for Prometheus: by the crate, and the leases at one moment.
 
 use std::time::Duration;
 
-use axum::{
-    extract::State,
-    http::{HeaderName, HeaderValue, header},
-};
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
-
-use crate::{admin, app::Gateway};
-
-/// The form in which Prometheus reads it.
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 const LEASES: &str = "local_service_leases";
 
@@ -39,6 +30,15 @@ impl Metrics {
         Ok(Self(handle))
     }
 
+    /// As Prometheus reads it. `leases` are those of each service at this moment.
+    pub(crate) fn render(&self, leases: Vec<(String, usize)>) -> String {
+        for (id, leases) in leases {
+            #[expect(clippy::cast_precision_loss, reason = "a metric is one")]
+            gauge!(LEASES, "service" => id).set(leases as f64);
+        }
+        self.0.render()
+    }
+
     /// Keeps what nobody asks for in bounds, as long as it is polled.
     pub(crate) async fn keep(&self) {
         loop {
@@ -46,15 +46,4 @@ impl Metrics {
             self.0.run_upkeep();
         }
     }
-}
-
-pub(crate) async fn metrics(
-    State(gateway): State<Gateway>,
-) -> ([(HeaderName, HeaderValue); 1], String) {
-    for (id, leases) in admin::leases(&gateway) {
-        #[expect(clippy::cast_precision_loss, reason = "a metric is one")]
-        gauge!(LEASES, "service" => id).set(leases as f64);
-    }
-    let text = gateway.metrics.0.render();
-    ([(header::CONTENT_TYPE, TEXT)], text)
 }

@@ -7,7 +7,7 @@ use axum::{
 use serde_json::{Value, json};
 use tower_local_service::{Phase, provider::Providers};
 
-use crate::{app::Gateway, failure::Failure};
+use crate::{failure::Failure, state::Gateway};
 
 pub(crate) async fn list(State(gateway): State<Gateway>) -> Json<Value> {
     Json(json!({ "object": "list", "data": all(&gateway) }))

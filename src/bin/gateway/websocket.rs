@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io;
 use tower_local_service::Lease;
 
-use crate::{access::Facts, failure::Failure, forward::to_client};
+use crate::{access::Facts, exchange::to_client, failure::Failure};
 
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 

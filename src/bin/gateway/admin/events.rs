@@ -10,8 +10,7 @@ use axum::{
 };
 use futures_util::{StreamExt as _, stream};
 
-use super::history::Reader;
-use crate::{app::Gateway, query};
+use crate::{history::Reader, query, state::Gateway};
 
 pub(crate) async fn events(
     State(gateway): State<Gateway>,

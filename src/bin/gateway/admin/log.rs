@@ -14,8 +14,8 @@ use axum::{
 use futures_util::{Stream, StreamExt as _, stream};
 use tower_local_service::{Line, Output};
 
-use super::server;
-use crate::{app::Gateway, failure::Failure, query};
+use super::server::server;
+use crate::{failure::Failure, query, state::Gateway};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Gpu;
+use crate::gpu::Gpu;
 
 /// The memory of all processes of this machine, by their groups.
 #[derive(Debug, Default)]

@@ -1,10 +1,10 @@
-//! `/admin`: what the servers do, and starting and stopping them by hand. `/health`: that the gateway runs.
+//! `/admin`: what the servers do, and starting and stopping them by hand. `/health`: that the gateway runs. `/metrics`.
 
 mod events;
-mod gpu;
-mod history;
 mod log;
 mod memory;
+mod metrics;
+mod server;
 mod status;
 
 use axum::{
@@ -14,11 +14,14 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tower_local_service::{ErrorKind, LocalService, provider::Provider};
+use tower_local_service::{ErrorKind, LocalService};
 
-use self::status::{Server, ServerStatus, Statuses};
-pub(crate) use self::{events::events, gpu::Gpu, history::History, log::log, status::status};
-use crate::{app::Gateway, failure::Failure, query};
+pub(crate) use self::{events::events, log::log, metrics::metrics, status::status};
+use self::{
+    server::{server, servers},
+    status::{ServerStatus, Statuses},
+};
+use crate::{failure::Failure, query, state::Gateway};
 
 /// `GET /health`: the gateway answers. It asks and starts no server.
 pub(crate) async fn health() -> Json<Value> {
@@ -78,34 +81,4 @@ pub(crate) async fn stop_all(state: State<Gateway>) -> Result<Json<Statuses>, Fa
         }
     }
     Ok(status(state).await)
-}
-
-/// How many uses of each server are in progress.
-pub(crate) fn leases(gateway: &Gateway) -> Vec<(String, usize)> {
-    let servers = servers(gateway).into_iter();
-    let leases = servers.map(|it| (it.provider.id, it.service.status().leases));
-    leases.collect()
-}
-
-/// The providers that have a server here.
-fn servers(gateway: &Gateway) -> Vec<Server> {
-    let ids = gateway.providers.ids().into_iter();
-    let known = ids.filter_map(|id| gateway.providers.get(&id));
-    known.filter_map(with_server).collect()
-}
-
-fn with_server(provider: Provider) -> Option<Server> {
-    let service = provider.service.clone()?;
-    Some(Server { provider, service })
-}
-
-fn server(gateway: &Gateway, id: &str) -> Result<Server, Failure> {
-    let provider = gateway.providers.get(id);
-    provider.and_then(with_server).ok_or_else(|| {
-        Failure::new(
-            StatusCode::NOT_FOUND,
-            "no_such_provider",
-            "no provider with this id has a localService: look at GET /admin/status for those that do",
-        )
-    })
 }

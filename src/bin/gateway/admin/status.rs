@@ -4,21 +4,16 @@ use std::{collections::BTreeMap, iter};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tower_local_service::{
-    LocalService, Ownership, Registry, ResourceStatus, Status, provider::Provider,
-};
+use tower_local_service::{Ownership, Registry, ResourceStatus, Status};
 
-use super::{memory::Memory, servers};
-use crate::{app::Gateway, overview};
+use super::{
+    memory::Memory,
+    server::{Server, servers},
+};
+use crate::{overview, state::Gateway};
 
 /// How many of the last lines of each server are shown.
 const LAST_LINES: usize = 5;
-
-/// A provider, and its server here.
-pub(super) struct Server {
-    pub(super) provider: Provider,
-    pub(super) service: LocalService,
-}
 
 /// All servers by the ids of their providers, and the resources that they share.
 #[derive(Serialize)]
