@@ -92,6 +92,29 @@ async fn two_services_on_one_address_say_who_waits_for_whom_and_who_makes_way() 
     told("second", "ready");
 }
 
+/// The table asks it again at each of its looks, five times a second.
+#[tokio::test]
+async fn a_server_in_use_that_makes_way_says_so_once() {
+    let fixtures = [(); 2].map(|()| Fixture::new());
+    let registry = Registry::new();
+    registry.capacity("events", 1);
+    let [first, second] = [("first", &fixtures[0]), ("second", &fixtures[1])].map(|(name, it)| {
+        let config = it.config().needs("events", 1).turn(ms(0));
+        registry.service(name, it.base_url(), config).unwrap()
+    });
+    let lease = first.acquire().await.unwrap();
+    let mut events = registry.events();
+    let next = waiting(&second).await;
+    let mut seen = until(&mut events, "makingWay").await;
+    tokio::time::sleep(ms(2000)).await;
+    drop(lease);
+    drop(within("the other server", next).await.unwrap());
+    seen.extend(until(&mut events, "ready").await);
+    let kinds = kinds(&seen);
+    let says = kinds.iter().filter(|it| *it == "makingWay").count();
+    assert_eq!(says, 1, "{kinds:?}");
+}
+
 #[tokio::test]
 async fn services_of_other_registries_are_not_told_of_and_a_failure_is_told_with_its_error() {
     let elsewhere = Fixture::new();

@@ -64,6 +64,7 @@ struct Facts {
     output: Option<String>,
     spawn_failed: Option<Error>,
     is_stopping: bool,
+    makes_way: bool,
 }
 
 impl Report {
@@ -201,6 +202,7 @@ impl Report {
     }
 
     pub(super) fn reopened(&mut self, ownership: Ownership) {
+        self.facts.makes_way = false;
         if ownership != Ownership::Owned {
             self.trace.replaced();
         }
@@ -219,7 +221,8 @@ impl Report {
 
     /// The instance gives out no new leases.
     pub(super) fn closed(&mut self, is_contested: bool) {
-        if is_contested {
+        // Another service asks for that again and again; the first time is news.
+        if is_contested && !mem::replace(&mut self.facts.makes_way, true) {
             self.events.tell(EventKind::MakingWay);
         }
     }
