@@ -1,6 +1,7 @@
 //! The page at `/`, in a real Chromium: `.ci/page` gets one, and runs these.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
@@ -11,6 +12,7 @@ use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -132,6 +134,38 @@ impl Browser {
         self.post("/actions", json!({ "actions": actions })).await;
     }
 
+    async fn devtools(&self, command: &str, params: Value) {
+        let command = json!({ "cmd": command, "params": params });
+        self.post("/goog/cdp/execute", command).await;
+    }
+
+    /// The bars in the timeline of each service, from left to right: what each is, and from where to where in an hour
+    /// it is, in seconds. `before` is run first, and nothing comes between.
+    async fn bars(&self, before: &str) -> BTreeMap<String, Vec<Bar>> {
+        let script = "(() => {
+            BEFORE;
+            const bars = (strip) => [...strip.children].map((it) => {
+                const { x, width } = it.getBBox();
+                const { fill } = getComputedStyle(it);
+                return { kind: it.getAttribute('class'), from: x, to: x + width, fill };
+            });
+            const strips = [...document.querySelectorAll('#strips svg')];
+            return Object.fromEntries(strips.map((it) => [it.previousElementSibling.innerText, bars(it)]));
+        })()";
+        let bars = self.eval(&script.replace("BEFORE", before)).await;
+        serde_json::from_value(bars).unwrap()
+    }
+
+    /// How bright the background and the text of the page are, of 255.
+    async fn brightness(&self) -> (f64, f64) {
+        let script = "['backgroundColor', 'color'].map((name) => {
+            const colour = getComputedStyle(document.body.parentElement)[name];
+            const [red, green, blue] = colour.match(/\\d+/g).map(Number);
+            return (red + green + blue) / 3;
+        })";
+        serde_json::from_value(self.eval(script).await).unwrap()
+    }
+
     /// What the page has written to the console.
     async fn console(&self) -> Vec<String> {
         let lines = self.post("/se/log", json!({ "type": "browser" })).await;
@@ -156,6 +190,23 @@ impl Drop for Browser {
         drop(self.close());
         let _ = kill_process(Pid::from_child(&self.driver), Signal::TERM);
         drop(self.driver.wait());
+    }
+}
+
+/// A bar of a timeline.
+#[derive(Debug, Deserialize)]
+struct Bar {
+    kind: String,
+    from: f64,
+    to: f64,
+    fill: String,
+}
+
+impl Bar {
+    /// Within some seconds: the page has a clock of its own, and a machine may be slow.
+    fn is(&self, kind: &str, from: f64, to: f64) -> bool {
+        let is_near = |one: f64, other: f64| (one - other).abs() < 30.0;
+        self.kind == kind && is_near(self.from, from) && is_near(self.to, to)
     }
 }
 
@@ -223,8 +274,8 @@ async fn the_page_fits_a_telephone_and_is_used_by_keyboard() {
     let page = Browser::open(&gateway.url("/")).await;
     page.until(&of(name, ".phase"), "stopped").await;
     let size = json!({ "width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": false });
-    let size = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size });
-    page.post("/goog/cdp/execute", size).await;
+    page.devtools("Emulation.setDeviceMetricsOverride", size)
+        .await;
     let fits =
         "(it => innerWidth === 400 && it.scrollWidth <= it.clientWidth)(document.documentElement)";
     assert_eq!(page.eval(fits).await, true);
@@ -273,6 +324,158 @@ async fn the_page_asks_for_a_key_and_follows_with_it() {
         console.len() == 2 && console.iter().all(|it| it.contains("401")),
         "{console:?}"
     );
+}
+
+#[tokio::test]
+#[ignore = "needs CHROMEDRIVER"]
+async fn the_page_shows_what_is_in_use_what_waits_for_it_and_when_it_stops() {
+    let fixtures = [(); 2].map(|()| Fixture::new().with("--tokens", 1_000_000));
+    let [mut one, mut two] = fixtures.each_ref().map(chat_provider);
+    one["localService"]["needs"] = json!({ "gpu0": "18GiB" });
+    one["localService"]["idleStopMs"] = json!(600_000);
+    two["localService"]["needs"] = json!({ "gpu0": "20GiB" });
+    let models =
+        json!({ "resources": { "gpu0": "24GiB" }, "providers": { "one": one, "two": two } });
+    let config = ConfigFile::new(json!({ "models": models }).to_string());
+    let gateway = Gateway::run(config, &[]);
+    let page = Browser::open(&gateway.url("/")).await;
+    page.until("#resources", "0 of 24 GiB").await;
+
+    let stream = |model: &str| json!({ "model": model, "stream": true });
+    let answer = gateway.open("/v1/chat/completions", &stream("one/m")).await;
+    page.until(&of("one", "dl"), "1 answer in progress").await;
+    page.until("#resources", "18 GiB of 24 GiB · one 18 GiB")
+        .await;
+    assert_eq!(page.text(&of("one", ".waits")).await, "");
+    assert!(!page.text(&of("one", "dl")).await.contains("stops in"));
+
+    let ask = stream("two/m");
+    tokio::select! {
+        _ = gateway.open("/v1/chat/completions", &ask) => panic!("there is no room for it"),
+        () = async {
+            let waits = page.until(&of("two", ".waits"), "waits for").await;
+            assert!(waits.contains("20 GiB of gpu0, which `one` has and uses"), "{waits}");
+            assert_eq!(page.text(&of("two", ".phase")).await, "waits");
+            page.until("#resources", "two waits for 20 GiB").await;
+            page.until("#events li[data-kind=waiting]", "room").await;
+            let bars = page.bars("").await;
+            let [ref starting, ref ready] = bars["one"][..] else { panic!("{bars:?}") };
+            assert!(starting.kind == "starting" && ready.is("ready", 3600.0, 3600.0), "{bars:?}");
+            assert_ne!(starting.fill, ready.fill);
+            let [ref waiting] = bars["two"][..] else { panic!("{bars:?}") };
+            assert!(waiting.is("waiting", 3600.0, 3600.0), "{bars:?}");
+        } => {}
+    }
+    // Its only client has hung up: the wait is over, and its bar moves on with the hour.
+    page.until(&of("two", ".phase"), "stopped").await;
+    assert_eq!(page.text(&of("two", ".waits")).await, "");
+    let later = "Date.now = (now => () => now() + 20 * 60 * 1000)(Date.now); showPast()";
+    let bars = page.bars(later).await;
+    let [ref waited] = bars["two"][..] else {
+        panic!("{bars:?}")
+    };
+    assert!(waited.is("waiting", 2400.0, 2400.0), "{bars:?}");
+
+    drop(answer);
+    let facts = page.until(&of("one", "dl"), "stops in").await;
+    assert!(facts.contains("10 min, unless it is used"), "{facts}");
+    assert!(!facts.contains("in progress"), "{facts}");
+    assert_eq!(page.console().await, [""; 0]);
+}
+
+/// A bar: what it is, and from where to where in the hour.
+type Expected = (&'static str, f64, f64);
+
+/// What a service did how many minutes ago, how it is now, and its bars.
+const TIMELINES: [(&str, &str, &[Expected]); 9] = [
+    (
+        "[['stopping', 10], ['stopped', 9]]",
+        "{ phase: 'stopped' }",
+        &[("ready", 0.0, 3000.0), ("stopping", 3000.0, 3060.0)],
+    ),
+    (
+        "[['idle', 40], ['makingWay', 30], ['stopping', 20], ['stopped', 20], ['starting', 10], ['failed', 5]]",
+        "{ phase: 'failed' }",
+        &[
+            ("ready", 0.0, 2400.0),
+            ("stopping", 2400.0, 2400.0),
+            ("starting", 3000.0, 3300.0),
+            ("failed", 3300.0, 3300.0),
+        ],
+    ),
+    (
+        "[['released', 15]]",
+        "{ phase: 'stopped' }",
+        &[("ready", 0.0, 2700.0)],
+    ),
+    (
+        "[['idle', 15]]",
+        "{ phase: 'ready', upForMs: 90 * 60_000 }",
+        &[("ready", 0.0, 3600.0)],
+    ),
+    (
+        "[]",
+        "{ phase: 'ready', upForMs: 90 * 60_000 }",
+        &[("ready", 0.0, 3600.0)],
+    ),
+    (
+        "[['waiting', 40]]",
+        "{ phase: 'stopped' }",
+        &[("waiting", 1200.0, 1200.0)],
+    ),
+    (
+        "[['waiting', 40]]",
+        "{ phase: 'starting' }",
+        &[("waiting", 1200.0, 3600.0)],
+    ),
+    (
+        "[['starting', 40], ['ready', 30]]",
+        "{ phase: 'ready' }",
+        &[("starting", 1200.0, 1800.0), ("ready", 1800.0, 3600.0)],
+    ),
+    ("[]", "{ phase: 'stopped' }", &[]),
+];
+
+#[tokio::test]
+#[ignore = "needs CHROMEDRIVER"]
+async fn the_timeline_has_what_began_before_the_hour_and_ends_a_wait_that_was_given_up() {
+    let gateway = Gateway::start(&json!({}));
+    let page = Browser::open(&gateway.url("/")).await;
+    page.until("#connection", "live").await;
+    for (events, status, expected) in TIMELINES {
+        let before = format!(
+            "services = {{ one: {status} }};
+            past.length = 0;
+            for (const [kind, minutes] of {events})
+                past.push({{ service: 'one', kind, instance: 1, missed: 0, atMs: Date.now() - minutes * 60_000 }});
+            showPast()"
+        );
+        let bars = page.bars(&before).await;
+        let bars = &bars["one"];
+        let mut pairs = bars.iter().zip(expected);
+        let all_are = pairs.all(|(bar, (kind, from, to))| bar.is(kind, *from, *to));
+        assert!(
+            bars.len() == expected.len() && all_are,
+            "{events} is shown as {bars:?}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs CHROMEDRIVER"]
+async fn the_page_is_dark_for_those_who_want_that() {
+    let gateway = Gateway::start(&json!({}));
+    let page = Browser::open(&gateway.url("/")).await;
+    page.until("#connection", "live").await;
+    for (wanted, is_dark) in [("light", false), ("dark", true)] {
+        let features = json!([{ "name": "prefers-color-scheme", "value": wanted }]);
+        let media = json!({ "features": features });
+        page.devtools("Emulation.setEmulatedMedia", media).await;
+        let (background, text) = page.brightness().await;
+        assert_eq!(background < text, is_dark, "{wanted}: {background}, {text}");
+        // It can be read.
+        assert!((background - text).abs() > 128.0, "{background}, {text}");
+    }
 }
 
 /// What a browser is allowed, without one.

@@ -115,6 +115,12 @@ function amount(number) {
   return `${number < 10 && unit > 0 ? number.toFixed(1) : Math.round(number)}${units[unit]}`;
 }
 
+// As it was written, if that was in units of 1024.
+function capacity(number) {
+  const whole = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"]].find(([unit]) => number >= unit && number % unit === 0);
+  return whole ? `${number / whole[0]} ${whole[1]}` : amount(number);
+}
+
 const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 
 // What the services do
@@ -124,6 +130,7 @@ async function look() {
   try {
     const status = await (await ask("/admin/status")).json();
     services = status.providers;
+    for (const [service, { waitsFor }] of Object.entries(services)) if (waitsFor) waitedAt.set(service, Date.now());
     connected(true);
     showServices();
     showResources(status.resources);
@@ -230,12 +237,12 @@ function showResources(resources) {
   $("#resources").hidden = resources.length === 0;
   $("#resources").replaceChildren(...resources.map((resource) => {
     const row = make("resource");
-    const holders = resource.holders.map(([name, has]) => `${name} ${amount(has)}`);
-    const waiting = resource.waiting.map(([name, needs]) => `${name} waits for ${amount(needs)}`);
+    const holders = resource.holders.map(([name, has]) => `${name} ${capacity(has)}`);
+    const waiting = resource.waiting.map(([name, needs]) => `${name} waits for ${capacity(needs)}`);
     $(".name", row).textContent = resource.name;
     $("meter", row).max = resource.capacity;
     $("meter", row).value = resource.used;
-    const used = `${amount(resource.used)} of ${amount(resource.capacity)}`;
+    const used = `${capacity(resource.used)} of ${capacity(resource.capacity)}`;
     $(".amounts", row).textContent = [used, ...holders, ...waiting].join(" · ");
     $("meter", row).textContent = used;
     return row;
@@ -276,6 +283,8 @@ function addLine(log, line) {
 // What has happened
 
 const past = [];
+// When each service was last seen to wait.
+const waitedAt = new Map();
 
 async function followEvents() {
   let last = null;
@@ -309,7 +318,7 @@ function lookSoon() {
 function eventText(event) {
   switch (event.kind) {
     case "waiting":
-      return event.holder ? `waits for its address, which ${event.holder} has` : "waits for its address";
+      return event.holder ? `waits until ${event.holder} makes room` : "waits for room";
     case "starting":
       return "starts";
     case "ready":
@@ -329,26 +338,31 @@ function eventText(event) {
   }
 }
 
+// What happens only to a server that was ready before, unless something of its start is kept.
+const ENDS = ["idle", "makingWay", "stopping", "stopped", "released"];
+
 // From when to when a service did what, in ms.
 function spans(service, now) {
   const found = [];
-  let open = null;
+  const status = services[service];
+  const events = past.filter((event) => event.service === service);
+  // What is older is forgotten: after an hour, or when there is too much of it.
+  const known = past.length < MOST_EVENTS ? now - HOUR : past[0].atMs;
+  let open = ENDS.includes(events[0]?.kind) ? { kind: "ready", from: known } : null;
   const begin = (kind, at) => {
     if (open) found.push({ ...open, to: at });
     open = kind && { kind, from: at };
   };
-  for (const event of past) {
-    if (event.service !== service) continue;
-    const { kind, atMs } = event;
+  for (const { kind, atMs } of events) {
     if (kind === "failed") {
       begin(null, atMs);
       found.push({ kind, from: atMs, to: atMs });
     } else if (kind === "waiting" || kind === "starting" || kind === "ready" || kind === "stopping") begin(kind, atMs);
     else if (kind === "stopped" || kind === "released") begin(null, atMs);
   }
-  begin(null, now);
-  // It was ready before what is kept.
-  const status = services[service];
+  // Nothing tells of the end of a wait for which nobody waits any more.
+  const gaveUp = open?.kind === "waiting" && ["stopped", "failed"].includes(status?.phase);
+  begin(null, gaveUp ? Math.max(open.from, waitedAt.get(service) ?? 0) : now);
   if (found.length === 0 && status?.upForMs != null) found.push({ kind: "ready", from: now - status.upForMs, to: now });
   return found.filter((span) => span.to >= now - HOUR);
 }
@@ -380,7 +394,7 @@ function showPast() {
     name.textContent = service;
     return [name, strip(service, now)];
   });
-  $("#strips").replaceChildren(...rows);
+  $("#strips").replaceChildren(...rows, $(".scale"));
   const told = past.filter((event) => eventText(event) !== null).slice(-SHOWN_EVENTS).reverse();
   $("#nothing").hidden = told.length > 0;
   const last = told[0] && `${told[0].instance} ${told[0].service} ${told[0].kind} ${told[0].atMs} ${told.length}`;
