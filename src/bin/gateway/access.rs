@@ -25,7 +25,13 @@ use crate::failure::Failure;
 const SHOWN: usize = 100;
 
 /// What programs ask again and again, and nobody wants to read.
-const POLLED: [&str; 3] = ["/health", "/metrics", "/admin/status"];
+const POLLED: [&str; 5] = [
+    "/health",
+    "/metrics",
+    "/admin/status",
+    "/v1/models",
+    "/v1/models/",
+];
 
 /// What a handler knows of its request, for the line. Clones write to the same line.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +79,9 @@ impl Facts {
 
 /// A layer, inside of the one that gives requests their ids.
 pub(crate) async fn log(mut request: Request, next: Next) -> Response {
-    let is_polled = request.method() == Method::GET && POLLED.contains(&request.uri().path());
+    let is_look = matches!(*request.method(), Method::GET | Method::HEAD);
+    let has_body = request.method() != Method::HEAD;
+    let is_polled = is_look && POLLED.contains(&request.uri().path());
     let mut line = Line {
         span: span(&request),
         begun: Instant::now(),
@@ -93,6 +101,8 @@ pub(crate) async fn log(mut request: Request, next: Next) -> Response {
     });
     response.map(|body| {
         let left = body.size_hint().exact();
+        // Of an answer to HEAD nobody asks for the body.
+        let left = if has_body { left } else { Some(0) };
         Body::new(Logged { body, left, line })
     })
 }

@@ -1,13 +1,13 @@
 //! The log of requests: a line for each, at its end.
 
-use http::Request;
+use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use serde_json::json;
 
 use crate::support::{
     Fixture, eventually,
-    gateway::{Gateway, all, chat_provider, provider},
+    gateway::{ConfigFile, Gateway, all, chat_provider, file, provider},
 };
 
 /// The lines of the request with this id, once there is one.
@@ -149,17 +149,50 @@ async fn a_failure_after_the_head_is_a_warning_with_its_code() {
     assert_line(&gateway, "late", "WARN", &says).await;
 }
 
+/// What programs ask every few seconds, by either method.
 #[tokio::test]
-async fn what_polls_is_not_in_the_log() {
-    let fixture = Fixture::new();
-    let gateway = Gateway::start(&json!({ "one": provider(&fixture) }));
-    assert_eq!(gateway.get("/health").await.status, 200);
-    assert_eq!(gateway.get("/admin/status").await.status, 200);
-    gateway
-        .reply_to(ask(&gateway, "/v1/hello", "shown", false))
-        .await;
-    lines(&gateway, "shown").await;
-    let log = gateway.log();
-    assert!(!log.contains("path=\"/health\""), "{log}");
-    assert!(!log.contains("path=\"/admin/status\""), "{log}");
+async fn what_polls_is_in_the_log_at_debug_only() {
+    const POLLED: [&str; 4] = ["/health", "/metrics", "/admin/status", "/v1/models"];
+    for (selected, level) in [("info", None), ("debug", Some("DEBUG"))] {
+        let file = ConfigFile::new(file(&json!({})));
+        let gateway = Gateway::run_with_log(file, &[], Some(selected));
+        for path in POLLED {
+            for method in [Method::GET, Method::HEAD] {
+                let request = Request::builder()
+                    .method(&method)
+                    .uri(gateway.url(path))
+                    .header("x-request-id", format!("{method}-{path}"));
+                let request = request.body(Full::default()).unwrap();
+                assert_eq!(gateway.reply_to(request).await.status, 200, "{path}");
+            }
+        }
+        // By then the others have theirs.
+        gateway
+            .reply_to(ask(&gateway, "/v1/hello", "last", false))
+            .await;
+        lines(&gateway, "last").await;
+        for path in POLLED {
+            for method in ["GET", "HEAD"] {
+                let id = format!("{method}-{path}");
+                match level {
+                    Some(level) => {
+                        assert_line(&gateway, &id, level, &["status=200", "complete"]).await;
+                    }
+                    None => assert!(!gateway.log().contains(&id), "{}", gateway.log()),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_polls_without_success_is_in_the_log() {
+    let config = ConfigFile::new("{}");
+    let keys = config.path().with_file_name("keys");
+    std::fs::write(&keys, "sk-the-only-key").unwrap();
+    let gateway = Gateway::run(config, &["--api-key-file", keys.to_str().unwrap()]);
+    let request = Request::get(gateway.url("/v1/models")).header("x-request-id", "no-key");
+    let reply = gateway.reply_to(request.body(Full::default()).unwrap());
+    assert_eq!(reply.await.status, 401);
+    assert_line(&gateway, "no-key", "INFO", &["status=401"]).await;
 }

@@ -141,6 +141,11 @@ impl Gateway {
 
     /// Runs until it listens.
     pub(crate) fn run(file: ConfigFile, args: &[&str]) -> Self {
+        Self::run_with_log(file, args, None)
+    }
+
+    /// Runs until it listens, with that selected of its log.
+    pub(crate) fn run_with_log(file: ConfigFile, args: &[&str], selected: Option<&str>) -> Self {
         let mut child = Command::new(program())
             .arg("--config")
             .arg(file.path())
@@ -151,6 +156,7 @@ impl Gateway {
             })
             .args(args)
             .env_remove("RUST_LOG")
+            .envs(selected.map(|it| ("RUST_LOG", it)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
