@@ -3,7 +3,8 @@
 use std::{
     hint::black_box,
     pin::pin,
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -130,6 +131,58 @@ async fn a_response_that_has_to_be_waited_for_allocates_nothing_for_the_layer() 
     });
     let bare = allocations(client);
     assert_eq!(allocations(ensured(&it.service, client)), bare);
+}
+
+struct Task;
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// The end of the instance wakes the task by one registration, which the body takes over from the future.
+#[tokio::test]
+async fn a_request_and_its_body_are_woken_by_one_registration() {
+    let it = Setup::new("one registration");
+    it.service.start().await.unwrap();
+    // A fake keeps no waker, so each further one is kept by the layer.
+    let client = tower::service_fn(async |()| {
+        let mut polled = false;
+        std::future::poll_fn(|_| {
+            let was = std::mem::replace(&mut polled, true);
+            if was { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let script = Script::new([Step::Wait, Step::Data("a"), Step::Wait]);
+        Ok::<_, std::convert::Infallible>(script.answer())
+    });
+    let mut client = ensured(&it.service, client);
+    let task = Arc::new(Task);
+    let waker = Waker::from(task.clone());
+    let mut cx = Context::from_waker(&waker);
+    let without = Arc::strong_count(&task);
+    let kept = || Arc::strong_count(&task) - without;
+    assert!(client.poll_ready(&mut cx).is_ready());
+    let mut future = Box::pin(client.call(()));
+    assert!(future.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(kept(), 1, "the future is woken");
+    let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else {
+        panic!("no answer");
+    };
+    drop(future);
+    assert_eq!(kept(), 1, "the body has what the future had");
+    let mut body = pin!(response.into_body());
+    let mut frames = 0;
+    loop {
+        match body.as_mut().poll_frame(&mut cx) {
+            Poll::Ready(None) => break,
+            Poll::Ready(Some(frame)) => frames += usize::from(frame.is_ok()),
+            Poll::Pending => {}
+        }
+        assert!(kept() <= 1, "the body has made another one");
+    }
+    assert_eq!(frames, 1);
+    assert_eq!(kept(), 0, "nothing is left of a request that is over");
+    assert_eq!(it.leases(), 0);
 }
 
 #[tokio::test]
