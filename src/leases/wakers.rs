@@ -30,7 +30,7 @@ enum Slot {
 /// It may be moved while its task waits, as tokio's `Notified` may not: a body that holds one is `Unpin`
 /// wherever the body that it wraps is.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Registration {
     slot: usize,
     waker: Identity,
 }
@@ -44,37 +44,37 @@ struct Identity {
 }
 
 impl Wakers {
-    /// Wakes the task from now on: in the slot that the place is, or in a new one.
+    /// Wakes the task from now on: in the slot that the registration is, or in a new one.
     #[inline]
-    pub(crate) fn wait(&self, place: &mut Option<Place>, cx: &Context<'_>) {
+    pub(crate) fn wait(&self, registration: &mut Option<Registration>, cx: &Context<'_>) {
         let waker = cx.waker();
-        match place {
-            Some(place) if place.waker.is_of(waker) => {}
-            Some(place) => self.change(place, waker.clone()),
-            None => *place = Some(self.enter(waker.clone())),
+        match registration {
+            Some(registration) if registration.waker.is_of(waker) => {}
+            Some(registration) => self.change(registration, waker.clone()),
+            None => *registration = Some(self.enter(waker.clone())),
         }
     }
 
-    fn enter(&self, waker: Waker) -> Place {
+    fn enter(&self, waker: Waker) -> Registration {
         let identity = Identity::of(&waker);
         let taken = Slot::Taken(waker);
-        Place {
+        Registration {
             slot: self.lock().take(taken),
             waker: identity,
         }
     }
 
-    fn change(&self, place: &mut Place, waker: Waker) {
-        place.waker = Identity::of(&waker);
-        let former = self.lock().replace(place.slot, Slot::Taken(waker));
+    fn change(&self, registration: &mut Registration, waker: Waker) {
+        registration.waker = Identity::of(&waker);
+        let former = self.lock().replace(registration.slot, Slot::Taken(waker));
         // Outside of the lock: the last waker of a task takes the task with it, and that may leave a slot.
         drop(former);
     }
 
     /// Gives the slot back, if one was taken.
     #[inline]
-    pub(crate) fn leave(&self, place: &mut Option<Place>) {
-        if let Some(Place { slot, .. }) = place.take() {
+    pub(crate) fn leave(&self, registration: &mut Option<Registration>) {
+        if let Some(Registration { slot, .. }) = registration.take() {
             self.free(slot);
         }
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     impl Wakers {
-        fn place(&self, waker: &Waker) -> Option<Place> {
+        fn place(&self, waker: &Waker) -> Option<Registration> {
             let mut place = None;
             self.wait(&mut place, &Context::from_waker(waker));
             place
@@ -209,7 +209,7 @@ mod tests {
     /// Has a place among the wakers of which it is one, as a task has its body.
     struct Task {
         wakers: Arc<Wakers>,
-        place: Mutex<Option<Place>>,
+        place: Mutex<Option<Registration>>,
     }
 
     impl Wake for Task {

@@ -18,7 +18,9 @@
 //!     |  | swap timeout |                               |  '--'                   v
 //!     |  '--------------'                               | refused, down        Stopped
 //!     |     '------- other, denied, ready timeout ------|
-//!     |                                                 v
+//!     |                                                 |-- it needs room ---> Room
+//!     |                                                 |                       |-- room ---> Inspecting
+//!     |                                                 v                       '-- swap timeout, left ---> Stopped
 //!     |   spawn failed                               Spawning
 //!     |<------------------------------------------------|
 //!     |                                                 v
@@ -62,7 +64,6 @@ mod last_answers;
 mod loading;
 mod pace;
 mod phase;
-
 mod policy;
 mod room;
 mod seen;

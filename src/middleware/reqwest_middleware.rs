@@ -104,7 +104,7 @@ impl<'a> Service<Request> for Rest<'a> {
 fn in_chain(error: BoxError) -> reqwest_middleware::Error {
     let error = match error.downcast::<Error>() {
         // A retry decides by the type of the client's error, so it comes through without what the server died of.
-        Ok(ours) => ours.into_client().unwrap_or_else(Into::into),
+        Ok(of_the_crate) => of_the_crate.into_client().unwrap_or_else(Into::into),
         Err(other) => other,
     };
     match error.downcast() {

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, ErrorKind},
     leases::{
         Outcome, PastInstance,
-        wakers::{Place, Wakers},
+        wakers::{Registration, Wakers},
     },
     machine::InstanceEnd,
 };
@@ -52,9 +52,9 @@ pub struct Lease {
     instance: u64,
     outcome: Outcome,
     waited: Duration,
-    /// The place among the wakers of the instance, taken once there is something to wait for. The
+    /// Its registration among the wakers of the instance, made once there is something to wait for. The
     /// future of the response and its body share it.
-    place: Option<Place>,
+    registration: Option<Registration>,
 }
 
 impl Lease {
@@ -66,7 +66,7 @@ impl Lease {
             // How a use by hand goes is not known.
             outcome: Outcome::ByHand,
             waited,
-            place: None,
+            registration: None,
         }
     }
 
@@ -105,11 +105,11 @@ impl Lease {
     pub async fn ended(&self) -> Error {
         let mut waiting = Waiting {
             wakers: &self.handle.instances.over,
-            place: None,
+            registration: None,
         };
         poll_fn(|cx| {
             // First, so that no end falls between the two.
-            waiting.wakers.wait(&mut waiting.place, cx);
+            waiting.wakers.wait(&mut waiting.registration, cx);
             match self.end() {
                 Some(ended) if matches!(ended.end, InstanceEnd::Died | InstanceEnd::Stopped) => {
                     Poll::Ready(self.death())
@@ -136,7 +136,7 @@ impl Lease {
     /// No future or body polls it from now on, so no task is woken any more: for a lease that is held by hand.
     #[inline]
     pub(crate) fn forget_task(&mut self) {
-        self.handle.instances.over.leave(&mut self.place);
+        self.handle.instances.over.leave(&mut self.registration);
     }
 
     /// Makes the next request look first whether the server still lives.
@@ -196,7 +196,7 @@ impl Lease {
     /// Wakes the task when the instance ends.
     #[inline]
     pub(super) fn wait(&mut self, cx: &Context<'_>) {
-        self.handle.instances.over.wait(&mut self.place, cx);
+        self.handle.instances.over.wait(&mut self.registration, cx);
     }
 }
 
@@ -207,7 +207,7 @@ impl Clone for Lease {
             instance,
             outcome,
             waited,
-            place: _,
+            registration: _,
         } = self;
         // There is nothing to count of an instance that has ended.
         handle.instances.leases.take_another(*instance);
@@ -216,7 +216,7 @@ impl Clone for Lease {
             instance: *instance,
             outcome: *outcome,
             waited: *waited,
-            place: None,
+            registration: None,
         }
     }
 }
@@ -240,14 +240,14 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// Leaves its place when dropped.
+/// Ends its registration when dropped.
 struct Waiting<'a> {
     wakers: &'a Wakers,
-    place: Option<Place>,
+    registration: Option<Registration>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.wakers.leave(&mut self.place);
+        self.wakers.leave(&mut self.registration);
     }
 }

@@ -31,12 +31,12 @@ pub(crate) fn handle() -> io::Result<Handle> {
         .enable_io()
         .enable_time()
         .build()?;
-    let ours = runtime.handle().clone();
+    let started = runtime.handle().clone();
     thread::Builder::new()
         .name("local-service".to_owned())
         .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    *handle = Some(ours.clone());
-    Ok(ours)
+    *handle = Some(started.clone());
+    Ok(started)
 }
 
 fn open(descriptors: usize) -> io::Result<Vec<File>> {

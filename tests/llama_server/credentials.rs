@@ -114,13 +114,15 @@ async fn a_health_url_that_is_open_to_all_needs_no_key() {
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
 async fn an_external_server_that_requires_a_key_is_an_error_at_once() {
-    let theirs = guarded();
-    let outside = theirs.run_outside();
-    let ours = llama_on(theirs.port());
-    let config = ours.config().health_url(guarded_url(&ours).await);
-    let service = ours.configured("llama-occupied", config);
+    let external = guarded();
+    let outside = external.run_outside();
+    let configured = llama_on(external.port());
+    let config = configured
+        .config()
+        .health_url(guarded_url(&configured).await);
+    let service = configured.configured("llama-occupied", config);
     let health = || async {
-        get(theirs.port(), "/health")
+        get(external.port(), "/health")
             .await
             .map_or(0, |it| it.status)
     };

@@ -15,14 +15,14 @@ use crate::{
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
 async fn an_external_server_is_used_and_never_stopped() {
-    let theirs = llama();
-    let outside = theirs.run_outside();
-    let ours = llama_on(theirs.port());
-    let service = ours.service("llama-external");
-    let client = Client::new(&ours, &service);
+    let external = llama();
+    let outside = external.run_outside();
+    let configured = llama_on(external.port());
+    let service = configured.service("llama-external");
+    let client = Client::new(&configured, &service);
 
     // It may still be loading; the request waits for it.
-    while get(theirs.port(), "/v1/models").await.is_err() {
+    while get(external.port(), "/v1/models").await.is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let answer = within("a chat", chat(&client, short())).await;
@@ -35,9 +35,9 @@ async fn an_external_server_is_used_and_never_stopped() {
     let is_external = matches!(refused.kind(), ErrorKind::External { .. });
     assert!(is_external, "{refused}");
     drop((client, service));
-    assert!(ours.alive().is_empty());
+    assert!(configured.alive().is_empty());
     assert!(is_alive(outside.pid()));
-    assert_eq!(get(theirs.port(), "/health").await.unwrap().status, 200);
+    assert_eq!(get(external.port(), "/health").await.unwrap().status, 200);
     drop(outside);
 }
 
@@ -83,30 +83,30 @@ async fn a_port_that_it_cannot_bind_is_an_error_with_its_last_lines() {
 #[tokio::test]
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
 async fn the_loser_of_a_race_for_the_port_waits_for_the_winner() {
-    let theirs = llama().args(LONG_TO_LOAD);
+    let external = llama().args(LONG_TO_LOAD);
     // This one waits before it starts until the other one has the port.
-    let ours = Server::on(theirs.port(), "/bin/sh");
+    let configured = Server::on(external.port(), "/bin/sh");
     let script = "touch \"$0/ready\"; until [ -e \"$0/go\" ]; do sleep 0.002; done; exec \"$@\"";
-    let folder = ours.folder().display().to_string();
+    let folder = configured.folder().display().to_string();
     let program = llama_server().display().to_string();
     let model = model().display().to_string();
-    let ours = ours.args(["-c", script, &folder, &program, "--model", &model]);
-    let ours = ours.args(["--host", "127.0.0.1"]).with_port();
-    let service = ours.service("llama-race");
-    let client = Client::new(&ours, &service);
+    let configured = configured.args(["-c", script, &folder, &program, "--model", &model]);
+    let configured = configured.args(["--host", "127.0.0.1"]).with_port();
+    let service = configured.service("llama-race");
+    let client = Client::new(&configured, &service);
 
     let raced = async {
-        let folder = ours.folder();
-        eventually("ours is started", || folder.join("ready").exists()).await;
-        let outside = theirs.run_outside();
-        while get(theirs.port(), "/health")
+        let folder = configured.folder();
+        eventually("configured is started", || folder.join("ready").exists()).await;
+        let outside = external.run_outside();
+        while get(external.port(), "/health")
             .await
             .map_or(0, |it| it.status)
             != 503
         {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        ours.file("go", "");
+        configured.file("go", "");
         outside
     };
     let both = async { tokio::join!(chat(&client, short()), raced) };
@@ -129,18 +129,18 @@ async fn the_loser_of_a_race_for_the_port_waits_for_the_winner() {
 #[ignore = "needs LLAMA_SERVER=/path/to/llama-server"]
 async fn a_race_for_the_port_is_served_whichever_program_wins() {
     for head_start in [0, 1, 2, 3, 4, 6] {
-        let theirs = llama().args(SLOW_TO_LOAD);
-        let ours = llama_on(theirs.port());
-        let service = ours.service("llama-close-race");
-        let client = Client::new(&ours, &service);
+        let external = llama().args(SLOW_TO_LOAD);
+        let configured = llama_on(external.port());
+        let service = configured.service("llama-close-race");
+        let client = Client::new(&configured, &service);
 
-        let outside = theirs.run_outside();
+        let outside = external.run_outside();
         tokio::time::sleep(Duration::from_millis(head_start)).await;
         let answer = within("a chat", chat(&client, short())).await;
         let answer = answer.unwrap_or_else(|error| panic!("after {head_start} ms: {error}"));
         assert_eq!(answer, PHRASE);
         drop((client, service));
-        assert!(until(|| ours.alive().is_empty()).await);
+        assert!(until(|| configured.alive().is_empty()).await);
         drop(outside);
     }
 }

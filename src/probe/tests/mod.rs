@@ -339,9 +339,9 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(answer_of_bytes(answer).await, Answer::Status(302));
 
     // Connections are accepted in order: if the probe had connected, its connection would be the first.
-    let ours = TcpStream::connect(location).await.unwrap();
+    let second = TcpStream::connect(location).await.unwrap();
     let (_, first) = elsewhere.accept().await.unwrap();
-    assert_eq!(first, ours.local_addr().unwrap());
+    assert_eq!(first, second.local_addr().unwrap());
 }
 
 /// The request that a probe sends, as sorted lines; and the port.
