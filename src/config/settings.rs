@@ -12,9 +12,6 @@ use crate::{error::Error, launch::Launcher, machine::Policy, secrets::Secrets};
 pub(crate) struct Settings {
     /// Its identity and the addresses are that of the service.
     pub(crate) launcher: Arc<dyn Launcher>,
-    /// What it is, for tests that look at it.
-    #[cfg(test)]
-    pub(crate) processes: crate::launch::Processes,
     /// Of the base URL and, where it differs, of the health URL. Sorted.
     pub(crate) addresses: Vec<Address>,
     /// The base URL as it is written, without blanks around it.

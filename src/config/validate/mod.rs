@@ -77,13 +77,6 @@ impl LocalServiceConfig {
         }
     }
 
-    /// Where there is as much of everything as it needs.
-    #[cfg(test)]
-    pub(crate) fn validate(&self, service: &str, base_url: &str) -> Result<Settings, Error> {
-        let plenty = |_: &str| Some(Amount::new(u64::MAX));
-        self.validate_with(service, base_url, &plenty, &|_, _| 20_000)
-    }
-
     fn urls(&self, base_url: &str, refusals: &mut Refusals<'_>) -> Option<(Uri, Uri)> {
         let base = refusals.keep("baseUrl", url::base(base_url.trim()));
         let written = self.health_url.as_deref().map(str::trim);
@@ -207,8 +200,6 @@ impl LocalServiceConfig {
         let secrets = self.secrets(&target.headers);
         Settings {
             launcher: self.launches(),
-            #[cfg(test)]
-            processes: self.processes(),
             addresses,
             base,
             target: Arc::new(target),

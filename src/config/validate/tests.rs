@@ -11,11 +11,19 @@ use super::*;
 use crate::{
     config::{Credentials, ReadyRequest, UrlHost},
     error::ErrorKind,
-    launch::{BoxFuture, LaunchContext, LaunchError, LaunchIdentity, Running},
+    launch::{BoxFuture, LaunchContext, LaunchError, LaunchIdentity, Processes, Running},
 };
 
 const BASE: &str = "http://127.0.0.1:8080/v1";
 const SECRET: &str = "s3cr3t-marker";
+
+impl LocalServiceConfig {
+    /// Where there is as much of everything as it needs.
+    pub(crate) fn validate(&self, service: &str, base_url: &str) -> Result<Settings, Error> {
+        let plenty = |_: &str| Some(Amount::new(u64::MAX));
+        self.validate_with(service, base_url, &plenty, &|_, _| 20_000)
+    }
+}
 
 /// A program that is there on every Unix.
 fn config() -> LocalServiceConfig {
@@ -31,6 +39,12 @@ fn key(key: &str) -> Credentials {
 
 fn accepted(config: &LocalServiceConfig, base_url: &str) -> Settings {
     config.validate("llama", base_url).unwrap()
+}
+
+/// With what its process is started.
+fn started(config: &LocalServiceConfig) -> Processes {
+    accepted(config, BASE);
+    config.processes()
 }
 
 fn refused_at(config: &LocalServiceConfig, base_url: &str) -> Vec<Problem> {
@@ -154,7 +168,7 @@ fn paths_are_arguments_also_those_that_are_no_utf_8() {
         .args([&odd])
         .env("MODEL", &odd)
         .envs([("A", "1"), ("B", "2")]);
-    let launch = accepted(&config, BASE).processes.launch;
+    let launch = started(&config).launch;
     assert_eq!(
         launch.args,
         [OsStr::new("--model"), odd.as_os_str(), odd.as_os_str()]
@@ -170,7 +184,7 @@ fn arguments_and_values_are_otherwise_taken_as_they_are() {
         .args(["ü"])
         .env("A", "")
         .cwd("rel");
-    let launch = accepted(&config, BASE).processes.launch;
+    let launch = started(&config).launch;
     assert_eq!(launch.args, ["", " a b ", "$HOME", "ü"]);
     assert_eq!(launch.env[OsStr::new("A")], "");
 }
@@ -525,21 +539,14 @@ fn a_score_that_the_kernel_does_not_know_is_refused() {
         assert_refused(&config().oom_score_adj(score), "oomScoreAdj", "null");
     }
     for score in [-1000, 0, 1000] {
-        let settings = accepted(&config().oom_score_adj(score), BASE);
-        assert_eq!(
-            settings.processes.oom_score_adj,
-            OomScoreAdj::Exactly(score)
-        );
+        let processes = started(&config().oom_score_adj(score));
+        assert_eq!(processes.oom_score_adj, OomScoreAdj::Exactly(score));
     }
 }
 
 #[test]
 fn the_score_is_no_part_of_the_identity() {
-    let launch = |score| {
-        accepted(&config().oom_score_adj(score), BASE)
-            .processes
-            .launch
-    };
+    let launch = |score| started(&config().oom_score_adj(score)).launch;
     assert_eq!(launch(Some(1)), launch(None));
 }
 
@@ -567,11 +574,12 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(settings.target.ready_statuses, None);
     assert!(settings.target.headers.is_empty());
     assert_eq!(settings.max_waiters, None);
-    assert!(settings.processes.stop_detached);
-    assert_eq!(settings.processes.stop_signal, StopSignal::Term);
-    assert_eq!(settings.processes.oom_score_adj, OomScoreAdj::AboveProgram);
-    assert_eq!(settings.processes.launch.inherit_env, InheritEnv::All);
     assert_eq!(settings.base, BASE);
+    let processes = started(&config());
+    assert!(processes.stop_detached);
+    assert_eq!(processes.stop_signal, StopSignal::Term);
+    assert_eq!(processes.oom_score_adj, OomScoreAdj::AboveProgram);
+    assert_eq!(processes.launch.inherit_env, InheritEnv::All);
 }
 
 #[test]
@@ -593,8 +601,9 @@ fn what_is_set_arrives() {
         Some(Duration::from_secs(5))
     );
     assert_eq!(settings.swap_timeout, Duration::from_secs(1));
-    assert!(!settings.processes.stop_detached);
-    assert_eq!(settings.processes.stop_signal, StopSignal::Int);
+    let processes = started(&config);
+    assert!(!processes.stop_detached);
+    assert_eq!(processes.stop_signal, StopSignal::Int);
     let settings = accepted(
         &config.abandon_grace(None).swap_timeout(Duration::ZERO),
         BASE,
@@ -642,9 +651,7 @@ fn all_problems_are_reported_at_once() {
 fn the_order_of_inherited_names_is_no_other_identity() {
     let launch = |names: &[&str]| {
         let names = names.iter().map(|&it| it.to_owned()).collect();
-        accepted(&config().inherit_env(InheritEnv::Only(names)), BASE)
-            .processes
-            .launch
+        started(&config().inherit_env(InheritEnv::Only(names))).launch
     };
     assert_eq!(launch(&["B", "A", "B"]), launch(&["A", "B"]));
 }

@@ -62,6 +62,20 @@ fn local(port: u16) -> Value {
     })
 }
 
+/// The arguments with which the service of a provider is started.
+fn args_of(service: &LocalService) -> Vec<String> {
+    let identity = service.settings().launcher.identity();
+    identity.words().skip(1).map(str::to_owned).collect()
+}
+
+/// Whether the service is started as that is: with the same command, arguments, folder and variables.
+fn is_started_as(service: &LocalService, config: &LocalServiceConfig) -> bool {
+    let settings = config
+        .validate("expected", "http://127.0.0.1:1/v1")
+        .unwrap();
+    service.settings().launcher.identity() == settings.launcher.identity()
+}
+
 /// The name of the service that a request for the URL needs.
 fn service_for(providers: &Providers, url: &str) -> Option<String> {
     let request = http::Request::get(url).body(()).unwrap();

@@ -1,4 +1,4 @@
-use std::{ffi::OsStr, time::Duration};
+use std::time::Duration;
 
 use super::*;
 
@@ -45,12 +45,11 @@ fn all_of_a_file_is_there_once_it_is_registered() {
     assert_eq!(provider.models[0].name.as_deref(), Some("Gemma"));
 
     let service = provider.service.unwrap();
-    let launch = &service.settings().processes.launch;
     assert_eq!(service.name(), "llama");
-    assert_eq!(launch.command.to_str(), Some("/opt/bin/llama-server"));
-    let args = ["--port", "9300", "--template", "${KEY} ${other}"];
-    assert_eq!(launch.args, args);
-    assert_eq!(launch.env[OsStr::new("TOKEN")], "t-sk-from-env");
+    let expected = LocalServiceConfig::new("/opt/bin/llama-server")
+        .args(["--port", "9300", "--template", "${KEY} ${other}"])
+        .env("TOKEN", "t-sk-from-env");
+    assert!(is_started_as(&service, &expected));
     let headers = &service.settings().target.headers;
     assert_eq!(headers["authorization"], "Bearer sk-from-env", "of probes");
 }

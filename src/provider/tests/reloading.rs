@@ -32,7 +32,7 @@ fn a_reload_tells_what_was_added_changed_removed_and_kept() {
     assert_eq!(layer.ids(), ["edited", "new", "same"]);
     assert!(service(&layer, "same").is(&same), "the very same handle");
     let edited = service(&layer, "edited");
-    assert_eq!(edited.settings().processes.launch.args, ["--more"]);
+    assert_eq!(args_of(&edited), ["--more"]);
     assert_eq!(service_for(&layer, "http://127.0.0.1:9331/v1"), None);
     let new = service_for(&layer, "http://127.0.0.1:9333/v1");
     assert_eq!(new.as_deref(), Some("new"));

@@ -185,10 +185,7 @@ fn a_port_is_chosen_for_a_provider_and_its_url_has_it() {
     assert!((20_000..30_000).contains(&port), "{port}");
     let service = provider.service.unwrap();
     assert_eq!(*service.base_url(), provider.base_url);
-    assert_eq!(
-        service.settings().processes.launch.args[1],
-        *port.to_string()
-    );
+    assert_eq!(args_of(&service)[1], port.to_string());
     let url = format!("http://127.0.0.1:{port}/v1/chat/completions");
     assert_eq!(service_for(&providers, &url).as_deref(), Some("any"));
 }

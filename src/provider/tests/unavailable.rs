@@ -4,6 +4,7 @@
 use std::panic;
 
 use super::*;
+use crate::launch::InheritEnv;
 
 fn with(mut provider: Value, field: &str, value: Value) -> Value {
     provider[field] = value;
@@ -17,10 +18,7 @@ fn args(port: u16, arg: &str) -> Value {
 }
 
 fn launched(providers: &Providers, id: &str) -> Vec<String> {
-    let service = providers.get(id).unwrap().service.unwrap();
-    let args = &service.settings().processes.launch.args;
-    let args = args.iter().map(|arg| arg.to_str().unwrap().to_owned());
-    args.collect()
+    args_of(&providers.get(id).unwrap().service.unwrap())
 }
 
 /// Without those that say that `/bin/false` is missing on this machine.
@@ -223,17 +221,15 @@ fn the_local_server_finds_the_variables_of_the_file_in_its_environment() {
     few["localService"]["inheritEnv"] = json!(["HOME"]);
     let value = json!({ "env": env, "models": { "providers": { "all": all, "few": few } } });
     let providers = try_registered(file(value)).unwrap();
-    let env = |id: &str| {
-        let service = providers.get(id).unwrap().service.unwrap();
-        let env = service.settings().processes.launch.env.iter();
-        let env = env.map(|(name, value)| format!("{}={}", name.display(), value.display()));
-        env.collect::<Vec<_>>()
-    };
-    assert_eq!(
-        env("all"),
-        ["TLS_TEST_OF_FILE=file", "TLS_TEST_OF_SERVICE=service"]
-    );
-    assert!(env("few").is_empty());
+    let service = |id: &str| providers.get(id).unwrap().service.unwrap();
+    let bare = LocalServiceConfig::new("/bin/false");
+    let with_both = bare
+        .clone()
+        .env("TLS_TEST_OF_FILE", "file")
+        .env("TLS_TEST_OF_SERVICE", "service");
+    assert!(is_started_as(&service("all"), &with_both));
+    let only = InheritEnv::Only(["HOME".to_owned()].into());
+    assert!(is_started_as(&service("few"), &bare.inherit_env(only)));
 }
 
 #[test]
@@ -274,11 +270,12 @@ fn the_home_folder_may_be_written_as_in_a_shell() {
     assert_eq!(launched(&providers, "a")[1], "/home/me/models/a.gguf");
     assert_eq!(launched(&providers, "b")[1], "a~/~");
     let service = providers.get("a").unwrap().service.unwrap();
-    let launch = &service.settings().processes.launch;
-    assert_eq!(launch.command.to_str(), Some("/home/me/bin/server"));
-    assert_eq!(launch.cwd.as_ref().unwrap().to_str(), Some("/home/me"));
-    let env: Vec<_> = launch.env.values().collect();
-    assert_eq!(env, ["~/b"], "no path for sure");
+    let expected = LocalServiceConfig::new("/home/me/bin/server")
+        .args(["--arg", "/home/me/models/a.gguf"])
+        .cwd("/home/me")
+        // No path for sure.
+        .env("A", "~/b");
+    assert!(is_started_as(&service, &expected));
 }
 
 #[test]
