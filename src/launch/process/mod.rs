@@ -108,9 +108,6 @@ pub(crate) struct Process {
     is_launcher: bool,
     survivors: Survivors,
     pipes: Pipes,
-    /// What it wrote.
-    #[cfg(test)]
-    output: OutputSink,
 }
 
 /// Whether the process of a service runs, asked of the system now: [`Process::is_alive`] for a caller

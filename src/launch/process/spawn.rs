@@ -142,8 +142,6 @@ impl Start {
             survivors: Survivors::default(),
             group,
             pipes,
-            #[cfg(test)]
-            output: self.output,
         }
     }
 }

@@ -212,7 +212,7 @@ async fn the_environment_is_what_was_asked_for() {
     said(&bare, "[][given][/]").await;
 }
 
-async fn without_shell(script: &str) -> Process {
+async fn without_shell(script: &str) -> Started {
     let launch = sh(script);
     let process = spawn("/nonexistent/sh", processes(launch), sink()).await;
     let process = process.unwrap();

@@ -24,7 +24,7 @@ fn server() {
     }
 }
 
-pub(super) async fn port_of(process: &Process) -> u16 {
+pub(super) async fn port_of(process: &Started) -> u16 {
     said(process, ".\n").await;
     let text = text(process);
     let number = text

@@ -8,6 +8,7 @@ mod listener;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod oom;
 mod output;
+mod started;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod stop;
 
@@ -21,7 +22,8 @@ use std::{
 use rustix::process::{Signal, kill_process};
 use tokio::time::{self, Instant};
 
-use super::{family::Family, pid, spawn::spawn, *};
+use self::started::{Started, spawn};
+use super::{family::Family, pid, *};
 use crate::{
     launch::{InheritEnv, Launch, LaunchError, OomScoreAdj, OutputSink, StopSignal},
     secrets::Secrets,
@@ -83,23 +85,23 @@ fn sink() -> OutputSink {
     OutputSink::new("test", Arc::default())
 }
 
-async fn start(launch: Launch) -> Process {
+async fn start(launch: Launch) -> Started {
     spawn(SHELL, processes(launch), sink()).await.unwrap()
 }
 
 /// Starts a script, and waits until it has written `up`.
-async fn up(script: &str) -> Process {
+async fn up(script: &str) -> Started {
     let process = start(sh(script)).await;
     said(&process, "up\n").await;
     process
 }
 
 /// What it wrote so far.
-fn text(process: &Process) -> String {
+fn text(process: &Started) -> String {
     process.output.text(&Secrets::default())
 }
 
-async fn said(process: &Process, wanted: &str) {
+async fn said(process: &Started, wanted: &str) {
     eventually(wanted, || text(process).contains(wanted)).await;
 }
 
@@ -118,7 +120,7 @@ async fn within_limit<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Kills what a test has started, and checks that nothing is left.
-async fn finish(mut process: Process) {
+async fn finish(mut process: Started) {
     let trace = Trace::of(&process);
     process.kill();
     within_limit(process.gone()).await;

@@ -5,7 +5,7 @@ use super::*;
 /// Long enough for a stop that works; a stop that has to wait takes longer.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-async fn stops(mut process: Process) {
+async fn stops(mut process: Started) {
     let trace = Trace::of(&process);
     process.stop();
     within_limit(process.gone()).await;
