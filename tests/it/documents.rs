@@ -240,6 +240,96 @@ fn the_table_of_the_gateway_has_its_options() {
     assert_eq!(listed, shown);
 }
 
+/// The first word of a path.
+fn word(path: &str) -> String {
+    let is_of_it = |it: &char| it.is_alphanumeric() || *it == '_';
+    path.chars().take_while(is_of_it).collect()
+}
+
+/// The rooms behind a `crate::`: one, or all in braces.
+fn rooms(rest: &str) -> BTreeSet<String> {
+    let Some(list) = rest.strip_prefix('{') else {
+        return [word(rest)].into();
+    };
+    let (mut found, mut depth, mut begins) = (BTreeSet::new(), 0, true);
+    for (at, letter) in list.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            _ if begins && !letter.is_whitespace() => {
+                begins = false;
+                found.insert(word(&list[at..]));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The rooms that the code at this path imports, without its tests.
+fn imports(path: &Path) -> BTreeSet<String> {
+    if path.file_stem().is_some_and(|it| it == "tests") {
+        return BTreeSet::new();
+    }
+    if path.is_dir() {
+        let entries = fs::read_dir(path).unwrap();
+        return entries
+            .flat_map(|it| imports(&it.unwrap().path()))
+            .collect();
+    }
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = code.lines().filter(|it| !it.trim_start().starts_with("//"));
+    let code = lines.collect::<Vec<_>>().join(" ");
+    code.split("crate::").skip(1).flat_map(rooms).collect()
+}
+
+/// Each room imports only rooms above it in the table, so there is no circle, and none imports the crate's root.
+#[test]
+fn the_map_of_the_code_has_what_each_room_imports() {
+    let text = read("ARCHITECTURE.md");
+    let mut above = BTreeSet::new();
+    for row in rows(&text, "| room |") {
+        let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").collect();
+        let [names, _, said] = cells[..] else {
+            panic!("{row}")
+        };
+        let names: Vec<_> = names.split('`').skip(1).step_by(2).collect();
+        let mut imported = BTreeSet::new();
+        for name in &names {
+            let folder = root().join("src").join(name);
+            imported.extend(imports(&folder.with_extension("rs")));
+            if folder.is_dir() {
+                imported.extend(imports(&folder));
+            }
+            imported.remove(*name);
+        }
+        let expected: BTreeSet<String> = match said {
+            // A chapter links to what it is about.
+            "–" => imported.clone(),
+            "nothing of the crate" => BTreeSet::new(),
+            "all above" => imported.intersection(&above).cloned().collect(),
+            _ => said.split(", ").map(str::to_owned).collect(),
+        };
+        assert_eq!(imported, expected, "{names:?}");
+        assert!(
+            said == "–" || imported.is_subset(&above),
+            "{names:?} imports what is below it"
+        );
+        above.extend(names.into_iter().map(str::to_owned));
+    }
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            above.contains(name) || ["bin", "lib"].contains(&name),
+            "{name}"
+        );
+    }
+}
+
 /// The functions in this folder, each with its modules; those named `tests` are left out.
 fn functions(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
