@@ -109,8 +109,9 @@ pub enum ErrorKind {
     /// nothing is counted.
     ///
     /// A caller that holds a lease on one service and asks for another that cannot run beside it gets this
-    /// error. [`retry_after`](crate::Error::retry_after) is known where only the turns of the others were
-    /// waited for.
+    /// error. [`retry_after`](crate::Error::retry_after) is known where a service that uses the resource is in its
+    /// turn: it is what is left of the turn, or of the one that ends first. Until then that service makes way
+    /// only for a request that has waited for half of its `swapTimeoutMs`.
     #[non_exhaustive]
     NoRoom {
         /// The name of the resource.

@@ -139,6 +139,25 @@ impl Between {
         })
     }
 
+    /// What is left of the turns of the peers that use this.
+    pub(super) fn turns_left(
+        &self,
+        resource: &Resource,
+        now: &Moment,
+    ) -> impl Iterator<Item = Duration> {
+        self.peers.iter().filter_map(move |(_, seat)| {
+            let counts = amount(seat, resource) > 0 && !seat.is_pinned;
+            match stage(seat, now.shared)? {
+                Stage::Ready(how) if counts && how.leased && how.in_turn => {}
+                _ => return None,
+            }
+            match seat.stage {
+                SeatStage::Serves { turn_ends, .. } => turn_ends.checked_sub(now.shared),
+                _ => None,
+            }
+        })
+    }
+
     /// The peers that have asked earlier for some of this, and how much is kept for each.
     pub(super) fn before(
         &self,

@@ -204,6 +204,13 @@ impl Entry {
         self.served_since.checked_add(self.turn()?)
     }
 
+    /// How long it is not yet asked to make way, because it is in use.
+    pub(super) fn turn_left(&self, now: Instant) -> Option<Duration> {
+        let ends = self.turn_ends().filter(|at| *at > now)?;
+        let counts = !self.is_pinned && self.server.is_in_use();
+        counts.then(|| ends.saturating_duration_since(now))
+    }
+
     /// Within its turn, it counts as used for a moment after its last lease has ended.
     pub(super) fn linger_ends(&self) -> Option<Instant> {
         let linger = self.turn()? / 10;

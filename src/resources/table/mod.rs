@@ -454,7 +454,7 @@ impl State {
             } else {
                 Asked::Nothing
             };
-            // Who reads that no lease is out says so, and who reads that one is learns of its end.
+            // A task that looks and finds no lease out offers to make way; one that finds a lease is woken by its end.
             let looks = asked != Asked::Nothing && in_use.contains(id);
             let no_room = plan.no_room.contains(id);
             entry.said.send_if_modified(|said| {
@@ -507,15 +507,13 @@ impl State {
             addresses.map(|it| (Resource::Address(it), 1)).collect()
         };
         let now = Moment::now();
-        let (plan, _) = self.plan(&now, &BTreeSet::new());
         let too_little = |(resource, needs): &(Resource, u64), is_kept: bool| {
             let others = self.entries.iter().filter(|(other, _)| **other != id);
-            let here = others.filter_map(|(id, it)| Some((id, it, it.amount_of(resource)?)));
+            let here = others.filter_map(|(_, it)| Some((it, it.amount_of(resource)?)));
             let here: Vec<_> = here.collect();
-            let turns = here.iter().filter(|(id, ..)| plan.in_turn.contains(id));
-            let turn_ends = turns.filter_map(|(_, it, _)| it.turn_ends()).max();
-            let only_turns = turn_ends.filter(|_| plan.close.is_empty());
-            let here = here.iter().map(|(_, it, much)| (it.holder_name(), *much));
+            let turns = here.iter().filter_map(|(it, _)| it.turn_left(now.here));
+            let turn_ends_in = turns.chain(self.between.turns_left(resource, &now)).min();
+            let here = here.iter().map(|(it, much)| (it.holder_name(), *much));
             let having: Vec<_> = here.chain(self.between.having(resource)).collect();
             let before = match entry.waits {
                 Some(since) if is_kept => self.before(since, resource, &now),
@@ -532,7 +530,7 @@ impl State {
                 capacity: Amount::new(capacity),
                 holders: having.into_iter().map(|(holder, _)| holder).collect(),
                 before: before.into_iter().map(|(name, _)| name).collect(),
-                turn_ends_in: only_turns.map(|at| at.saturating_duration_since(now.here)),
+                turn_ends_in,
                 is_undecided: false,
             })
         };

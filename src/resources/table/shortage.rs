@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::amount::Amount;
 
-/// Of what there is too little for a service.
+/// The resource of which there is too little for a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shortage {
     pub(crate) resource: String,
@@ -15,7 +15,7 @@ pub(crate) struct Shortage {
     pub(crate) holders: Vec<(String, bool)>,
     /// For whom the rest is kept: these have asked before it.
     pub(crate) before: Vec<String>,
-    /// How long the turns last that are all that is waited for.
+    /// What is left of the turns of those that use it; of several turns, the one that ends first.
     pub(crate) turn_ends_in: Option<Duration>,
     /// There may be enough of it, but another program decides about it and does not come to an end.
     pub(crate) is_undecided: bool,

@@ -168,6 +168,26 @@ fn a_program_waits_until_another_one_has_made_way() {
 }
 
 #[test]
+fn the_turn_of_a_service_of_another_program_says_when_to_try_again() {
+    let folder = Folder::new();
+    let (here, there) = (folder.program(24), folder.program(24));
+    let minute = Duration::from_secs(60);
+    let chat = Service::serves(&here, "chat", 1, 18);
+    chat.place.report(SERVES, false, Turn::new(Some(minute)));
+    chat.is_used(true);
+    let coder = Service::serves(&there, "coder", 2, 18);
+    let ends_in = || coder.place.shortage().unwrap().turn_ends_in;
+    for (is_used, is_known) in [(true, true), (false, false)] {
+        chat.is_used(is_used);
+        chat.place.contend(true, Duration::ZERO);
+        assert!(!coder.tries());
+        let ends_in = ends_in();
+        assert_eq!(ends_in.is_some(), is_known, "{ends_in:?}");
+        assert!(ends_in.is_none_or(|it| it <= minute && it > minute / 2));
+    }
+}
+
+#[test]
 fn of_many_services_that_wait_one_tries_for_all() {
     let folder = Folder::new();
     let (here, there) = (folder.program(24), folder.program(24));

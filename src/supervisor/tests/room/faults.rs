@@ -136,6 +136,48 @@ async fn what_is_kept_for_a_bigger_service_is_named_when_the_wait_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_service_that_uses_it_is_in_its_turn_the_error_says_how_long_that_lasts() {
+    let machine = Machine::with(24);
+    let one = machine.server("one", 18, config().turn(60 * SEC));
+    let two = machine.server("two", 18, config().swap_timeout(20 * SEC));
+    let stream = one.lease().await;
+    let ready = Instant::now();
+    let error = two.service.acquire().await.unwrap_err();
+    assert_eq!(no_room(&error).1, ["one"]);
+    let wait = error.retry_after().unwrap();
+    let left = (ready + 60 * SEC).duration_since(Instant::now());
+    assert!(wait <= left && wait + SEC > left, "{wait:?} of {left:?}");
+    // After its turn, nothing says when the stream ends.
+    sleep(wait).await;
+    let error = two.service.acquire().await.unwrap_err();
+    assert_eq!(error.retry_after(), None);
+    drop(stream);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_turns_the_error_names_the_one_that_ends_first_and_none_of_a_pinned_service() {
+    let machine = Machine::with(24);
+    let turns = [
+        ("pinned", 30, true),
+        ("long", 90, false),
+        ("short", 60, false),
+    ];
+    let holders = turns.map(|(name, turn, pinned)| {
+        machine.server(name, 8, config().turn(turn * SEC).pinned(pinned))
+    });
+    let begun = Instant::now();
+    let _streams = [
+        holders[0].lease().await,
+        holders[1].lease().await,
+        holders[2].lease().await,
+    ];
+    let next = machine.server("next", 8, config().swap_timeout(20 * SEC));
+    let error = next.service.acquire().await.unwrap_err();
+    let ends = begun.elapsed() + error.retry_after().unwrap();
+    assert!(ends >= 60 * SEC && ends < 61 * SEC, "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_turn_of_a_service_that_has_something_else_says_nothing_of_when_to_try_again() {
     let machine = Machine::with(24);
     let capacities = [("gpu", 24), ("ram", 1)].map(|(it, much)| (it.to_owned(), much.into()));
