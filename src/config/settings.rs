@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) launcher: Arc<dyn Launcher>,
     /// Of the base URL and, where it differs, of the health URL. Sorted.
     pub(crate) addresses: Vec<Address>,
+    /// The configuration leaves the port open, and the crate has chosen it.
+    pub(crate) port_is_chosen: bool,
     /// The base URL as it is written, without blanks around it.
     pub(crate) base: Uri,
     pub(crate) target: Arc<Target>,

@@ -485,6 +485,13 @@ impl<B: Backend> Driver<B> {
         });
     }
 
+    /// Another service has the address.
+    pub(super) fn waits_for_address(&mut self) {
+        let holder = self.address.holder();
+        let port_is_chosen = self.last.settings.port_is_chosen;
+        self.report.waiting_for_address(holder, port_is_chosen);
+    }
+
     fn error(&self, failure: &Failure) -> Error {
         let holder = || self.address.holder();
         let shortage = || self.address.shortage();

@@ -110,7 +110,7 @@ impl<B: Backend> Supervisor<B> {
             }
             Woken::Claim(claim) => {
                 if claim == Claim::Rival {
-                    self.driver.report.waiting(self.driver.address.holder());
+                    self.driver.waits_for_address();
                 }
                 self.take(Event::Claim(claim));
             }

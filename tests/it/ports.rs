@@ -73,6 +73,8 @@ async fn a_program_that_has_the_port_at_the_start_is_named_and_the_url_stays() {
     let service = service(&fixture);
     let url = service.base_url().clone();
     let listener = TcpListener::bind(("127.0.0.1", port(&service))).unwrap();
+    // It listens until the error has named it.
+    let listens = listener.try_clone().unwrap();
     let answers = std::thread::spawn(move || {
         use std::io::{Read as _, Write as _};
         let (mut stream, _) = listener.accept().unwrap();
@@ -82,10 +84,19 @@ async fn a_program_that_has_the_port_at_the_start_is_named_and_the_url_stays() {
     });
     let error = within("the error", service.acquire()).await.unwrap_err();
     answers.join().unwrap();
-    assert!(
-        matches!(error.kind(), ErrorKind::AddressInUse { .. }),
-        "{error}"
-    );
+    drop(listens);
+    let ErrorKind::AddressInUse { by, .. } = error.kind() else {
+        panic!("{error}");
+    };
+    let answered = "which answers the health URL with status 404";
+    assert!(by.contains(answered), "{by}");
+    if cfg!(target_os = "linux") {
+        // This program listens there itself.
+        let pid = format!("pid {}", std::process::id());
+        assert!(by.contains(&pid), "{by}");
+    }
+    let remedy = "end it, or write a port in the place of `${port}`";
+    assert!(error.hint().contains(remedy), "{}", error.hint());
     assert_eq!(*service.base_url(), url);
     within("the port is free again", service.acquire())
         .await

@@ -41,7 +41,11 @@ impl LocalServiceConfig {
         choose_port: ChoosePort<'_>,
     ) -> Result<Settings, Error> {
         if let Some((config, base_url)) = port::fill(self, base_url, choose_port) {
-            return config.validate_with(service, &base_url, capacity, choose_port);
+            let settings = config.validate_with(service, &base_url, capacity, choose_port)?;
+            return Ok(Settings {
+                port_is_chosen: true,
+                ..settings
+            });
         }
         let mut refusals = Refusals::of(service);
         check_name(service, &mut refusals);
@@ -201,6 +205,7 @@ impl LocalServiceConfig {
         Settings {
             launcher: self.launches(),
             addresses,
+            port_is_chosen: false,
             base,
             target: Arc::new(target),
             policy: Policy {

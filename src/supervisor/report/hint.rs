@@ -3,13 +3,19 @@
 use std::borrow::Cow;
 
 use super::Probe;
-use crate::{launch::Look, probe::Answer};
+use crate::{config::Settings, launch::Look, probe::Answer};
 
 pub(super) const PORT_TAKEN: &str = "another program has the port that it wants: end that, or \
                                      write another port into `args` and the URLs";
 
 pub(super) const HELD: &str = "wait until it is free (`swapTimeoutMs` is how long a request does), \
                                or give the service a port of its own";
+
+pub(super) const CHOSEN_PORT_HELD: &str = "another program has the port that was chosen for this service: end it, or write \
+                                           a port in the place of `${port}`";
+
+pub(super) const CHOSEN_PORT_SHARED: &str = "this port was chosen for two services, which take turns on it: write a port in the \
+                                             place of `${port}` in one of them";
 
 pub(super) const KEY_REFUSED: &str = "the provider's `apiKey` was sent and refused: make it the key that \
                                       the server is started with";
@@ -106,9 +112,9 @@ fn of_probe(last: Option<&Probe>, started: bool, stuck: bool) -> &'static str {
 }
 
 /// For an address where another server was expected, by what the probe saw there.
-pub(super) fn of_occupied(answer: Option<Answer>, sends_key: bool) -> &'static str {
+pub(super) fn of_occupied(answer: Option<Answer>, settings: &Settings) -> &'static str {
     match answer {
-        Some(Answer::Status(401 | 403)) if sends_key => {
+        Some(Answer::Status(401 | 403)) if settings.target.sends_key => {
             "if that is the expected server, it was sent the provider's `apiKey` and refused it: make it \
              the key that the server was started with; if not, end it or give the service a port of \
              its own"
@@ -118,6 +124,7 @@ pub(super) fn of_occupied(answer: Option<Answer>, sends_key: bool) -> &'static s
              `healthUrl` that needs no credentials; if not, end it or give the service a port of \
              its own"
         }
+        _ if settings.port_is_chosen => CHOSEN_PORT_HELD,
         Some(Answer::Status(_)) => {
             "if that is the expected server, set `healthUrl` or `healthStatus`; if not, end it or \
              give the service a port of its own"

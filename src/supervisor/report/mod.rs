@@ -37,6 +37,8 @@ pub(super) struct Report {
     facts: Facts,
     trace: Trace,
     events: Teller,
+    /// A warning was given of the port that was chosen for two services.
+    warned_of_port: bool,
 }
 
 /// Of one start and the instance that comes of it, but for the first two.
@@ -73,6 +75,7 @@ impl Report {
             facts: Facts::default(),
             trace: Trace::none(),
             events,
+            warned_of_port: false,
         }
     }
 
@@ -87,6 +90,14 @@ impl Report {
     /// Another service or program has the address, or what is needed beside it.
     pub(super) fn waiting(&mut self, holder: Option<String>) {
         self.events.tell(EventKind::Waiting { holder });
+    }
+
+    /// The same of an address. Both services would have it for ever, so the first wait is warned of if the port was chosen.
+    pub(super) fn waiting_for_address(&mut self, holder: Option<String>, port_is_chosen: bool) {
+        if port_is_chosen && !mem::replace(&mut self.warned_of_port, true) {
+            self.trace.port_shared(holder.clone());
+        }
+        self.waiting(holder);
     }
 
     pub(super) fn probing(&mut self, target: &Target) {
@@ -384,7 +395,7 @@ impl Facts {
             Failure::NoRoom => no_room(asked, (others.shortage)()),
             Failure::AddressInUse => {
                 let by = occupant(self.probe.as_ref());
-                let hint = hint::of_occupied(self.answer(), asked.settings.target.sends_key);
+                let hint = hint::of_occupied(self.answer(), &asked.settings);
                 probed(ErrorKind::AddressInUse { by }).with_hint(hint)
             }
             Failure::CrashLoop {

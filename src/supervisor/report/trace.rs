@@ -159,6 +159,12 @@ impl Trace {
         is_news
     }
 
+    /// Another service has the port that was chosen for this one.
+    pub(super) fn port_shared(&self, holder: Option<String>) {
+        let hint = hint::CHOSEN_PORT_SHARED;
+        event!(warn, self.span, holder, hint, "port_shared");
+    }
+
     pub(super) fn suspended(&self, pid: u32) {
         let hint = hint::SUSPENDED;
         event!(warn, self.span, pid, hint, "suspended");

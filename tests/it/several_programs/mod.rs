@@ -66,6 +66,37 @@ fn programs_that_choose_a_port_by_the_same_configuration_share_one_server() {
 }
 
 #[test]
+fn a_service_that_meets_another_one_on_its_chosen_port_takes_turns_and_warns_once() {
+    let server = Fixture::new();
+    let setup = Setup {
+        chooses_port: true,
+        ..Setup::of(&server)
+    };
+    let mut chooser = setup.run();
+    let port = chooser.does("port").parse().unwrap();
+    let other = Fixture::on(port);
+    let mut rival = Setup::beside(&other, &server).run();
+    for round in 0..2 {
+        assert_eq!(rival.does("ask 1"), other.starts()[round].to_string());
+        assert_eq!(chooser.does("ask 1"), server.starts()[round].to_string());
+    }
+    let log = log(&server);
+    let warnings = log.lines().filter(|line| line.contains("port_shared"));
+    let [warning] = warnings.collect::<Vec<_>>()[..] else {
+        panic!("{log}");
+    };
+    let holder = format!("of process {}", rival.pid());
+    assert!(
+        warning.contains("WARN") && warning.contains(&holder),
+        "{warning}"
+    );
+    assert!(
+        warning.contains("write a port in the place of"),
+        "{warning}"
+    );
+}
+
+#[test]
 fn programs_that_come_one_after_the_other_use_the_server_of_the_first() {
     let server = Fixture::new();
     let mut programs: [Program; 3] = programs(&server);

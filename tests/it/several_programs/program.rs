@@ -126,6 +126,10 @@ async fn obey(
             for answer in all.join_all().await {
                 pids.push(answer?.1);
             }
+        ("port", _) => {
+            let port = service.base_url().port_u16();
+            return Ok(port.ok_or("it has none")?.to_string());
+        }
             pids.sort_unstable();
             pids.dedup();
             return Ok(pids.join(" "));
@@ -289,7 +293,7 @@ impl Program {
     }
 
     /// Stops it by a signal, but not in the microseconds in which it decides who has resources, or looks whether its server
-    /// is used: no other program could go on before it does.
+    /// is used: other programs would wait until it continues.
     #[cfg(unix)]
     pub(super) fn suspend(&self, folder: &Path) {
         let files = std::fs::read_dir(folder.join("tower-local-service"));
@@ -321,7 +325,7 @@ impl Program {
 
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
-        self.child.wait().expect("it is ours");
+        self.child.wait().expect("it is a child of this program");
     }
 }
 
