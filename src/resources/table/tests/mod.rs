@@ -1,4 +1,5 @@
 mod between;
+mod instant;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
