@@ -27,7 +27,7 @@ const MOST: u64 = 778;
 /// The same where the answer and its body are pending once.
 const MOST_LATE: u64 = 1141;
 
-/// A service whose server runs.
+/// A service whose server runs, and which needs something: that is to cost a warm request nothing.
 fn running() -> LocalService {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
@@ -39,7 +39,10 @@ fn running() -> LocalService {
         "--max-life",
         "60000",
     ]);
-    let service = Registry::new()
+    let registry = Registry::new();
+    registry.capacity("gpu of the benchmark", 1);
+    let config = config.needs("gpu of the benchmark", 1);
+    let service = registry
         .service("warm", format!("http://{address}/v1"), config)
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build();

@@ -25,6 +25,7 @@ mod output;
 mod pairs;
 mod pause;
 mod planning;
+mod ports;
 mod providers;
 mod row;
 mod running;
@@ -62,11 +63,12 @@ const PARTS: &[Part] = &[
     ("output", "Output of a server", output::measure),
     ("turns", "Several models", turns::measure),
     ("planning", "Who makes way", planning::measure),
+    ("ports", "Chosen ports", ports::measure),
     ("cluster", "A cluster", cluster::measure),
 ];
 
 fn main() {
-    if warm_request::only_requests() || gateway::only_proxies() {
+    if warm_request::only_requests() || gateway::only_proxies() || ports::only_asks() {
         return;
     }
     // cargo adds `--bench`.

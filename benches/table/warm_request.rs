@@ -29,7 +29,9 @@ const INSTRUCTIONS: u64 = 450;
 const ONLY_REQUESTS: &str = "WARM_REQUESTS";
 
 pub(crate) fn measure() -> Vec<Row> {
-    let Running { service, fixture } = &running("warm");
+    let Running {
+        service, fixture, ..
+    } = &running("warm");
     block_on(service.start()).expect("it runs");
     let (mut bare, mut layered) = (warm::bare(), warm::layered(service, warm::bare()));
     let (mut late, mut late_layered) = (warm::late(), warm::layered(service, warm::late()));

@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 use tower_local_service::{ErrorKind, LocalService};
 
 use crate::support::{Fixture, PATIENCE, Resource, ask, eventually, ms, within};
+
+/// So many services are registered that need something, and so many of them have a request that waits.
+const REGISTERED: u16 = 1000;
+const WAITING: u16 = 50;
 
 /// A client that asks again and again until then: how long each answer took.
 fn client(service: &LocalService, url: String, until: Instant) -> JoinHandle<Vec<Duration>> {
@@ -115,4 +123,41 @@ async fn a_caller_that_waits_for_itself_gets_no_room_in_time_and_others_are_serv
     assert!(holders.contains(&"chat".to_owned()), "{holders:?}");
     assert!(fixtures[1].starts().is_empty());
     drop(stream);
+}
+
+/// Optimised, a plan takes less than a millisecond: `benches` has the figure. Here is room for a debug build and for a machine
+/// that has other things to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_for_a_thousand_services_that_need_something_takes_milliseconds() {
+    let fixture = Fixture::new();
+    let gpu = Resource::with(2);
+    let busy = gpu.service(&fixture, "busy", 2, fixture.config());
+    let lease = within("the lease", busy.acquire()).await.unwrap();
+    // They are never started, so their ports are not used.
+    let services = (0..REGISTERED).map(|nth| {
+        let url = format!("http://127.0.0.1:{}/v1", 30_000 + nth);
+        let config = fixture.config().arg(nth.to_string());
+        let config = config.swap_timeout(PATIENCE * 4).needs(&gpu.name, 2);
+        gpu.registry.service(format!("service-{nth}"), url, config)
+    });
+    let services: Vec<_> = services.map(Result::unwrap).collect();
+    let mut requests = JoinSet::new();
+    for service in &services[..usize::from(WAITING)] {
+        let service = service.clone();
+        requests.spawn(async move { service.acquire().await.map(drop) });
+    }
+    let all_wait = || gpu.status().waiting.len() == usize::from(WAITING);
+    eventually("they wait", all_wait).await;
+    // Another amount each time, of which there is never enough for a second one. This call plans once.
+    let plan = |nth: u64| {
+        let begun = Instant::now();
+        gpu.registry.capacity(&gpu.name, 2 + nth % 2);
+        begun.elapsed()
+    };
+    let mut took: Vec<_> = (1..=51).map(plan).collect();
+    took.sort_unstable();
+    let median = took[took.len() / 2];
+    assert!(median < ms(50), "{took:?}");
+    requests.shutdown().await;
+    drop(lease);
 }
