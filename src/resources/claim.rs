@@ -34,6 +34,7 @@ pub(crate) struct Ticket {
     last_said: Said,
     /// Since when peers are waited for.
     waits_since: Instant,
+    /// The peer that has the address for another server.
     holder: Option<String>,
     ring: Ring,
     bell: Option<Bell>,
@@ -160,7 +161,11 @@ impl Ticket {
                 Some(Claim::Guest { open: is_open })
             }
             Standing::Rival { holder, bell } => {
-                self.holder = Some(holder);
+                if self.holder.as_ref() != Some(&holder) {
+                    // That is news, also after another rival.
+                    self.last = None;
+                    self.holder = Some(holder);
+                }
                 self.ring.at(&bell).await;
                 Some(Claim::Rival)
             }
@@ -236,6 +241,15 @@ impl Ticket {
     /// What it waits for; `None` for nothing, or for a peer.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         self.place.shortage()
+    }
+
+    /// The address that it waits for and a peer has, as text; `None` if it waits for none.
+    pub(crate) fn waits_for_peer(&self) -> Option<String> {
+        let waits = self.last == Some(Claim::Rival) && self.place.said().has_address;
+        let holder = self.holder.as_ref().filter(|_| waits)?;
+        let addresses = self.peers.addresses().iter().map(ToString::to_string);
+        let addresses = addresses.collect::<Vec<_>>().join(" or ");
+        Some(format!("the address {addresses}, which {holder} has"))
     }
 
     /// The service that has the address.

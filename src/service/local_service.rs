@@ -315,8 +315,9 @@ impl LocalService {
         if snapshot.phase != Phase::Starting {
             return None;
         }
-        let shortage = self.handle.client.shortage()?;
-        Some(shortage.to_string())
+        let shortage = self.handle.client.shortage();
+        let of_peer = || snapshot.waits_for_peer.clone();
+        shortage.map(|it| it.to_string()).or_else(of_peer)
     }
 
     /// Follows the changes of its phase and of who started the server, from now on.

@@ -75,8 +75,8 @@ pub struct Status {
     pub leases: usize,
     /// Requests that wait for it, of all names that the service has.
     pub waiters: usize,
-    /// What it waits for that other services have, such as ``18 GiB of gpu0, which `chat` has
-    /// and uses``; `None` if it waits for no other service.
+    /// What it waits for that other services have, in this program or another one, such as ``18 GiB of gpu0, which
+    /// `chat` has and uses``; `None` if it waits for no other service.
     pub waits_for: Option<String>,
     /// How long the start under way has taken so far, or the wait for an external server that loads.
     pub loading_for: Option<Duration>,

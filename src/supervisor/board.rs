@@ -44,6 +44,8 @@ pub(crate) struct Snapshot {
     /// Of the owned instance, while there is one.
     pub(crate) guarantees: Option<Guarantees>,
     pub(crate) waiters: usize,
+    /// The address that it waits for and a peer has, as text.
+    pub(crate) waits_for_peer: Option<String>,
     pub(crate) ready_since: Option<Time>,
     /// Since when the start under way takes, if one is.
     pub(crate) loading_since: Option<Time>,
@@ -69,6 +71,7 @@ impl Board {
             pid: None,
             guarantees: None,
             waiters: 0,
+            waits_for_peer: None,
             ready_since: None,
             loading_since: None,
             starts: 0,

@@ -534,6 +534,7 @@ impl<B: Backend> Driver<B> {
             snapshot.phase = phase;
             snapshot.ownership = ownership;
             snapshot.waiters = machine.waiters();
+            snapshot.waits_for_peer = self.address.waits_for_peer();
             snapshot.pid = self.work.process.as_ref().and_then(|it| it.id());
             snapshot.guarantees = self.work.guarantees;
             self.report.fill(snapshot);

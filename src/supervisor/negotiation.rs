@@ -154,6 +154,11 @@ impl Negotiation {
         self.ticket.as_ref().and_then(Ticket::shortage)
     }
 
+    /// The address that it waits for and a peer has, as text.
+    pub(super) fn waits_for_peer(&self) -> Option<String> {
+        self.ticket.as_ref().and_then(Ticket::waits_for_peer)
+    }
+
     pub(super) fn release(&mut self) {
         self.ticket = None;
     }

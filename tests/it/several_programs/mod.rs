@@ -166,6 +166,26 @@ fn a_swap_between_programs_that_takes_too_long_says_who_has_the_address() {
     assert!(other.starts().is_empty());
 }
 
+#[test]
+fn while_another_program_has_the_address_the_status_says_so() {
+    let server = Fixture::new();
+    let other = Fixture::on(server.port());
+    let mut owner = Setup::of(&server).run();
+    let mut rival = Setup::beside(&other, &server).run();
+    assert_eq!(owner.does("hold"), "done");
+    assert_eq!(rival.does("waits"), "false");
+    assert_eq!(rival.does("ask-later"), "done");
+    let expected = format!(
+        "the address localhost:{}, which local service `shared` of process {} has",
+        server.port(),
+        owner.pid()
+    );
+    assert_eq!(rival.does("waits-for"), expected);
+    assert_eq!(owner.does("let-go"), "done");
+    assert_eq!(rival.does("ask 1"), other.starts()[0].to_string());
+    assert_eq!(rival.does("waits"), "false");
+}
+
 /// Of three programs, one starts the server, one waits to use it, and one needs the address for another server.
 #[test]
 fn a_rival_that_gets_the_address_of_a_dead_owner_is_waited_for_no_longer_than_a_swap() {

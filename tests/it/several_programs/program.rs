@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use tower_local_service::{BoxError, Lease, LocalService, LocalServiceConfig, Ownership, Registry};
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::support::{Fixture, PROGRAM, Pid, ask, blocking_until};
+use crate::support::{Fixture, PATIENCE, PROGRAM, Pid, ask, blocking_until};
 #[cfg(unix)]
 use crate::support::{ms, signal};
 
@@ -102,11 +102,33 @@ async fn obey(
         ("stop", _) => service.stop().await?,
         ("hold", _) => leases.push(service.acquire().await?),
         ("let-go", _) => leases.clear(),
+        // Without an answer to it.
+        ("ask-later", _) => {
+            let service = service.clone();
+            let asked = async move { service.acquire().await.map(drop) };
+            drop(tokio::runtime::Handle::current().spawn(asked));
+        }
+        // `nothing` if it does not begin to wait.
+        ("waits-for", _) => {
+            let begun = tokio::time::Instant::now();
+            loop {
+                let waits_for = service.status().waits_for;
+                if waits_for.is_some() || begun.elapsed() > PATIENCE {
+                    return Ok(waits_for.unwrap_or_else(|| "nothing".to_owned()));
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        ("waits", _) => return Ok(service.status().waits_for.is_some().to_string()),
         // From now on, until it ends.
         ("decide", _) => {}
         ("ownership", _) => {
             let external = matches!(service.status().ownership, Some(Ownership::External { .. }));
             return Ok(if external { "external" } else { "owned" }.to_owned());
+        }
+        ("port", _) => {
+            let port = service.base_url().port_u16();
+            return Ok(port.ok_or("it has none")?.to_string());
         }
         ("warm", times) => {
             for _ in 0..times.parse()? {
@@ -126,10 +148,6 @@ async fn obey(
             for answer in all.join_all().await {
                 pids.push(answer?.1);
             }
-        ("port", _) => {
-            let port = service.base_url().port_u16();
-            return Ok(port.ok_or("it has none")?.to_string());
-        }
             pids.sort_unstable();
             pids.dedup();
             return Ok(pids.join(" "));
