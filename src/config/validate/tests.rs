@@ -521,6 +521,28 @@ fn what_a_service_needs_there_has_to_be() {
 }
 
 #[test]
+fn where_there_is_none_of_a_resource_nothing_can_be_needed() {
+    let none = |_: &str| Some(Amount::new(0));
+    let validate = |needs: u64| {
+        let config = config().needs("gpu0", needs);
+        config.validate_with("llama", BASE, &none, &|_, _| 1)
+    };
+    let refused = validate(1).unwrap_err();
+    let ErrorKind::InvalidConfig { problems } = refused.kind() else {
+        panic!("{refused}");
+    };
+    let [problem] = &problems[..] else {
+        panic!("{problems:?}");
+    };
+    assert_eq!(problem.field, "needs.gpu0");
+    assert!(
+        problem.message.contains("is 1, and there is only 0"),
+        "{problem}"
+    );
+    assert!(!validate(0).unwrap().policy.needs_room);
+}
+
+#[test]
 fn what_a_service_needs_is_no_part_of_the_identity() {
     let needs = config().needs("gpu0", 5).pinned(true).turn(Duration::ZERO);
     let settings = accepted(&needs, BASE);

@@ -402,6 +402,50 @@ async fn however_a_service_ends_that_waits_the_others_serve_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_a_service_ends_a_request_that_waits_is_answered() {
+    for end in End::ALL {
+        let machine = Machine::with(24);
+        let one = machine.server("one", 18, at_once());
+        let two = machine.server("two", 18, at_once());
+        let stream = one.lease().await;
+        let waiting = two.asks();
+        sleep(SEC).await;
+        let (fake, kept) = end.of(two);
+        sleep(SEC).await;
+        if matches!(end, End::ShutDown) {
+            let error = waiting.await.unwrap().unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::ShutDown {});
+            assert!(one.service.try_acquire().is_some());
+            assert_eq!((one.stops(), fake.count(What::Spawned)), (0, 0));
+            assert_eq!(machine.names().1, Vec::<String>::new());
+            drop(stream);
+            continue;
+        }
+        assert!(!waiting.is_finished(), "{end:?}");
+        // What was retired makes none leave for a request that still waits for it.
+        let is_retired = matches!(end, End::Retire);
+        assert_eq!(one.service.try_acquire().is_some(), is_retired, "{end:?}");
+        drop(stream);
+        sleep(SEC).await;
+        assert_eq!(waiting.is_finished(), !is_retired, "{end:?}");
+        if is_retired {
+            assert_eq!(one.stops(), 0);
+            one.service.stop().await.unwrap();
+        }
+        let lease = waiting.await.unwrap().unwrap();
+        assert_eq!(machine.names().0, ["two"], "{end:?}");
+        drop(lease);
+        // Without a handle it is stopped when its last use is over.
+        sleep(SEC).await;
+        let is_dropped = matches!(end, End::Drop);
+        assert_eq!(fake.is_running(), !is_dropped, "{end:?}");
+        drop(one.lease().await);
+        assert_eq!(machine.names().0, ["one"], "{end:?}");
+        drop(kept);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn however_a_closed_service_ends_the_one_that_waits_gets_the_room() {
     for end in End::ALL {
         let machine = Machine::with(24);

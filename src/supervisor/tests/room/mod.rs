@@ -603,6 +603,25 @@ async fn a_capacity_that_is_lowered_stops_none_and_one_that_is_raised_lets_one_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_nothing_is_left_of_a_resource_only_those_start_that_need_none() {
+    let machine = Machine::with(24);
+    let one = machine.server("one", 1, at_once());
+    let two = machine.server("two", 1, at_once());
+    let none = machine.server("none", 0, at_once());
+    let stream = one.lease().await;
+    machine.has(0);
+    sleep(SEC).await;
+    assert!(one.service.try_acquire().is_some());
+    let begun = Instant::now();
+    let error = two.service.acquire().await.unwrap_err();
+    assert_eq!(no_room(&error).0, "gpu");
+    assert!(begun.elapsed() < SEC, "it is known at once");
+    drop(none.lease().await);
+    assert_eq!((one.stops(), two.starts()), (0, 0));
+    drop(stream);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_is_stopped_or_retired_while_it_waits_leaves_the_others_alone() {
     let machine = Machine::with(24);
     let one = machine.server("one", 18, at_once());
