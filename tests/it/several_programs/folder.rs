@@ -77,6 +77,30 @@ fn a_full_disk_is_warned_of() {
 }
 
 #[test]
+fn a_service_without_a_seat_is_warned_of() {
+    let server = Fixture::new();
+    let folder = folder(&server);
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let taken = (0..256).map(|number| {
+        let seat = fs::File::create(folder.join(format!("seat-{number:03}"))).unwrap();
+        seat.lock().unwrap();
+        seat
+    });
+    let taken: Vec<_> = taken.collect();
+    let setup = Setup {
+        needs: 18,
+        ..Setup::of(&server)
+    };
+    let mut program = setup.run();
+    assert_eq!(program.does("ask 2"), server.starts()[0].to_string());
+    let log = log(&server);
+    assert_eq!(log.matches(UNUSABLE).count(), 1, "{log}");
+    assert!(log.contains("all 256 seats are taken"), "{log}");
+    drop(taken);
+}
+
+#[test]
 fn a_lock_file_that_leads_elsewhere_is_warned_of() {
     let server = Fixture::new();
     let mut former = Setup::of(&server).run();
