@@ -122,7 +122,7 @@ fn takes_no_room(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> 
     machine.on(event, now)
 }
 
-/// A start makes way although callers wait for it.
+/// Callers that wait for room are forgotten when a timer fires.
 fn leaves_waiters(machine: &mut Machine, event: Event, now: Time) -> Vec<Action> {
     if matches!(machine.stage, Stage::Room(_)) && event == Event::Tick {
         machine.common.waiters.waiting.clear();
