@@ -338,7 +338,7 @@ impl Engine {
 /// There is none: why, and what to do.
 pub(super) fn candidates(configured: Option<&str>) -> Result<Vec<PathBuf>, String> {
     let host = env::var("DOCKER_HOST").ok();
-    choose(configured, host.as_deref(), socket::usual(), socket::sight)
+    choose(configured, host.as_deref(), &socket::usual(), socket::sight)
 }
 
 /// What is seen of a path where a socket may be.
@@ -354,7 +354,7 @@ pub(super) enum Sight {
 fn choose(
     configured: Option<&str>,
     docker_host: Option<&str>,
-    usual: Vec<PathBuf>,
+    usual: &[PathBuf],
     sight: impl Fn(&Path) -> Sight,
 ) -> Result<Vec<PathBuf>, String> {
     let host = docker_host.filter(|it| !it.trim().is_empty());
@@ -376,7 +376,7 @@ fn choose(
         };
     }
     let all_that_are = |seen| {
-        let mut found = usual.clone();
+        let mut found = usual.to_vec();
         found.retain(|it| sight(it) == seen);
         Some(found).filter(|it| !it.is_empty())
     };
@@ -482,7 +482,7 @@ mod tests {
             let found = USUAL.iter().position(|it| Path::new(it) == path);
             found.map_or(other, |place| usual[place])
         };
-        let chosen = choose(configured, docker_host, places, sight)?;
+        let chosen = choose(configured, docker_host, &places, sight)?;
         let texts = chosen.iter().map(|it| it.to_str().unwrap().to_owned());
         Ok(texts.collect())
     }

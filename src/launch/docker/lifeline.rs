@@ -9,7 +9,12 @@
 //! so takes over none that is about to be ended. For the same reason a container that was taken over gets no watchdog: its
 //! label would be wrong.
 
-use std::{path::Path, process::Stdio, sync::LazyLock};
+use std::{
+    fs::File,
+    path::Path,
+    process::Stdio,
+    sync::{Arc, LazyLock},
+};
 
 use rustix::fs::Access;
 use tokio::{
@@ -59,9 +64,14 @@ impl Lifeline {
         CLIENT.is_some() && may_run(SHELL)
     }
 
-    /// Starts the shell, which has no container yet; `None` where that is not possible.
-    pub(super) async fn start(socket: &Path) -> Option<Self> {
+    /// Starts the shell, which has no container yet; `None` where that is not possible. It keeps `lock` locked as long as it
+    /// lives, as the watchdog of processes does.
+    pub(super) async fn start(socket: &Path, lock: Option<Arc<File>>) -> Option<Self> {
         let client = CLIENT.as_ref()?;
+        let stderr = match lock {
+            Some(file) => Stdio::from(file.try_clone().ok()?),
+            None => Stdio::null(),
+        };
         let mut command = Command::new(SHELL);
         command
             .args(["-c", &SCRIPT, NAME, client])
@@ -70,7 +80,7 @@ impl Lifeline {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .process_group(0);
         let runtime = Handle::try_current().ok()?;
         // Loading a program may block on a slow disk.
@@ -127,7 +137,7 @@ mod tests {
         if !Lifeline::is_possible() {
             return;
         }
-        let lifeline = Lifeline::start(Path::new("/nonexistent")).await;
+        let lifeline = Lifeline::start(Path::new("/nonexistent"), None).await;
         let lifeline = lifeline.expect("a shell");
         let label = lifeline.label().to_owned();
         assert!(lives(&label));

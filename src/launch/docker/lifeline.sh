@@ -2,6 +2,8 @@
 # needs. The last line of its stdin is the id of the container: that of another container of the same name is another.
 # Signals to the program must not end it. Each whole line of comment is left out when it runs.
 trap '' HUP INT QUIT TERM PIPE USR1 USR2 TSTP TTIN TTOU
+# A locked file: while it is open, no program starts the next server. Nothing is written into it.
+exec 3>&2 2>/dev/null
 id=
 while read -r line; do id=$line; done
 [ "$id" ] || exit 0

@@ -236,7 +236,12 @@ impl Container {
     }
 
     /// The container that runs, or a new one.
-    async fn start(&self, engine: &Engine, name: &str, port: u16) -> Result<Started, ApiError> {
+    async fn start(
+        &self,
+        engine: &Engine,
+        name: &str,
+        context: &LaunchContext,
+    ) -> Result<Started, ApiError> {
         match settled(engine, name).await? {
             Some(container) if container.is_running() => {
                 return Ok(Started {
@@ -248,10 +253,10 @@ impl Container {
             Some(_) => engine.remove(name).await?,
             None => {}
         }
-        let mut lifeline = Lifeline::start(engine.socket()).await;
+        let mut lifeline = Lifeline::start(engine.socket(), context.lock()).await;
         let watchdog = lifeline.as_ref().map(Lifeline::label);
         let id = engine
-            .create(name, &self.body(name, port, watchdog))
+            .create(name, &self.body(name, context.port(), watchdog))
             .await?;
         // Before the start: from here on, the container ends with your program.
         if let Some(lifeline) = &mut lifeline {
@@ -422,7 +427,7 @@ impl Launcher for Container {
             })?;
             let engine = Arc::new(engine);
             let name = container.name(context.port());
-            let started = container.start(&engine, &name, context.port()).await;
+            let started = container.start(&engine, &name, &context).await;
             let started = started.map_err(|error| container.failed(error))?;
             let output: OutputSink = context.output().clone();
             Ok(Box::new(Instance::new(engine, started, output)) as Box<dyn Running>)

@@ -1,6 +1,6 @@
 //! A system without the shell that ends a container when your program has ended.
 
-use std::{convert::Infallible, path::Path};
+use std::{convert::Infallible, fs::File, path::Path, sync::Arc};
 
 /// There is none.
 pub(super) struct Lifeline(Infallible);
@@ -11,7 +11,7 @@ impl Lifeline {
     }
 
     #[expect(clippy::unused_async, reason = "others wait for its start")]
-    pub(super) async fn start(_: &Path) -> Option<Self> {
+    pub(super) async fn start(_: &Path, _: Option<Arc<File>>) -> Option<Self> {
         None
     }
 
