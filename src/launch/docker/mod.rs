@@ -486,7 +486,7 @@ mod tests {
             .mount("/models:/models:ro")
             .port(8080)
             .gpus()
-            .memory(crate::Amount::gib(1))
+            .memory(Amount::gib(1))
             .init(true)
             .body("name", 18080, Some("17:1"));
         assert_eq!(full["Cmd"], json!(["--port", "8080"]));

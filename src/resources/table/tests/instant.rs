@@ -32,6 +32,10 @@ impl Server for Counted {
     fn reopen(&self) {
         self.0.update(Word::open_again);
     }
+
+    fn instance(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One request after the other, of which each has its lease for as long as none is out between two of them.
