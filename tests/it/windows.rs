@@ -134,18 +134,19 @@ async fn a_server_that_inherits_no_variable_can_use_the_network() {
 }
 
 #[tokio::test]
-async fn a_server_inherits_no_socket_of_your_program() {
+async fn a_server_inherits_no_socket_that_your_program_listens_on_or_connected_by() {
     let fixture = Fixture::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut client = TcpStream::connect(address).unwrap();
-    let (connection, _) = listener.accept().unwrap();
+    let client = TcpStream::connect(address).unwrap();
     let service = fixture.service("sockets");
     let lease = service.acquire().await.unwrap();
-    drop((listener, connection));
+    // Accepted now: what was accepted before, it does inherit.
+    let (mut connection, _) = listener.accept().unwrap();
+    drop((listener, client));
     // A server that had them would keep both open.
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(client.read(&mut [0]).expect("its end"), 0);
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(connection.read(&mut [0]).expect("its end"), 0);
     let is_refused = || TcpStream::connect(address).is_err();
     assert!(until(is_refused).await, "the port stays open");
     assert_eq!(service.status().phase, Phase::Ready);

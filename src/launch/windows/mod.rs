@@ -11,7 +11,8 @@
 //! and is sent Ctrl-Break, which ends a program that does not handle it (`SIGBREAK`). Elsewhere nothing can ask the
 //! service to end, so a stop ends the job at once.
 //!
-//! **Handles.** The service inherits its standard streams, and what your program has made inheritable itself.
+//! **Handles.** The service inherits its standard streams, and what is inheritable in your program: connections that it has
+//! accepted are, as the standard library leaves them so.
 //!
 //! **End.** The system does not tell this crate which processes are in the job. What still runs when the service has ended
 //! most likely holds its pipes, as on a Unix that is not Linux; what does not is ended with the job, and may live for a moment
