@@ -92,7 +92,7 @@ async fn two_services_on_one_address_say_who_waits_for_whom_and_who_makes_way() 
     told("second", "ready");
 }
 
-/// The table asks it again at each of its looks, five times a second.
+/// The table asks it for that again at each of its looks, many times a second.
 #[tokio::test]
 async fn a_server_in_use_that_makes_way_says_so_once() {
     let fixtures = [(); 2].map(|()| Fixture::new());
