@@ -75,8 +75,12 @@ mod unsupported {
         Vec::new()
     }
 
-    pub(in crate::launch::docker) fn sight(_: &Path) -> Sight {
-        Sight::Missing
+    pub(in crate::launch::docker) fn sight(socket: &Path) -> Sight {
+        match socket.try_exists() {
+            Ok(true) => Sight::Usable,
+            Ok(false) => Sight::Missing,
+            Err(_) => Sight::Forbidden,
+        }
     }
 
     #[expect(clippy::unused_async, reason = "others wait for the connection")]
