@@ -39,7 +39,7 @@ fn text(bytes: &[u8]) -> String {
 /// A server is the example once more, with `--serve`.
 #[track_caller]
 fn assert_gone(name: &str) {
-    let server = format!("{}\0--serve", example(name).display());
+    let server = format!("{} --serve", example(name).display());
     let left = processes_with(&server);
     assert!(left.is_empty(), "{name} left {left:?}");
 }

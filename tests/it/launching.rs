@@ -180,7 +180,7 @@ async fn a_stop_command_that_hangs_is_killed_with_all_that_it_started() {
     let sleeper = fs::read_to_string(fixture.path("sleeper")).unwrap();
     let sleeper: Pid = sleeper.trim().parse().unwrap();
     eventually("nothing of it is left", || !is_alive(sleeper)).await;
-    let mark = format!("{}\0", fixture.path(""));
+    let mark = format!("{} ", fixture.path(""));
     eventually("the command is gone", || processes_with(&mark).is_empty()).await;
 }
 

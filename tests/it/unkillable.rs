@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use tower_local_service::{ErrorKind, Phase};
 
 use crate::support::{
-    Fixture, Pid, alone_with, ask, block_on, blocking_until, can, eventually, is_alive, kill, ms,
-    now, shake_off_tracer, signal, since, stat, within,
+    Fixture, Pid, alone_with, ask, block_on, blocking_until, can, eventually, is_alive,
+    is_suspended, kill, ms, now, shake_off_tracer, signal, since, within,
 };
 
 /// A suspended tracer. It is continued and ended when dropped.
@@ -38,7 +38,7 @@ impl Tracer {
         })
         .await;
         signal(tracer.0.id(), Signal::STOP);
-        let has_stopped = || stat(tracer.0.id(), 0).is_some_and(|state| state == "T");
+        let has_stopped = || is_suspended(tracer.0.id());
         eventually("the tracer has stopped", has_stopped).await;
         tracer
     }

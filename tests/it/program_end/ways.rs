@@ -5,7 +5,9 @@ use std::{process::ExitStatus, time::Duration};
 use rustix::process::Signal;
 
 use super::{assert_nothing_left, family, program, wait_for_start};
-use crate::support::{Fixture, blocking_until, ignores, is_alive, now, signal, since, stat};
+use crate::support::{
+    Fixture, blocking_until, ignores, is_alive, is_suspended, now, signal, since,
+};
 
 #[test]
 fn a_program_that_is_ended_by_a_signal_leaves_nothing() {
@@ -46,7 +48,7 @@ fn a_suspended_server_ends_with_its_program() {
     let mut program = program(&fixture, "wait");
     let (server, group) = wait_for_start(&fixture);
     signal(server, Signal::STOP);
-    assert!(blocking_until(|| stat(server, 0).as_deref() == Some("T")));
+    assert!(blocking_until(|| is_suspended(server)));
     program.kill().unwrap();
     program.wait().unwrap();
     assert_nothing_left(&fixture, group);

@@ -30,14 +30,16 @@ use std::{
 
 use tower_local_service::{Error, ErrorKind, LocalService, LocalServiceConfig, Registry};
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::processes::status;
 #[cfg(windows)]
 pub(crate) use self::windows_processes::{Pid, is_alive, kill, processes_with};
 #[cfg(unix)]
 pub(crate) use self::{
     alone::{alone, alone_with, can, shake_off_tracer},
     processes::{
-        Pid, children_of, group_of, ignores, is_alive, kill, members_of, processes_with, signal,
-        stat, status,
+        Pid, children_of, group_of, ignores, is_alive, is_suspended, kill, members_of,
+        processes_with, signal,
     },
     terminal::terminal,
     waiting::processor_time,
@@ -287,8 +289,11 @@ impl Fixture {
         // With the end of its name, as `1` is also the beginning of `10`.
         let mut alive = processes_with(&self.folder.join("").display().to_string());
         let grandchildren = self.grandchildren();
-        let still = processes_with("--grandchild");
-        alive.extend(grandchildren.iter().filter(|pid| still.contains(pid)));
+        // A look may cost a process.
+        if !grandchildren.is_empty() {
+            let still = processes_with("--grandchild");
+            alive.extend(grandchildren.iter().filter(|pid| still.contains(pid)));
+        }
         alive.sort_unstable();
         alive.dedup();
         alive
@@ -303,8 +308,13 @@ impl Fixture {
 impl Drop for Fixture {
     fn drop(&mut self) {
         let failing = std::thread::panicking();
-        let gone = failing || !self.audited || blocking_until(|| self.alive().is_empty());
-        let left = self.alive();
+        let mut left = self.alive();
+        let is_over = failing || !self.audited || left.is_empty();
+        let gone = is_over
+            || blocking_until(|| {
+                left = self.alive();
+                left.is_empty()
+            });
         for pid in &left {
             kill(*pid);
         }

@@ -1,67 +1,49 @@
 //! A look at the processes of this machine.
 
+#[path = "../../../src/launch/process/tests/seen/mod.rs"]
+mod seen;
+
 use std::fs;
 
 use rustix::process::{Pid as RawPid, Signal, kill_process};
+
+use self::seen::{Process, all, of};
 
 pub(crate) type Pid = u32;
 
 /// Whether it runs or is suspended. A zombie is not alive.
 pub(crate) fn is_alive(pid: Pid) -> bool {
-    stat(pid, 0).is_some_and(|state| state != "Z" && state != "X")
+    of(pid).is_some_and(|it| it.is_alive())
+}
+
+/// Whether a signal has suspended it.
+pub(crate) fn is_suspended(pid: Pid) -> bool {
+    of(pid).is_some_and(|it| it.state == 'T')
 }
 
 /// Its process group, which is the pid of its watchdog.
 pub(crate) fn group_of(pid: Pid) -> Option<Pid> {
-    stat(pid, 2)?.parse().ok()
-}
-
-/// A field of its line in `/proc`, counted from the state.
-pub(crate) fn stat(pid: Pid, field: usize) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before the fields may contain any characters, so counting starts after it.
-    let (_, fields) = text.rsplit_once(')')?;
-    fields.split_whitespace().nth(field).map(str::to_owned)
-}
-
-/// A number of `/proc/{of}/status`: `self`, a pid, or `self/task/` and the number of a thread.
-pub(crate) fn status(of: &str, field: &str) -> u64 {
-    let path = format!("/proc/{of}/status");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    let number = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
-    number.unwrap_or_else(|| panic!("no number {field} in {path}"))
+    Some(of(pid)?.group)
 }
 
 /// The living members of a process group, including its watchdog.
 pub(crate) fn members_of(group: Pid) -> Vec<Pid> {
-    let is_member = |pid: &Pid| group_of(*pid) == Some(group) && is_alive(*pid);
-    all().filter(is_member).collect()
+    with(|it| it.group == group && it.is_alive())
 }
 
 /// The children of a process, zombies included.
 pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
-    let is_child = |pid: &Pid| stat(*pid, 1) == Some(parent.to_string());
-    all().filter(is_child).collect()
+    with(|it| it.parent == parent)
 }
 
 /// All living processes with this text in their arguments.
 pub(crate) fn processes_with(text: &str) -> Vec<Pid> {
-    all()
-        .filter(|pid| has_argument(*pid, text) && is_alive(*pid))
-        .collect()
+    with(|it| it.is_alive() && it.command().contains(text))
 }
 
-fn all() -> impl Iterator<Item = Pid> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn has_argument(pid: Pid, text: &str) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline"))
-        .is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+fn with(is_wanted: impl Fn(&Process) -> bool) -> Vec<Pid> {
+    let wanted = all().into_iter().filter(is_wanted);
+    wanted.map(|it| it.pid).collect()
 }
 
 /// Signals a process that the test started, itself or through the crate.
@@ -74,7 +56,20 @@ pub(crate) fn kill(pid: Pid) {
     signal(pid, Signal::KILL);
 }
 
-/// Whether this program, and so its children, ignore a signal.
+/// A number of `/proc/{of}/status`: `self`, a pid, or `self/task/` and the number of a thread.
+#[cfg(target_os = "linux")]
+pub(crate) fn status(of: &str, field: &str) -> u64 {
+    let path = format!("/proc/{of}/status");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let number = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no number {field} in {path}"))
+}
+
+/// Whether this program, and so its children, ignore a signal. Only Linux tells without unsafe code: elsewhere tests
+/// expect that none is ignored.
 pub(crate) fn ignores(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));

@@ -1,5 +1,8 @@
-//! Real child processes in real time. `/proc` shows whether a process is gone, so most tests need Linux.
+//! Real child processes in real time. Whether a process is gone is shown by `/proc`, or by `ps` where there is none.
+//! What only Linux has is tested only there: descendants that leave their group, whose a listener is, scores of memory.
 
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
+mod detached;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod family;
 mod life;
@@ -8,8 +11,13 @@ mod listener;
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod oom;
 mod output;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the integration tests use all of it"
+)]
+mod seen;
 mod started;
-#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod stop;
 
 use std::{
@@ -42,7 +50,6 @@ fn processes(launch: Launch) -> Processes {
     }
 }
 
-#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 /// For processes that only the watchdog can end.
 fn only_the_group(launch: Launch) -> Processes {
     Processes {
@@ -66,7 +73,6 @@ fn sh(script: &str) -> Launch {
 }
 
 /// This test binary, as a program that runs one of its `#[ignore]`d fixtures.
-#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 fn fixture(name: &str) -> Launch {
     let mut launch = command(
         env::current_exe().unwrap(),
@@ -131,6 +137,12 @@ fn send(pid: u32, signal: Signal) {
     kill_process(pid::from_number(pid).unwrap(), signal).unwrap();
 }
 
+/// The living members of a process group.
+fn members(group: u32) -> impl Iterator<Item = seen::Process> {
+    let all = seen::all().into_iter();
+    all.filter(move |it| it.group == group && it.is_alive())
+}
+
 /// What is needed to find what is left of an instance.
 struct Trace {
     group: u32,
@@ -149,8 +161,9 @@ impl Trace {
 
     /// Whether a process lives that has the cookie or is in the group.
     fn has_survivors(&self) -> bool {
-        let members = os::members(self.group).unwrap_or_default();
-        !members.is_empty() || !self.family.living(false).is_empty()
+        // The leader is reaped last.
+        let in_group = members(self.group).any(|it| it.pid != self.group);
+        in_group || !self.family.living(false).is_empty()
     }
 
     fn is_reaped(&self) -> bool {
