@@ -1,6 +1,6 @@
 //! One connection of a client, which may end its half of it and still wait for answers.
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(tower_local_service_portable))))]
 use std::net::SocketAddr;
 use std::{
     io,
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::again::again;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 use crate::sockets::is_open;
 
 /// How often a client is looked at that has sent more than was asked for, or has ended its half.
@@ -85,7 +85,7 @@ async fn has_ended(stream: &TcpStream) -> bool {
 }
 
 /// Only Linux can tell.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(tower_local_service_portable))))]
 fn is_open(_: SocketAddr, _: SocketAddr) -> bool {
     false
 }

@@ -59,7 +59,7 @@ mod question;
 mod redirect;
 mod serve;
 mod signals;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod sockets;
 mod state;
 mod terminal;

@@ -197,14 +197,14 @@ pub(super) fn stem(address: &Address) -> String {
 /// Containers may share a folder and not the network: their ports are not the same.
 static NETWORK: LazyLock<Option<u64>> = LazyLock::new(network);
 
-#[cfg(unix)]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 fn network() -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
 
     Some(std::fs::metadata("/proc/self/ns/net").ok()?.ino())
 }
 
-#[cfg(not(unix))]
+#[cfg(not(all(target_os = "linux", not(tower_local_service_portable))))]
 fn network() -> Option<u64> {
     None
 }

@@ -82,7 +82,7 @@ async fn a_client_that_hangs_up_behind_more_than_its_request_is_seen_to_go() {
 }
 
 /// `nc -N`, socat and old programs end their half when they have asked.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn a_client_that_ends_its_half_is_answered_cold_and_warm() {
     use tokio::io::AsyncReadExt;
@@ -119,7 +119,7 @@ async fn a_client_that_ends_its_half_is_answered_cold_and_warm() {
 }
 
 /// A gateway that listens on both families has addresses of IPv4 in another form.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 #[tokio::test]
 async fn a_client_that_ends_its_half_is_answered_over_either_family() {
     use tokio::io::AsyncReadExt;

@@ -4,10 +4,11 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::PathBuf,
+    thread,
 };
 
 use super::{log, program::Setup};
-use crate::support::{Fixture, blocking_until};
+use crate::support::{Fixture, blocking_until, is_alive, ms};
 
 /// A part of the warning.
 const UNUSABLE: &str = "cannot be used: several programs";
@@ -54,6 +55,39 @@ fn a_folder_that_others_can_write_to_is_warned_of() {
     fs::create_dir(folder(&server)).unwrap();
     fs::set_permissions(folder(&server), fs::Permissions::from_mode(0o777)).unwrap();
     assert_warns_and_works(&server);
+}
+
+/// Only Linux reaches a socket by any name.
+const REACHES_ALL: bool = cfg!(all(target_os = "linux", not(tower_local_service_portable)));
+
+#[test]
+fn in_a_folder_whose_path_is_too_long_for_a_socket_a_peer_waits_all_the_same() {
+    let server = Fixture::new();
+    let other = Fixture::on(server.port());
+    let folder = server.folder().join("x".repeat(100));
+    fs::create_dir(&folder).unwrap();
+    let owner = Setup {
+        folder: folder.clone(),
+        idle_stop: ms(1500),
+        ..Setup::of(&server)
+    };
+    let rival = Setup {
+        folder,
+        ..Setup::beside(&other, &server)
+    };
+    let mut owner = owner.run();
+    assert_eq!(owner.does("hold"), "done");
+    let mut rival = rival.run();
+    rival.begin("ask 1");
+    thread::sleep(ms(500));
+    assert!(other.starts().is_empty(), "a lease is out");
+    assert_eq!(owner.does("let-go"), "done");
+    assert_eq!(rival.answer(), other.starts()[0].to_string());
+    assert!(!is_alive(server.starts()[0]));
+    let log = log(&server);
+    let warnings = log.matches("choose a folder with a shorter path");
+    let expected = usize::from(!REACHES_ALL);
+    assert_eq!(warnings.count(), expected, "{log}");
 }
 
 #[test]

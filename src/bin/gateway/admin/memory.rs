@@ -40,7 +40,7 @@ impl Memory {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 fn look() -> Memory {
     let mut memory = Memory::default();
     let processes = procfs::process::all_processes().into_iter().flatten();
@@ -55,7 +55,7 @@ fn look() -> Memory {
     memory
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(tower_local_service_portable))))]
 fn look() -> Memory {
     Memory::default()
 }

@@ -21,8 +21,10 @@ pub(in crate::resources::peers) async fn connect(path: &Path) -> io::Result<Line
     Line::connect(short.as_path()).await
 }
 
+const REACHES_ALL: bool = cfg!(all(target_os = "linux", not(tower_local_service_portable)));
+
 /// The name of a socket may have 107 bytes (103 on macOS), and that of a user's runtime folder can be longer. Linux also
-/// reaches it through a descriptor of its folder.
+/// reaches it through a descriptor of its folder. Elsewhere there is then no bell.
 struct ShortPath {
     path: PathBuf,
     /// Open as long as the path is used.
@@ -30,14 +32,21 @@ struct ShortPath {
 }
 
 impl ShortPath {
-    const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+    const LONGEST: usize = if REACHES_ALL { 107 } else { 103 };
 
     fn of(path: &Path) -> io::Result<Self> {
         let is_short = path.as_os_str().len() <= Self::LONGEST;
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        if is_short || !cfg!(target_os = "linux") {
+        if !is_short && !REACHES_ALL {
+            let longest = Self::LONGEST;
+            let error = format!(
+                "its name has more than the {longest} bytes that a socket can have: choose a folder with a shorter path"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, error));
+        }
+        if is_short {
             return Ok(Self {
                 path: path.to_owned(),
                 _folder: None,
@@ -57,8 +66,7 @@ impl ShortPath {
     }
 }
 
-#[cfg(target_os = "linux")]
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(tower_local_service_portable)))]
 mod tests {
     use std::env;
 
