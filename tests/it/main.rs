@@ -23,6 +23,7 @@ mod credentials;
 // Not on Windows: servers write down the signals that they get.
 #[cfg(unix)]
 mod crowded;
+// Only on Linux: it counts descriptors, threads and memory in /proc.
 #[cfg(target_os = "linux")]
 mod cycles;
 // Not on Windows: it runs the compiler, for this machine.
@@ -31,7 +32,8 @@ mod diagnostics;
 // Not on Windows: the documents are the same everywhere.
 #[cfg(unix)]
 mod documents;
-#[cfg(target_os = "linux")]
+// Not on Windows: it was not tried there yet.
+#[cfg(unix)]
 mod events;
 // Not on Windows: they are run by a shell, and stopped by signals.
 #[cfg(unix)]
@@ -39,6 +41,7 @@ mod examples;
 // Not on Windows: it sets limits that Unix has.
 #[cfg(unix)]
 mod exhaustion;
+// Only Linux tells on which addresses a server listens.
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod exposure;
 // Not on Windows: it looks at the signals that a server does not get.
@@ -47,6 +50,7 @@ mod external;
 mod failed_start;
 mod fakes;
 mod fifty_providers;
+// Only on Linux: it reads in /proc how much memory was used.
 #[cfg(target_os = "linux")]
 mod floods;
 // Not on Windows: its tests read /proc and send signals.
@@ -55,6 +59,7 @@ mod floods;
 mod gateway;
 mod identity;
 mod idle;
+// Only on Linux: /proc shows which signals are ignored, and which descriptors are inherited.
 #[cfg(target_os = "linux")]
 mod inherited;
 mod journals;
@@ -70,6 +75,7 @@ mod leases;
 // Not on Windows: the manifests are the same everywhere.
 #[cfg(unix)]
 mod manifests;
+// Only Linux has a score for when memory runs out.
 #[cfg(all(target_os = "linux", not(tower_local_service_portable)))]
 mod memory_pressure;
 #[cfg(feature = "metrics")]
@@ -86,7 +92,7 @@ mod openclaw;
 mod openclaw_docs;
 mod output;
 mod poll_ready;
-// Not on Windows: it reads /proc.
+// Not on Windows: it was not tried there yet.
 #[cfg(unix)]
 mod ports;
 mod program_end;
@@ -119,7 +125,8 @@ mod silence;
 mod stop;
 mod stopped_streams;
 mod support;
-#[cfg(target_os = "linux")]
+// Not on Windows: it suspends a program by a signal.
+#[cfg(unix)]
 mod suspended;
 mod swap;
 // Not on Windows: scripts of a shell stand for servers.
@@ -131,6 +138,7 @@ mod turns;
 // Not on Windows: it suspends servers by signals.
 #[cfg(unix)]
 mod unanswered;
+// Only on Linux: strace keeps a process from ending, and refuses signals.
 #[cfg(target_os = "linux")]
 mod unkillable;
 mod upgrades;

@@ -1,7 +1,9 @@
 //! P15: when your program ends in any way, the servers that it owns end, too; and only then.
 
+// Not on Windows: a job gives no grace.
 #[cfg(unix)]
 mod grace;
+// Not on Windows, like the next but one: they look at a process group. `windows` has what is the same there.
 #[cfg(unix)]
 mod instants;
 mod outlives;

@@ -1,11 +1,14 @@
 //! Several programs with a server on one address.
 
+// Not on Windows: it suspends programs by signals.
 #[cfg(unix)]
 mod crashes;
 mod fifty;
+// Not on Windows: the folder is one of Unix, with its modes and links.
 #[cfg(unix)]
 mod folder;
 pub(crate) mod program;
+// Not on Windows: it suspends programs by signals.
 #[cfg(unix)]
 mod room;
 
