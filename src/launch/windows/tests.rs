@@ -109,6 +109,7 @@ fn server(role: &str) -> Processes {
         stop_detached: true,
         oom_score_adj: OomScoreAdj::Inherited,
         stop_signal: StopSignal::Term,
+        lock: None,
     }
 }
 
