@@ -5,9 +5,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use super::{program::Setup, programs};
-use crate::support::{Fixture, blocking_until, ms, now, signal, since};
-
-const SEES_LISTENERS: bool = cfg!(all(target_os = "linux", not(tower_local_service_portable)));
+use crate::support::{Fixture, SEES_LISTENERS, blocking_until, ms, now, signal, since};
 
 #[test]
 fn a_user_that_is_killed_holds_up_no_stop() {

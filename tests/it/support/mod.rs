@@ -74,6 +74,10 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// Whether the system tells who listens on a port.
+pub(crate) const SEES_LISTENERS: bool =
+    cfg!(all(target_os = "linux", not(tower_local_service_portable)));
+
 /// The binary of the server with faults.
 pub(crate) const PROGRAM: &str = {
     let built = env!("CARGO_BIN_EXE_fixture");
