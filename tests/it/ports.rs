@@ -88,7 +88,7 @@ async fn a_program_that_has_the_port_at_the_start_is_named_and_the_url_stays() {
     let ErrorKind::AddressInUse { by, .. } = error.kind() else {
         panic!("{error}");
     };
-    let answered = "which answers the health URL with status 404";
+    let answered = "answers the health URL with status 404";
     assert!(by.contains(answered), "{by}");
     if SEES_LISTENERS {
         // This program listens there itself.
