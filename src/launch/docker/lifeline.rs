@@ -22,7 +22,7 @@ use tokio::{
     runtime::Handle,
 };
 
-use crate::launch::process::{begin_blocking, exists, spawning_alone, start_of};
+use crate::launch::process::{begin_blocking, exists, keeping, spawning_alone, start_of};
 
 /// What the shell runs, without its comments.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
@@ -68,10 +68,6 @@ impl Lifeline {
     /// lives, as the watchdog of processes does.
     pub(super) async fn start(socket: &Path, lock: Option<Arc<File>>) -> Option<Self> {
         let client = CLIENT.as_ref()?;
-        let stderr = match lock {
-            Some(file) => Stdio::from(file.try_clone().ok()?),
-            None => Stdio::null(),
-        };
         let mut command = Command::new(SHELL);
         command
             .args(["-c", &SCRIPT, NAME, client])
@@ -80,7 +76,7 @@ impl Lifeline {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(stderr)
+            .stderr(keeping(lock.as_deref()).ok()?)
             .process_group(0);
         let runtime = Handle::try_current().ok()?;
         // Loading a program may block on a slow disk.

@@ -67,6 +67,7 @@ pub(in crate::launch) use self::{
     blocking::begin as begin_blocking,
     machine::{exists, start_of},
     spawn::alone as spawning_alone,
+    watchdog::keeping,
 };
 use self::{
     detached::Sweep,

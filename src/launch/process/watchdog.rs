@@ -38,6 +38,15 @@ const NAME: &str = "local-service-watchdog";
 /// How long a shell may take until it has run the first line of its script, on a very busy machine.
 const ARM_LIMIT: Duration = Duration::from_secs(1);
 
+/// What makes a child keep the lock for as long as it lives: the lock belongs to the file as your program has opened it, so
+/// it lasts until both have closed it. Of the descriptors that a child can be given, a shell needs this one least.
+pub(in crate::launch) fn keeping(lock: Option<&File>) -> io::Result<Stdio> {
+    Ok(match lock {
+        Some(file) => file.try_clone()?.into(),
+        None => Stdio::null(),
+    })
+}
+
 /// The leader of the service's process group.
 pub(super) struct Watchdog {
     child: Child,
@@ -64,12 +73,6 @@ impl Watchdog {
         cgroup: Option<&Path>,
         lock: Option<&File>,
     ) -> io::Result<Option<Self>> {
-        // The lock belongs to the file as your program has opened it, so it lasts until both have closed it. Of the
-        // descriptors that a child can be given, the shell needs this one least.
-        let stderr = match lock {
-            Some(file) => Stdio::from(file.try_clone()?),
-            None => Stdio::null(),
-        };
         let spawned = Command::new(shell)
             .args(["-c", &SCRIPT, NAME, if ends_detached { "tree" } else { "" }])
             .args(cgroup)
@@ -77,7 +80,7 @@ impl Watchdog {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(stderr)
+            .stderr(keeping(lock)?)
             .process_group(0)
             .spawn();
         match spawned {

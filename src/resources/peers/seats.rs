@@ -1,9 +1,10 @@
 //! Where programs say which of their services have room beside an address, and which ones wait for it.
 //!
 //! Each such service has a seat: a file that its program keeps locked for as long, with one line ([`Seat`]). A seat that
-//! is not locked is empty, whatever is in it, but for one: its program has died, and something is left of its server. A program reads and writes seats only while it has the lock of the file
-//! `table`, for some microseconds, so all that it reads is true at that moment, but for what no program writes down: the
-//! use of a server. For that, a seat says how long it is kept fresh.
+//! is not locked is empty, whatever is in it, unless its program has died and something is left of its server. A program
+//! reads and writes seats only while it has the lock of the file `table`, for some microseconds, so all that it reads is
+//! true at that moment, but for what no program writes down: the use of a server. For that, a seat says how long it is
+//! kept fresh.
 //!
 //! | file | exclusive lock |
 //! |---|---|

@@ -125,7 +125,7 @@ fn when_a_program_is_killed_its_room_is_free_once_its_server_has_ended() {
     thread::sleep(ms(200));
     holder.kill();
     assert!(blocking_until(|| !coder.starts().is_empty()));
-    assert!(!is_running(&chat), "there is no room for both");
+    assert!(!is_running(&chat), "the servers of both ran at once");
     assert_eq!(waiting.answer(), coder.starts()[0].to_string());
 }
 
@@ -137,7 +137,7 @@ fn a_program_that_comes_after_one_that_was_killed_waits_for_the_room_of_its_serv
     holder.kill();
     let mut next = setup(&coder, &chat).run();
     assert_eq!(next.does("ask 1"), coder.starts()[0].to_string());
-    assert!(!is_running(&chat), "there is no room for both");
+    assert!(!is_running(&chat), "the servers of both ran at once");
     // And its own server leaves nothing behind.
     let mut last = setup(&chat, &chat).run();
     assert_eq!(last.does("ask 1"), chat.starts()[1].to_string());
