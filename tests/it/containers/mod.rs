@@ -179,22 +179,37 @@ async fn a_server_that_needs_more_memory_than_it_may_have_fails_with_an_error_th
 async fn what_it_writes_to_both_streams_is_shown_without_its_secrets() {
     let key = "sk-12345678";
     let said = format!("begins with {key}");
-    let args = ["--print-env", "API_KEY", "--print-line-to-stdout", &said];
-    let service = service(free_port(), container(&args).env("API_KEY", key));
+    let at_start = ["--print-env", "API_KEY", "--print-line-to-stdout", &said];
+    let args = [&at_start[..], &["--log-requests"]].concat();
+    let port = free_port();
+    let service = service(port, container(&args).env("API_KEY", key));
     drop(within("ready", service.acquire()).await.unwrap());
     let mut output = service.output();
-    let mut missing = vec![
-        ("API_KEY=[redacted]", OutputStream::Stderr),
-        ("begins with [redacted]", OutputStream::Stdout),
-    ];
+    let mut missing = vec!["API_KEY=[redacted]", "begins with [redacted]"];
     let found = async {
         while !missing.is_empty() {
             let line = output.next().await;
             assert!(!line.text.contains(key), "{line:?}");
-            missing.retain(|it| (it.0, Some(it.1)) != (line.text.as_str(), line.stream));
+            missing.retain(|text| *text != line.text);
         }
     };
-    within("the lines", found).await;
+    within("the lines at the start", found).await;
+    ask(&service, &url(port, "/print?bytes=100")).await.unwrap();
+    let dots = ".".repeat(99);
+    // Only lines that are written while they are followed have a stream.
+    let mut missing = vec![
+        ("GET /print", OutputStream::Stderr),
+        (dots.as_str(), OutputStream::Stdout),
+    ];
+    let found = async {
+        while !missing.is_empty() {
+            let line = output.next().await;
+            missing.retain(|(text, stream)| {
+                !(line.text.starts_with(text) && line.stream == Some(*stream))
+            });
+        }
+    };
+    within("the lines of the request", found).await;
     within("the stop", service.stop()).await.unwrap();
 }
 
