@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fs::File,
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -27,7 +28,7 @@ use crate::{
     row::{Row, time},
     support::{
         Fixture,
-        gateway::{ConfigFile, Gateway, chat_provider, file},
+        gateway::{self, ConfigFile, Gateway, chat_provider, file},
         now, since,
     },
 };
@@ -169,7 +170,9 @@ impl Ways {
         provider["localService"]["args"] =
             json!(["--port", port, "--tokens", tokens, "--token-gap", "0"]);
         let config = ConfigFile::new(file(&json!({ "one": provider })));
-        let gateway = Gateway::run(config, &[]);
+        // Into a file, as on a machine that runs it: this process, which measures, need not read it.
+        let log = File::create(config.path().with_file_name("log")).unwrap();
+        let gateway = Gateway::run_as(config, Command::new(gateway::program()), log);
         // With one thread, as the other processes need a core, too.
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let started = runtime.block_on(gateway.post("/admin/one/start", ""));

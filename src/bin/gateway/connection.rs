@@ -16,7 +16,7 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::Watcher},
     service::TowerToHyperService,
 };
-use rustix::net::Shutdown;
+use rustix::net::{RecvFlags, Shutdown};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
     net::TcpStream,
@@ -114,7 +114,7 @@ impl AsyncRead for Shared {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
+            match self.read(buffer.initialize_unfilled()) {
                 Ok(length) => {
                     buffer.advance(length);
                     return Poll::Ready(Ok(()));
@@ -127,6 +127,24 @@ impl AsyncRead for Shared {
 }
 
 impl Shared {
+    /// Reads what there is, as `TcpStream::poll_read` would: where the kernel reports each arrival once, a read that
+    /// leaves room has read all, and no second one need ask whether there is more.
+    fn read(&self, room: &mut [u8]) -> io::Result<usize> {
+        let mut length = 0;
+        let all = self.0.try_io(Interest::READABLE, || {
+            (length, _) = rustix::net::recv(&*self.0, &mut *room, RecvFlags::empty())?;
+            if cfg!(target_os = "linux") && 0 < length && length < room.len() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        if length == 0 {
+            all.map(|()| 0)
+        } else {
+            Ok(length)
+        }
+    }
+
     fn poll_io(
         &self,
         cx: &mut Context<'_>,
