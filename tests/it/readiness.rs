@@ -107,7 +107,7 @@ async fn the_pause_between_probes_does_not_depend_on_how_long_they_take() {
     let fixture = Fixture::new()
         .with("--health-delay", 30)
         .with("--health-status", 500);
-    let config = fixture.config().ready_timeout(ms(1000));
+    let config = fixture.config().ready_timeout(ms(3000));
     let error = fixture
         .configured("slow-probe", config)
         .acquire()
@@ -115,8 +115,8 @@ async fn the_pause_between_probes_does_not_depend_on_how_long_they_take() {
         .unwrap_err();
     assert!(error.to_string().contains("status 500"), "{error}");
     let probes = fixture.requests().len();
-    // Each takes 30 ms, and between them is 1 % of the wait: 1 to 10 ms. One at a time.
-    assert!((10..=33).contains(&probes), "{probes}");
+    // Each takes 30 ms, and between them is 1 % of the wait: 1 to 30 ms. One at a time.
+    assert!((30..=99).contains(&probes), "{probes}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub(super) const SUSPENDED: &str = "it most often waits for an answer on a termi
 /// probes saw the same and that the processes do nothing: to wait longer would not help.
 pub(super) fn of_timeout(
     last: Option<&Probe>,
-    started: bool,
+    is_started: bool,
     stuck: bool,
     look: &Look,
 ) -> Cow<'static, str> {
@@ -53,7 +53,8 @@ pub(super) fn of_timeout(
             "the server listens on {address} instead: make `args` and the URLs name the same host and port"
         )
         .into(),
-        _ => of_probe(last, started, stuck).into(),
+        _ if !is_started => IS_THERE_ALREADY.into(),
+        _ => last.map_or(RAISE_OR_CORRECT, |probe| of_probe(probe, stuck)).into(),
     }
 }
 
@@ -65,13 +66,10 @@ pub(super) fn of_another_user(pid: u32) -> String {
     )
 }
 
-fn of_probe(last: Option<&Probe>, started: bool, stuck: bool) -> &'static str {
-    let Some(Probe {
+fn of_probe(probe: &Probe, stuck: bool) -> &'static str {
+    let Probe {
         answer, stranger, ..
-    }) = last.filter(|_| started)
-    else {
-        return IS_THERE_ALREADY;
-    };
+    } = probe;
     if stranger.is_some() {
         return "end that program, or give the service a port of its own";
     }

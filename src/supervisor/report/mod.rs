@@ -43,12 +43,15 @@ pub(super) struct Report {
 
 /// Of one start and the instance that comes of it, but for the first two.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Facts {
     starts: u64,
     last_error: Option<Error>,
     /// When the process was started, or the look at an external server began.
     begun: Time,
     ready_since: Option<Time>,
+    /// This program has started it. It need not be a process.
+    is_started: bool,
     pid: Option<u32>,
     /// The process of an external server.
     holder: Option<u32>,
@@ -172,6 +175,7 @@ impl Report {
 
     pub(super) fn spawned(&mut self, pid: Option<u32>) {
         self.facts.starts += 1;
+        self.facts.is_started = true;
         self.facts.pid = pid;
         self.trace.started(pid);
         self.events.tell(EventKind::Loading { pid });
@@ -439,6 +443,7 @@ impl Facts {
     fn timed_out(&self, asked: &Attached, limit: Duration) -> Error {
         let last_probe = match &self.probe {
             Some(probe) => probe.to_string(),
+            None if self.is_started => "nothing yet".to_owned(),
             None => "nothing: another program is starting this server".to_owned(),
         };
         if let Some((request, answer)) = &self.ready_request {
@@ -452,11 +457,10 @@ impl Facts {
                 .with_hint(hint::READY_UNANSWERED);
         }
         let target = &asked.settings.target;
-        let started = self.pid.is_some();
         // A hundredth of the time would be a process that does at least something.
         let idle = self.look.cpu.is_some_and(|cpu| cpu < limit / 100);
         let stuck = idle && !self.probes_differ;
-        let hint = hint::of_timeout(self.probe.as_ref(), started, stuck, &self.look);
+        let hint = hint::of_timeout(self.probe.as_ref(), self.is_started, stuck, &self.look);
         Error::new(&asked.name, ErrorKind::ReadyTimeout { last_probe })
             .health_url(target.shown())
             .after(limit)

@@ -43,7 +43,8 @@ fn text_with(
     let mut report = Report::new(Teller::of(0));
     report.spawning(100 * MS);
     if started {
-        report.spawned(Some(77));
+        // It need not be a process.
+        report.spawned(None);
     }
     if let Some(probe) = probe.into() {
         report.probed(probe);
@@ -191,6 +192,21 @@ fn a_longer_wait_is_advised_only_where_it_could_help() {
         &[Answer::Refused, Answer::Status(503)],
         90 * MS
     ));
+}
+
+#[test]
+fn a_start_whose_first_probe_has_not_ended_blames_no_other_program() {
+    let limit = 3000 * MS;
+    let failure = Failure::ReadyTimeout { limit };
+    assert_says(
+        &failure,
+        None,
+        true,
+        "nothing yet",
+        "raise `readyTimeoutMs`",
+    );
+    let another = "another program is starting this server";
+    assert_says(&failure, None, false, another, "nothing was started");
 }
 
 #[test]
