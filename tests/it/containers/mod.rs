@@ -15,8 +15,8 @@ use std::{
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tower_local_service::{
-    Amount, Error, ErrorKind, LocalService, LocalServiceConfig, OutputStream, Ownership, Phase,
-    Registry, docker::Container,
+    Amount, Error, ErrorKind, LocalService, LocalServiceConfig, Output, OutputStream, Ownership,
+    Phase, Registry, docker::Container,
 };
 
 use crate::support::{Fixture, ask, eventually, free_port, ms, now, since, within};
@@ -174,6 +174,18 @@ async fn a_server_that_needs_more_memory_than_it_may_have_fails_with_an_error_th
     eventually("it is removed", || containers(port).is_empty()).await;
 }
 
+/// Reads until there were these lines, each of that stream if there is one. None may have the key.
+async fn read(output: &mut Output, key: &str, lines: &[(&str, Option<OutputStream>)]) {
+    let mut missing = lines.to_vec();
+    while !missing.is_empty() {
+        let line = output.next().await;
+        assert!(!line.text.contains(key), "{line:?}");
+        missing.retain(|(text, stream)| {
+            *text != line.text || (stream.is_some() && *stream != line.stream)
+        });
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs an engine"]
 async fn what_it_writes_to_both_streams_is_shown_without_its_secrets() {
@@ -185,31 +197,19 @@ async fn what_it_writes_to_both_streams_is_shown_without_its_secrets() {
     let service = service(port, container(&args).env("API_KEY", key));
     drop(within("ready", service.acquire()).await.unwrap());
     let mut output = service.output();
-    let mut missing = vec!["API_KEY=[redacted]", "begins with [redacted]"];
-    let found = async {
-        while !missing.is_empty() {
-            let line = output.next().await;
-            assert!(!line.text.contains(key), "{line:?}");
-            missing.retain(|text| *text != line.text);
-        }
-    };
-    within("the lines at the start", found).await;
-    ask(&service, &url(port, "/print?bytes=100")).await.unwrap();
-    let dots = ".".repeat(99);
-    // Only lines that are written while they are followed have a stream.
-    let mut missing = vec![
-        ("GET /print", OutputStream::Stderr),
-        (dots.as_str(), OutputStream::Stdout),
+    let kept = [
+        ("API_KEY=[redacted]", None),
+        ("begins with [redacted]", None),
     ];
-    let found = async {
-        while !missing.is_empty() {
-            let line = output.next().await;
-            missing.retain(|(text, stream)| {
-                !(line.text.starts_with(text) && line.stream == Some(*stream))
-            });
-        }
-    };
-    within("the lines of the request", found).await;
+    within("the lines at the start", read(&mut output, key, &kept)).await;
+    ask(&service, &url(port, "/print?bytes=100")).await.unwrap();
+    // Only lines that are written while they are followed have a stream.
+    let dots = ".".repeat(99);
+    let of_request = [
+        ("GET /print", Some(OutputStream::Stderr)),
+        (dots.as_str(), Some(OutputStream::Stdout)),
+    ];
+    within("those of a request", read(&mut output, key, &of_request)).await;
     within("the stop", service.stop()).await.unwrap();
 }
 
